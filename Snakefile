@@ -1,0 +1,41 @@
+# snakecap: from photos and captions to trained, scored and shown captioners.
+# Settings: config.yaml (checked before any job starts). Rules: one file a stage.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=PLAN.settings.pathvars["results"],
+    logs=PLAN.settings.pathvars["logs"],
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    vocabulary="|".join(PLAN.settings.vocabularies) or "none",
+    features="|".join(PLAN.features) or "none",
+    system="|".join(PLAN.systems) or "none",
+    stage="[A-Za-z0-9_-]+",
+    split="train|val|test|extra",
+
+
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/caption.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand(rules.report.output, split=PLAN.settings.evaluate),

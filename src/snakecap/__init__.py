@@ -1,0 +1,19 @@
+"""The classic image captioning systems, end to end and cached stage by stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snakecap.stages.inference import Model
+
+__version__ = "0.1.0"
+
+
+def load(path: str, device: str = "auto") -> Model:
+    """A trained model, ready to caption: ``load("model.safetensors").caption("photo.jpg")``."""
+    # Imported here: the package itself must stay light, every dry run imports it.
+    from importlib import import_module
+
+    model: Model = import_module("snakecap.stages.inference").Model(path, device)
+    return model

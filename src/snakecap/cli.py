@@ -1,0 +1,70 @@
+"""The ``snakecap`` command: one subcommand for each stage, and ``caption`` for your own photos."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NamedTuple
+
+from snakecap import __version__, arguments, log
+
+
+class Command(NamedTuple):
+    """Where a subcommand's function is, and what it is for."""
+
+    location: str
+    purpose: str
+
+
+COMMANDS = {
+    "caption": Command("stages.photos:photos", "caption your own photos with a trained model"),
+    "score": Command("stages.score:score", "BLEU, METEOR, ROUGE-L and CIDEr of a results file"),
+    "view": Command("viewer.open:view", "open a report's page"),
+    "download": Command("stages.download:download", "fetch and verify a data set's files"),
+    "annotations": Command("stages.annotations:annotations", "read a data set: pictures.json"),
+    "combine": Command("stages.combine:combine", "several data sets as one"),
+    "resize": Command("stages.resize:resize", "pictures to squares: images.h5"),
+    "vocabulary": Command("stages.vocabulary:vocabulary", "the words that are kept"),
+    "encode": Command("stages.encode:encode", "captions to ids: captions.h5"),
+    "references": Command("stages.references:references", "a split's captions as COCO JSON"),
+    "features": Command("stages.features:features", "a backbone's features, cached"),
+    "train": Command("stages.train:train", "train one stage of one system"),
+    "caption-split": Command("stages.caption:caption", "caption a split of a data set"),
+    "report": Command("stages.report:report", "table, curves and page of many systems"),
+}
+
+
+def main(given: list[str] | None = None) -> None:
+    """Run a subcommand; only its own module is imported, so help is quick."""
+    words = sys.argv[1:] if given is None else given
+    if words[:1] == ["--version"]:
+        print(f"snakecap {__version__}")
+        return
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return
+    name, *rest = words
+    if name not in COMMANDS:
+        sys.exit(f"snakecap: no command {name!r}\n\n{usage()}")
+    log.setup()
+    run(name, rest)
+
+
+def usage() -> str:
+    """The overview: a line a command."""
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:{width}}  {row.purpose}" for name, row in COMMANDS.items())
+    return (
+        "usage: snakecap COMMAND [ARGUMENTS]\n\n"
+        "Image captioning systems, stage by stage. The whole workflow: snakemake --cores all\n\n"
+        f"commands:\n{lines}\n\n"
+        "snakecap COMMAND --help explains a command; "
+        "snakecap caption MODEL PHOTO... captions photos."
+    )
+
+
+def run(name: str, words: list[str]) -> None:
+    """Parse a command's arguments from its function's signature, and call it."""
+    module, _, attribute = COMMANDS[name].location.partition(":")
+    function = getattr(import_module(f"snakecap.{module}"), attribute)
+    arguments.call(function, words, f"snakecap {name}")

@@ -1,0 +1,145 @@
+"""COCO: captions JSON, instances JSON when given, one folder of images a split.
+
+Fits the official folders of 2014 and 2017 and any set in COCO's format. Source: Lin et al.,
+"Microsoft COCO: Common Objects in Context" (2014), and Chen et al., "Microsoft COCO Captions:
+Data Collection and Evaluation Server" (2015).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from snakecap.data import splits as choosing
+from snakecap.data.sources import existing, sentences
+from snakecap.files.atomic import read_json
+from snakecap.files.pictures import Collection, Object, Picture
+
+
+def read(
+    root: Path,
+    *,
+    splits: dict[str, str] = {"train": "train2014", "val": "val2014"},  # noqa: B006 - never changed
+    captions: str | None = "annotations/captions_{name}.json",
+    instances: str | None = None,
+    images: str = "{name}",
+    uncaptioned: Literal["error", "keep", "drop"] = "error",
+    ids: str | None = None,
+    karpathy: str | None = None,
+    num_val: Annotated[int, Field(ge=0)] = 0,
+    num_test: Annotated[int, Field(ge=0)] = 0,
+    seed: int = 123,
+) -> Collection:
+    """Read a data set in COCO's format.
+
+    Args:
+        root: folder that the other names are relative to.
+        splits: for each split, the publisher's name for it, ``{name}`` below.
+        captions: the captions file of a split; null: no captions, objects only.
+        instances: the instances file of a split; null: no objects.
+        images: the folder of a split's image files; "" when they are in `root` itself.
+        uncaptioned: what to do with a picture of the captions file that has no caption.
+        ids: file of ``{split: [ids]}`` that chooses pictures and their splits.
+        karpathy: his ``dataset_coco.json``, for his split instead of the official one.
+        num_val: pictures for validation in NeuralTalk2's random split, instead of the official one.
+        num_test: pictures for testing in it; the rest is for training.
+        seed: of it.
+
+    Raises:
+        FileNotFoundError: a file or folder is missing; says what to set.
+        ValueError: a file is not in COCO's format; names it and the place.
+    """
+    if captions is None and instances is None:
+        raise ValueError("coco: give `captions`, `instances`, or both")
+    pictures: list[Picture] = []
+    for split, name in splits.items():
+        folder = images.format(name=name)
+        existing(root, folder, "images")
+        said = captions and existing(root, captions.format(name=name), "captions")
+        seen = instances and existing(root, instances.format(name=name), "instances")
+        pictures += _pictures(split, folder, said or None, seen or None, uncaptioned)
+    chosen = choosing.choose(
+        root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
+    )
+    return Collection(root, chosen)
+
+
+def _pictures(
+    split: str, folder: str, said: Path | None, seen: Path | None, uncaptioned: str
+) -> Iterator[Picture]:
+    """The pictures of one split, in the order of the captions (else the instances) file."""
+    captions = _Annotations(said) if said else None
+    instances = _Annotations(seen) if seen else None
+    objects = _objects(instances) if instances else {}
+    first = captions or instances
+    assert first is not None, "read() asks for at least one"
+    for key, image in first.images.items():
+        texts = [_get(first.path, row, "caption") for row in captions.of(key)] if captions else []
+        if not texts and captions and uncaptioned == "drop":
+            continue
+        silent = not texts and (captions is None or uncaptioned == "keep")
+        yield Picture(
+            id=key,
+            file=f"{folder}/{_get(first.path, image, 'file_name')}".lstrip("/"),
+            split=split,
+            captions=() if silent else sentences(texts, key, first.path),
+            objects=objects.get(key, ()),
+            width=image.get("width", 0),
+            height=image.get("height", 0),
+        )
+
+
+class _Annotations:
+    """One annotation file: its images by id, and the annotations of each.
+
+    Raises:
+        ValueError: not COCO's format, a repeated image, or an annotation of an unknown image.
+    """
+
+    def __init__(self, path: Path):
+        value = read_json(path)
+        rows, images = _get(path, value, "annotations", []), _get(path, value, "images")
+        self.path = path
+        self.categories = {row["id"]: row["name"] for row in value.get("categories", [])}
+        self.images: dict[Any, dict[str, Any]] = {}
+        for image in images:
+            if self.images.setdefault(_get(path, image, "id"), image) is not image:
+                raise ValueError(f"{path}: two images have the id {image['id']!r}")
+        self.rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            key = _get(path, row, "image_id")
+            if key not in self.images:
+                raise ValueError(
+                    f"{path}: annotation {row.get('id')!r} is of the unknown image {key!r}"
+                )
+            self.rows[key].append(row)
+
+    def of(self, image: Any) -> list[dict[str, Any]]:
+        """The annotations of one image, in the file's order."""
+        return self.rows.get(image, [])
+
+
+def _objects(file: _Annotations) -> dict[Any, tuple[Object, ...]]:
+    return {image: tuple(_object(file, row) for row in rows) for image, rows in file.rows.items()}
+
+
+def _object(file: _Annotations, row: dict[str, Any]) -> Object:
+    number, box = _get(file.path, row, "category_id"), _get(file.path, row, "bbox")
+    if number not in file.categories:
+        raise ValueError(f"{file.path}: annotation {row.get('id')!r} has no category {number!r}")
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f"{file.path}: annotation {row.get('id')!r} has the box {box!r}")
+    x, y, width, height = map(float, box)
+    return Object(file.categories[number], (x, y, width, height), bool(row.get("iscrowd", 0)))
+
+
+def _get(path: Path, row: Any, key: str, default: Any = None) -> Any:
+    """A field that COCO's format requires (unless it has a default)."""
+    if not isinstance(row, dict) or (key not in row and default is None):
+        shown = str(row)[:80]
+        raise ValueError(f"{path} is not in COCO's format: no `{key}` in {shown}")
+    return row.get(key, default)

@@ -1,0 +1,163 @@
+"""Flickr8k and Flickr30k, in the layouts they are passed around in.
+
+Captions: ``Flickr8k.token.txt`` and ``results_20130124.token`` (``name#0<tab>caption``), Kaggle's
+``captions.txt`` (CSV with a header) and ``results.csv`` (``name| 0| caption``). Splits: Flickr8k's
+three lists, or Karpathy's file, which holds Flickr30k's too. Source: Hodosh, Young and
+Hockenmaier (2013); Young et al. (2014).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from snakecap.data import splits as choosing
+from snakecap.data.sources import existing, first_existing, sentences
+from snakecap.files.pictures import Collection, Picture
+
+CAPTIONS = tuple(
+    folder + name
+    for name in ("Flickr8k.token.txt", "captions.txt", "results_20130124.token", "results.csv")
+    for folder in ("", "Flickr8k_text/", "flickr30k_images/", "flickr30k/")
+)
+# The publisher's own archive is spelt "Flicker8k"; the longest match first.
+IMAGES = (
+    *("Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images/flickr30k_images"),
+    *("flickr30k-images", "flickr30k_images", "Images", "images"),
+)
+LISTS = {"train": "trainImages", "val": "devImages", "test": "testImages"}
+
+
+def read(
+    root: Path,
+    *,
+    captions: str | None = None,
+    images: str | None = None,
+    lists: dict[str, str] | None = None,
+    ids: str | None = None,
+    karpathy: str | None = None,
+    num_val: Annotated[int, Field(ge=0)] = 0,
+    num_test: Annotated[int, Field(ge=0)] = 0,
+    seed: int = 123,
+) -> Collection:
+    """Read Flickr8k or Flickr30k; a picture's id is the rank of its file name.
+
+    Args:
+        root: folder that the other names are relative to.
+        captions: the captions file; null: the first of the usual names.
+        images: the folder of image files; null: the first of the usual names.
+        lists: for each split, a file with one image name a line; null: Flickr8k's
+            ``Flickr_8k.trainImages.txt``, ``devImages``, ``testImages``, when no other split is
+            asked for. Pictures in none of them become "extra".
+        ids: file of ``{split: [ids]}`` instead.
+        karpathy: his ``dataset_flickr8k.json`` or ``dataset_flickr30k.json`` instead.
+        num_val: pictures for validation in NeuralTalk2's random split, instead of the lists.
+        num_test: pictures for testing in it; the rest is for training.
+        seed: of it.
+
+    Raises:
+        FileNotFoundError: a file or folder is missing; says what to set.
+        ValueError: a line cannot be read, or there is no split; names the file.
+    """
+    file = first_existing(root, [captions] if captions else CAPTIONS, "captions")
+    folder = first_existing(root, [images] if images else IMAGES, "images")
+    prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
+    texts = _by_image(file)
+    pictures: choosing.Pictures = tuple(
+        Picture(id=rank, file=prefix + name, split="extra", captions=sentences(said, name, file))
+        for rank, (name, said) in enumerate(sorted(texts.items()), start=1)
+    )
+    if lists is not None or not (ids or karpathy or num_val or num_test):
+        pictures = _by_lists(pictures, file, _lists(root, file, lists))
+    chosen = choosing.choose(
+        root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
+    )
+    return Collection(root, chosen)
+
+
+def _by_image(file: Path) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for name, caption in _rows(file):
+        texts.setdefault(name, []).append(caption)
+    if not texts:
+        raise ValueError(f"{file} holds no captions")
+    return texts
+
+
+def _rows(file: Path) -> Iterator[tuple[str, str]]:
+    """Image name and caption of each line, whatever the layout."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        start = lines.readline()
+        lines.seek(0)
+        if "|" in start:
+            yield from _bars(file, lines)
+        elif "\t" in start:
+            yield from _tokens(file, lines)
+        else:
+            yield from _commas(file, lines)
+
+
+def _tokens(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """``1000268201_693b08cb0e.jpg#0<tab>A child in a pink dress ...``."""
+    for number, line in enumerate(lines, start=1):
+        name, tab, caption = line.rstrip("\r\n").partition("\t")
+        if tab:
+            yield name.rpartition("#")[0] or name, caption
+        elif line.strip():
+            raise ValueError(f"{file}, line {number}: no tab in {line.strip()[:80]!r}")
+
+
+def _commas(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """Kaggle's CSV; a caption with commas may lack its quotes."""
+    for number, row in enumerate(csv.reader(lines), start=1):
+        if number == 1 and row[:1] == ["image"]:
+            continue
+        if len(row) > 1:
+            yield row[0], ",".join(row[1:])
+        elif row:
+            raise ValueError(f"{file}, line {number}: no comma in {row[0][:80]!r}")
+
+
+def _bars(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """Kaggle's Flickr30k: ``name| 0| caption``; one of its lines lacks the second bar."""
+    for number, line in enumerate(lines, start=1):
+        name, _, rest = line.partition("|")
+        if number == 1 and name.strip() == "image_name":
+            continue
+        match = re.match(r"\s*\d+\s*\|?\s*(.*)", rest)
+        if match:
+            yield name.strip(), match[1].rstrip()
+        elif line.strip():
+            raise ValueError(f"{file}, line {number}: no number in {line.strip()[:80]!r}")
+
+
+def _lists(root: Path, captions: Path, lists: dict[str, str] | None) -> dict[str, Path]:
+    if lists is not None:
+        return {split: existing(root, name, "lists") for split, name in lists.items()}
+    found = {s: captions.with_name(f"Flickr_8k.{name}.txt") for s, name in LISTS.items()}
+    missing = [path.name for path in found.values() if not path.exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{captions.parent} lacks {', '.join(missing)}: set the data set's option `lists`, or "
+            "`karpathy`, or `num_val` and `num_test` for a random split"
+        )
+    return found
+
+
+def _by_lists(pictures: choosing.Pictures, file: Path, lists: dict[str, Path]) -> choosing.Pictures:
+    splits: dict[str, str] = {}
+    known = {Path(picture.file).name for picture in pictures}
+    for split, path in lists.items():
+        names = path.read_text(encoding="utf-8-sig").split()
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{path} names {name!r}, which has no caption in {file}")
+            if splits.setdefault(name, split) != split:
+                raise ValueError(f"{path} names {name!r}, which is in {splits[name]!r} already")
+    return tuple(replace(p, split=splits.get(Path(p.file).name, "extra")) for p in pictures)

@@ -1,0 +1,56 @@
+"""A folder of images without captions (NeuralTalk2's DataLoaderRaw), for captioning only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from snakecap.data.sources import existing
+from snakecap.files.atomic import read_json
+from snakecap.files.pictures import Collection, Picture
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".ppm", ".webp", ".bmp"}  # in any case
+
+
+def read(
+    root: Path,
+    *,
+    images: str = "",
+    recursive: bool = False,
+    coco_json: str | None = None,
+    split: Literal["train", "val", "test", "extra"] = "test",
+) -> Collection:
+    """Read a folder of images, sorted by name, with the ids 1, 2, ...
+
+    Args:
+        root: folder that the other names are relative to.
+        images: the folder; "" for `root` itself.
+        recursive: look into its subfolders too.
+        coco_json: file with ``images: [{file_name, id}]``, which gives the list, its order and
+            the ids (COCO's image_info_test2014.json).
+        split: of all pictures.
+
+    Raises:
+        FileNotFoundError: the folder or file is missing, or holds no image.
+        ValueError: `coco_json` is not of its form.
+    """
+    folder = existing(root, images, "images")
+    if coco_json is not None:
+        rows = _listed(existing(root, coco_json, "coco_json"))
+    else:
+        paths = folder.rglob("*") if recursive else folder.iterdir()
+        found = [path for path in paths if path.suffix.lower() in ENDINGS and path.is_file()]
+        names = sorted(path.relative_to(folder).as_posix() for path in found)
+        rows = list(enumerate(names, start=1))
+    if not rows:
+        raise FileNotFoundError(f"{folder} holds no image ({', '.join(sorted(ENDINGS))})")
+    prefix = f"{images}/" if images else ""
+    pictures = (Picture(id=key, file=prefix + name, split=split) for key, name in rows)
+    return Collection(root, tuple(pictures))
+
+
+def _listed(file: Path) -> list[tuple[int | str, str]]:
+    try:
+        return [(row["id"], row["file_name"]) for row in read_json(file)["images"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{file} has no images: [{{file_name, id}}] ({error!r})") from None

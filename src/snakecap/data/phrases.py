@@ -1,0 +1,96 @@
+"""What people would say of a generated scene: five captions, and a phrase for each region.
+
+The captions of a scene agree on what there is (counts, colours, shapes, the largest group first)
+and differ in how they say it, as those of COCO do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from snakecap.data.scene import Group, Scene, Shape
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CAPTIONS = 5
+
+
+def captions(scene: Scene, random: Random) -> tuple[str, ...]:
+    """Five different captions of a scene."""
+    groups = sorted(scene.groups, key=lambda group: (-_weight(group), scene.groups.index(group)))
+    names = joined([phrase(group) for group in groups])
+    sized = joined([phrase(group, size=True) for group in groups])
+    several = sum(group.count for group in scene.groups)
+    verb = "is" if groups[0].count == 1 else "are"
+    place = f"on a {scene.background} background"
+    common = [
+        f"{names}.",
+        f"there {verb} {names}.",
+        f"a picture of {names}.",
+        f"{names} {place}.",
+        f"{sized}.",
+        f"{number(several)} shapes, {names}.",
+    ]
+    related = _related(scene)
+    chosen = random.sample(common, CAPTIONS - min(len(related), 2))
+    chosen += random.sample(related, CAPTIONS - len(chosen))
+    random.shuffle(chosen)
+    return tuple(chosen)
+
+
+def _weight(group: Group) -> int:
+    """How much of a group one sees: large shapes count for four small ones."""
+    return group.count * (4 if group.size == "large" else 1)
+
+
+def _related(scene: Scene) -> list[str]:
+    """Captions that say where the groups are; none when that is not clear to see."""
+    names = [phrase(group) for group in scene.groups]
+    if scene.arrangement == "scattered":
+        return []
+    before, after = {"columns": ("left of", "right of"), "rows": ("above", "below")}[
+        scene.arrangement
+    ]
+    if len(names) == 1:
+        return []
+    return [
+        f"{names[0]} {before} {joined(names[1:])}.",
+        f"{names[-1]} {after} {joined(names[:-1])}.",
+    ]
+
+
+def phrase(group: Group, *, size: bool = False, count: int | None = None) -> str:
+    """``two red circles``; with its size, ``two small red circles``."""
+    count = group.count if count is None else count
+    words = [number(count) if count > 1 else "a"]
+    words += [group.size] * size
+    words += [group.colour, group.kind + "s" * (count > 1)]
+    return article(" ".join(words))
+
+
+def article(text: str) -> str:
+    """``a orange`` to ``an orange``."""
+    return "an" + text[1:] if text.startswith("a ") and text[2] in "aeiou" else text
+
+
+def number(count: int) -> str:
+    """A count as a word."""
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def joined(phrases: Sequence[str]) -> str:
+    """``a, b and c``."""
+    if len(phrases) == 1:
+        return phrases[0]
+    return ", ".join(phrases[:-1]) + " and " + phrases[-1]
+
+
+def regions(scene: Scene) -> list[tuple[str, list[Shape]]]:
+    """Phrases and the shapes that each is about: every shape, and every group of several."""
+    found = []
+    for index, group in enumerate(scene.groups):
+        members = [shape for shape in scene.shapes if shape.group == index]
+        found += [(phrase(group, size=True, count=1), [shape]) for shape in members]
+        if len(members) > 1:
+            found.append((phrase(group, size=True), members))
+    return found

@@ -1,0 +1,78 @@
+"""NeuralTalk2's raw JSON: ``[{"file_path", "captions", "id"?}]`` (coco_preprocess.ipynb)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from snakecap.data import splits
+from snakecap.data.sources import first_existing, sentences
+from snakecap.files.atomic import read_json, write_json
+from snakecap.files.pictures import Collection, Picture
+
+NAMES = ("coco_raw.json", "raw.json")
+
+
+def read(
+    root: Path,
+    *,
+    annotations: str | None = None,
+    images: str = "",
+    ids: str | None = None,
+    karpathy: str | None = None,
+    num_val: Annotated[int, Field(ge=0)] = 5000,
+    num_test: Annotated[int, Field(ge=0)] = 5000,
+    seed: int = 123,
+) -> Collection:
+    """Read NeuralTalk2's raw JSON and split it as its prepro.py did.
+
+    Args:
+        root: folder that the other names are relative to.
+        annotations: the JSON file; null: coco_raw.json or raw.json.
+        images: folder that each ``file_path`` is relative to (prepro.py's --images_root).
+        ids: file of ``{split: [ids]}`` instead of the random split.
+        karpathy: his ``dataset_*.json`` instead of the random split.
+        num_val: pictures for validation; NeuralTalk2's README took 5,000 of COCO.
+        num_test: pictures for testing; the rest is for training.
+        seed: of the random split; prepro.py's was 123.
+
+    Raises:
+        FileNotFoundError: the file is missing; says what to set.
+        ValueError: it is not of this form, or a picture has no captions; names it.
+    """
+    file = first_existing(root, [annotations] if annotations else NAMES, "annotations")
+    rows = read_json(file)
+    if not isinstance(rows, list):
+        raise ValueError(f"{file} is not NeuralTalk2's raw JSON: it must be a list")
+    pictures = [_picture(file, row, at, images) for at, row in enumerate(rows, start=1)]
+    if ids or karpathy:
+        num_val = num_test = 0
+    chosen = splits.choose(
+        root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
+    )
+    return Collection(root, chosen)
+
+
+def _picture(file: Path, row: Any, position: int, images: str) -> Picture:
+    if not isinstance(row, dict) or not isinstance(row.get("file_path"), str):
+        raise ValueError(f"{file}: entry {position} has no `file_path`: {str(row)[:80]}")
+    path = row["file_path"]
+    return Picture(
+        id=row.get("id", position),
+        file=f"{images}/{path}" if images else path,
+        split="train",
+        captions=sentences(row.get("captions", []), path, file),
+    )
+
+
+def write(path: Path, pictures: Iterable[Picture]) -> None:
+    """Write NeuralTalk2's raw JSON: validation pictures first, then training, as its notebook."""
+    order = ("val", "train", "test", "extra")
+    rows = [
+        {"file_path": picture.file, "id": picture.id, "captions": list(picture.captions)}
+        for picture in sorted(pictures, key=lambda picture: order.index(picture.split))
+    ]
+    write_json(path, rows)

@@ -1,0 +1,61 @@
+"""What every reader needs: files that exist, and captions that are sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from snakecap import log
+
+
+def existing(root: Path, name: str, option: str) -> Path:
+    """A file or folder under `root`.
+
+    Raises:
+        FileNotFoundError: it does not exist; says which setting leads to it.
+    """
+    path = root / name
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} does not exist: set `root` of the data set to the folder that holds it, or "
+            f"its option `{option}` to another name"
+        )
+    return path
+
+
+def first_existing(root: Path, names: Iterable[str], option: str) -> Path:
+    """The first of several usual names that exists under `root`.
+
+    Raises:
+        FileNotFoundError: none does; lists them.
+    """
+    tried = list(names)
+    found = next((root / name for name in tried if (root / name).exists()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"{root} holds none of {', '.join(tried)}: set `root` of the data set to the right "
+            f"folder, or its option `{option}` to the name"
+        )
+    return found
+
+
+def sentences(captions: Any, picture: Any, source: Path) -> tuple[str, ...]:
+    """A picture's captions, without the white space around them and without empty ones.
+
+    Args:
+        captions: what the source says they are.
+        picture: its id or file, for messages.
+        source: the file that was read, for messages.
+
+    Raises:
+        ValueError: no caption, or one that is not text; names the picture.
+    """
+    if not isinstance(captions, list | tuple) or not all(isinstance(c, str) for c in captions):
+        raise ValueError(f"{source}: the captions of picture {picture!r} are not a list of texts")
+    kept = tuple(text for caption in captions if (text := caption.strip()))
+    if not kept:
+        raise ValueError(f"{source}: picture {picture!r} has no captions")
+    if len(kept) < len(captions):
+        log.logger.warning("%s: picture %r has an empty caption, left out", source, picture)
+    return kept

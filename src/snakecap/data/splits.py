@@ -1,0 +1,138 @@
+"""Which picture is for training: Karpathy's file, a list of ids, or NeuralTalk2's numbers.
+
+Every reader takes the same options: `karpathy`, a ``dataset_*.json``; `ids`, a JSON file of
+``{split: [ids]}``; `num_val`, `num_test` and `seed`, NeuralTalk2's random split; none of them: the
+data set's own split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from snakecap.data.sources import existing
+from snakecap.files.atomic import read_json
+from snakecap.files.pictures import SPLITS, Picture
+
+Pictures = tuple[Picture, ...]
+
+
+def choose(
+    root: Path,
+    pictures: Sequence[Picture],
+    *,
+    ids: str | None = None,
+    karpathy: str | None = None,
+    num_val: int = 0,
+    num_test: int = 0,
+    seed: int = 123,
+) -> Pictures:
+    """Apply the split that the options ask for; at most one of the three kinds.
+
+    Args:
+        root: folder that `ids` and `karpathy` are relative to.
+        pictures: with the data set's own splits.
+        ids: JSON file ``{split: [ids]}``; pictures in no list are left out.
+        karpathy: ``dataset_*.json``; pictures that it does not name are left out.
+        num_val: pictures for validation in the random split.
+        num_test: pictures for testing in it; the rest is for training.
+        seed: of the random split.
+
+    Raises:
+        ValueError: two kinds at once, or a split that does not fit the pictures.
+    """
+    asked = {"ids": ids, "karpathy": karpathy, "num_val or num_test": num_val or num_test}
+    if len(given := [name for name, value in asked.items() if value]) > 1:
+        raise ValueError(f"the options {' and '.join(given)} each choose a split: give one")
+    if ids:
+        return by_ids(pictures, existing(root, ids, "ids"))
+    if karpathy:
+        return by_karpathy(pictures, existing(root, karpathy, "karpathy"))
+    if num_val or num_test:
+        return at_random(pictures, num_val, num_test, seed)
+    return tuple(pictures)
+
+
+def at_random(pictures: Sequence[Picture], num_val: int, num_test: int, seed: int) -> Pictures:
+    """NeuralTalk2's prepro.py: shuffle, then `num_val` val, `num_test` test, the rest train.
+
+    The pictures come back in shuffled order, which its training then followed.
+
+    Raises:
+        ValueError: nothing is left for training.
+    """
+    if num_val + num_test >= len(pictures):
+        raise ValueError(
+            f"num_val={num_val} and num_test={num_test} leave none of the {len(pictures)} pictures "
+            "for training: set them lower"
+        )
+    names = ["val"] * num_val + ["test"] * num_test
+    names += ["train"] * (len(pictures) - len(names))
+    shuffled = shuffle(pictures, Random(seed))
+    return tuple(replace(p, split=name) for p, name in zip(shuffled, names, strict=True))
+
+
+def shuffle(pictures: Sequence[Picture], random: Random) -> list[Picture]:
+    """Python 2's ``random.shuffle``: Python 3 draws differently and would give another split.
+
+    Python 2 drew ``int(random() * (i + 1))``, Python 3 draws whole bits. ``random()`` itself and
+    seeding by an integer are the same in both.
+    """
+    result = list(pictures)
+    for i in reversed(range(1, len(result))):
+        j = int(random.random() * (i + 1))
+        result[i], result[j] = result[j], result[i]
+    return result
+
+
+def by_ids(pictures: Sequence[Picture], file: Path) -> Pictures:
+    """Splits by lists of ids; the pictures keep their order.
+
+    Raises:
+        ValueError: an unknown split, an id of no picture, or an id in two splits.
+    """
+    lists = read_json(file)
+    if not isinstance(lists, dict) or not all(isinstance(value, list) for value in lists.values()):
+        raise ValueError(f"{file} must hold {{split: [ids]}}")
+    if unknown := set(lists) - set(SPLITS):
+        raise ValueError(f"{file}: unknown split {min(unknown)!r}; known: {', '.join(SPLITS)}")
+    return _assign(pictures, [(i, split) for split in lists for i in lists[split]], "id", file)
+
+
+def by_karpathy(pictures: Sequence[Picture], file: Path) -> Pictures:
+    """Karpathy's split of pictures that another reader read; restval is for training.
+
+    Raises:
+        ValueError: not his file, or one of its pictures is missing.
+    """
+    try:
+        rows = read_json(file)["images"]
+        by_id = "cocoid" in rows[0]
+        key = "cocoid" if by_id else "filename"
+        pairs = [(row[key], "train" if row["split"] == "restval" else row["split"]) for row in rows]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{file} is not one of Karpathy's dataset_*.json: {error!r}") from None
+    return _assign(pictures, pairs, "id" if by_id else "name", file)
+
+
+def _assign(
+    pictures: Sequence[Picture], pairs: Sequence[tuple[Any, str]], by: str, file: Path
+) -> Pictures:
+    splits: dict[str, str] = {}
+    for value, split in pairs:
+        if splits.setdefault(str(value), split) != split:
+            raise ValueError(f"{file}: {value!r} is in two splits")
+    keys = [str(p.id) if by == "id" else Path(p.file).name for p in pictures]
+    if missing := splits.keys() - set(keys):
+        raise ValueError(
+            f"{file} names {len(missing)} pictures that the data set lacks, such as {by} "
+            f"{min(missing)}: is it the split of another data set?"
+        )
+    return tuple(
+        replace(p, split=splits[key])
+        for p, key in zip(pictures, keys, strict=True)
+        if key in splits
+    )

@@ -1,0 +1,30 @@
+"""Where a job computes: chosen from what it was given."""
+
+from __future__ import annotations
+
+import torch
+
+
+def choose(device: str, threads: int | None = None) -> torch.device:
+    """The device for ``auto``, ``cpu`` or ``cuda``; also sets the CPU threads.
+
+    Raises:
+        ValueError: a GPU was asked for and there is none.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise ValueError("device cuda was asked for, but torch sees no GPU; use --device cpu")
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    return torch.device(device)
+
+
+def precision(name: str, device: torch.device) -> str:
+    """``auto`` is bfloat16 autocast on a GPU, and float32 on a CPU."""
+    if name == "auto":
+        return "bfloat16" if device.type == "cuda" else "float32"
+    return name

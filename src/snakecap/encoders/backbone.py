@@ -1,0 +1,103 @@
+"""What every backbone is, and which of its layers train.
+
+A backbone turns preprocessed images into one vector and a grid of vectors. `registry.BACKBONES`
+names the families; each is a module with a ``build_backbone(architecture, class_scores)``.
+
+Dimensions: B images, H and W their sides, F pooled width, R grid cells (row by row), C grid width,
+K classes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class BackboneOutput(NamedTuple):
+    """A batch of features.
+
+    Attributes:
+        pooled: (B, F); with class scores these are its last K numbers.
+        grid: (B, R, C), the last feature map row by row.
+        scores: (B, K) class probabilities, or None.
+    """
+
+    pooled: Tensor
+    grid: Tensor
+    scores: Tensor | None = None
+
+
+class Backbone(nn.Module):
+    """Base class; `net` holds the layers under the names of its published state dicts.
+
+    Attributes:
+        architecture: what it is called in ``config.yaml``.
+        class_scores: whether the classes' probabilities are appended to the pooled features.
+        net: the layers.
+        width: F.
+        grid_width: C.
+        dropped: prefixes of published weights that have no use here, such as an unused classifier.
+    """
+
+    width: int
+    grid_width: int
+    net: nn.Module
+    dropped: tuple[str, ...] = ()
+
+    def __init__(self, architecture: str, class_scores: bool):
+        super().__init__()
+        self.architecture, self.class_scores = architecture, class_scores
+
+    def forward(self, images: Tensor) -> BackboneOutput:
+        """Features of preprocessed images (B, 3, H, W)."""
+        raise NotImplementedError
+
+
+def as_grid(feature_map: Tensor) -> Tensor:
+    """A feature map (B, C, h, w) as cells (B, R, C), R = h * w."""
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+def trainable(backbone: Backbone, finetune_from: str) -> list[nn.Parameter]:
+    """The parameters from a layer up.
+
+    Args:
+        backbone: any.
+        finetune_from: ``all``, or a layer's name such as ``layer3`` or ``features.10``: it and
+            every layer after it, in the order of their definition, which is that of the pass.
+
+    Raises:
+        ValueError: no such layer; lists the names.
+    """
+    modules = _from(backbone.net, finetune_from)
+    return [parameter for module in modules for parameter in module.parameters(recurse=False)]
+
+
+def set_mode(backbone: Backbone, finetune_from: str | None, *, batch_norm: bool = False) -> None:
+    """Evaluation mode for the frozen layers, training mode for those that train.
+
+    Args:
+        backbone: any.
+        finetune_from: as in `trainable`; None: all frozen.
+        batch_norm: whether batch norm in the training layers uses and updates batch statistics;
+            otherwise its running statistics stay, which small batches need.
+    """
+    backbone.eval()
+    if finetune_from is None:
+        return
+    for module in _from(backbone.net, finetune_from):
+        is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        module.training = batch_norm or not is_norm
+
+
+def _from(net: nn.Module, name: str) -> list[nn.Module]:
+    """The module `name` and all that are defined after it; their parents not."""
+    named = list(net.named_modules())
+    if name == "all":
+        return [module for _, module in named]
+    places = [place for place, (found, _) in enumerate(named) if found == name]
+    if not places or not name:
+        known = ", ".join(layer for layer, _ in named if layer and layer.count(".") < 2)
+        raise ValueError(f"the backbone has no layer {name!r}; it has: all, {known}")
+    return [module for _, module in named[places[0] :]]

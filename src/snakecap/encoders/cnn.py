@@ -1,0 +1,72 @@
+"""A backbone and a projection: NeuralTalk2's and the Show-and-Tell tutorial's encoder.
+
+Source: neuraltalk2/misc/net_utils.lua build_cnn (Linear + ReLU); yunjey/pytorch-tutorial model.py
+(Linear + BatchNorm, momentum 0.01). Known deviation: the projection always trains; NeuralTalk2 left
+it at its random start while the CNN was frozen.
+
+Dimensions: B pictures, F backbone width, D width, S side of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from snakecap.encoded import Encoded
+from snakecap.encoders.preprocess import preprocess
+
+
+class CNNEncoder(nn.Module):
+    """A picture's pooled features, projected to the decoder's width."""
+
+    reads = "pooled"
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        backbone: nn.Module,
+        preprocessing: Mapping[str, Any],
+        activation: Literal["relu", "none"] = "relu",
+        batch_norm: bool = False,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ):
+        """Build the encoder.
+
+        Args:
+            width: D.
+            backbone: images to an output with ``pooled`` of shape (B, F); has ``width`` F.
+            preprocessing: keyword arguments of `preprocess` that the backbone was trained with.
+            activation: after the projection.
+            batch_norm: after the projection, as the tutorial.
+            dropout: on the features; VGG-16's own last dropout is 0.5.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.preprocessing = dict(preprocessing)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(int(backbone.width), width)
+        self.normalise = nn.BatchNorm1d(width, momentum=0.01) if batch_norm else nn.Identity()
+        self.activate = nn.ReLU() if activation == "relu" else nn.Identity()
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
+        """Encode a batch.
+
+        Args:
+            inputs: ``pooled`` features of shape (B, F); or ``images`` uint8 of shape (B, 3, S, S)
+                with, when augmenting, ``offset`` (B, 2) and ``flip`` (B,).
+        """
+        features = inputs.get("pooled")
+        if features is None:
+            features = self._features(inputs)
+        projected = self.project(self.dropout(features.float()))
+        return Encoded(self.activate(self.normalise(projected)))
+
+    def _features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        augmented = {name: inputs[name] for name in ("offset", "flip") if name in inputs}
+        images = preprocess(inputs["images"], **self.preprocessing, **augmented)
+        pooled: Tensor = self.backbone(images).pooled
+        return pooled

@@ -1,0 +1,86 @@
+"""Square RGB bytes to what a backbone was trained on.
+
+NeuralTalk2 (misc/net_utils.lua `prepro`) cropped 224 of 256 pixels at random, one offset for the
+whole batch, and in evaluation at [15, 239). Known deviations: an offset for every picture, and the
+true centre [16, 240).
+
+Dimensions: B pictures, S their side, C the crop's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def preprocess(
+    images: Tensor,
+    *,
+    crop: int | None = 224,
+    scale: float = 255.0,
+    mean: Sequence[float] = (0.485, 0.456, 0.406),
+    std: Sequence[float] = (0.229, 0.224, 0.225),
+    bgr: bool = False,
+    offset: Tensor | None = None,
+    flip: Tensor | bool = False,
+) -> Tensor:
+    """Crop, mirror, scale, normalise, and order the channels.
+
+    Args:
+        images: uint8 RGB of shape (B, 3, S, S).
+        crop: C; None: the whole picture.
+        scale: pixels are divided by this first.
+        mean: RGB, subtracted after `scale`.
+        std: RGB, divided by after `mean`.
+        bgr: give the channels in Caffe's order.
+        offset: top and left of each crop, of shape (B, 2), 0..S - C; None: the centre,
+            (S - C) // 2.
+        flip: mirror all (true), none (false), or those where a (B,) tensor is true.
+
+    Returns:
+        float32 of shape (B, 3, C, C) in channels-last memory, on the device of `images`.
+
+    Raises:
+        ValueError: the crop is larger than the pictures.
+    """
+    cut = _mirror(_crop(images, crop or images.shape[-1], offset), flip)
+    if bgr:
+        cut = cut.flip(1)
+    # One multiplication and one addition: (x / scale - mean) / std = x * gain + shift.
+    gains = [1 / (scale * deviation) for deviation in std]
+    shifts = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
+    order = -1 if bgr else 1
+    gain = torch.tensor(gains[::order], device=images.device).view(3, 1, 1)
+    shift = torch.tensor(shifts[::order], device=images.device).view(3, 1, 1)
+    pixels = cut.to(memory_format=torch.channels_last, dtype=torch.float32)
+    return pixels.mul_(gain).add_(shift)
+
+
+def _crop(images: Tensor, side: int, offset: Tensor | None) -> Tensor:
+    size = images.shape[-1]
+    if side > size:
+        raise ValueError(
+            f"a crop of {side} pixels does not fit in pictures of {size}: "
+            "lower the backbone's preprocess.crop, set it to null, or raise resize.size"
+        )
+    if side == size:
+        return images
+    if offset is None:
+        start = (size - side) // 2
+        return images[:, :, start : start + side, start : start + side]
+    span = torch.arange(side, device=images.device)
+    at = offset.to(images.device)
+    rows = (at[:, :1] + span)[:, None, :, None]
+    columns = (at[:, 1:] + span)[:, None, None, :]
+    pictures = torch.arange(len(images), device=images.device)[:, None, None, None]
+    channels = torch.arange(3, device=images.device)[None, :, None, None]
+    return images[pictures, channels, rows, columns]
+
+
+def _mirror(images: Tensor, flip: Tensor | bool) -> Tensor:
+    if isinstance(flip, bool):
+        return images.flip(3) if flip else images
+    chosen = flip.to(images.device).view(-1, 1, 1, 1)
+    return torch.where(chosen, images.flip(3), images)

@@ -1,0 +1,128 @@
+"""``pictures.json``: one record type for every data set.
+
+A *picture* is a record; an *image* is pixels. Boxes are (x, y, width, height) in pixels of the
+original image, top-left origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from snakecap.files.atomic import read_json, write_json
+
+SPLITS = ("train", "val", "test", "extra")
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One annotated object: its category's name and box."""
+
+    category: str
+    box: Box
+    crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One described region: a phrase and its box."""
+
+    phrase: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a data set.
+
+    Attributes:
+        id: unique in the data set; an integer where the source has one.
+        file: path of the image file, relative to the collection's root; unique in the data set.
+        split: one of `SPLITS`.
+        captions: sentences as written, not tokenised.
+        width, height: pixels; 0 when the source does not say.
+    """
+
+    id: int | str
+    file: str
+    split: str
+    captions: tuple[str, ...] = ()
+    objects: tuple[Object, ...] = ()
+    regions: tuple[Region, ...] = ()
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A data set: its pictures and the folder their files are in."""
+
+    root: Path
+    pictures: tuple[Picture, ...]
+
+    def split(self, *names: str) -> tuple[Picture, ...]:
+        """The pictures of some splits, in order."""
+        return tuple(picture for picture in self.pictures if picture.split in names)
+
+
+def check(pictures: Sequence[Picture], source: str) -> None:
+    """Check what every later stage relies on.
+
+    Raises:
+        ValueError: repeated ids or files, or an unknown split; names the picture and `source`.
+    """
+    for attribute in ("id", "file"):
+        seen: set[Any] = set()
+        for picture in pictures:
+            value = str(getattr(picture, attribute))
+            if value in seen:
+                raise ValueError(f"{source}: two pictures have the {attribute} {value!r}")
+            seen.add(value)
+    for picture in pictures:
+        if picture.split not in SPLITS:
+            raise ValueError(
+                f"{source}: picture {picture.id} has split {picture.split!r}, not one of {SPLITS}"
+            )
+
+
+def write(path: Path, collection: Collection, **stamp: Any) -> None:
+    """Write ``pictures.json`` after checking it."""
+    check(collection.pictures, str(path))
+    records = [asdict(picture) for picture in collection.pictures]
+    write_json(path, {"root": str(collection.root), **stamp, "pictures": records})
+
+
+def read(path: Path) -> Collection:
+    """Read ``pictures.json``.
+
+    Raises:
+        ValueError: the file is not a ``pictures.json``; names it.
+    """
+    value = read_json(path)
+    try:
+        records = tuple(_picture(record) for record in value["pictures"])
+        return Collection(Path(value["root"]), records)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a pictures.json of snakecap: {error!r}") from None
+
+
+def _picture(record: dict[str, Any]) -> Picture:
+    objects = tuple(Object(o["category"], tuple(o["box"]), o["crowd"]) for o in record["objects"])
+    regions = tuple(Region(r["phrase"], tuple(r["box"])) for r in record["regions"])
+    captions = tuple(record["captions"])
+    return Picture(**{**record, "captions": captions, "objects": objects, "regions": regions})
+
+
+def references(pictures: Iterable[Picture]) -> dict[str, Any]:
+    """COCO captions JSON of some pictures: what every scorer accepts."""
+    images = []
+    annotations = []
+    for picture in pictures:
+        images.append({"id": picture.id, "file_name": picture.file})
+        for caption in picture.captions:
+            number = len(annotations) + 1
+            annotations.append({"id": number, "image_id": picture.id, "caption": caption})
+    return {"images": images, "annotations": annotations}

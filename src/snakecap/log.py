@@ -1,0 +1,62 @@
+"""Progress for people and for log files."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+logger = logging.getLogger("snakecap")
+
+
+def setup(level: int = logging.INFO) -> None:
+    """Send the library's messages to standard error, one plain line each."""
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logger.setLevel(level)
+
+
+def progress(
+    items: Iterable[Item], *, title: str, total: int | None = None, unit: str = "it", initial: int = 0
+) -> Iterator[Item]:
+    """Iterate with a progress bar on a terminal and a plain line every ten seconds elsewhere."""
+    yield from bar(items, title=title, total=total, unit=unit, initial=initial)
+
+
+def bar(
+    items: Iterable[Any] | None = None,
+    *,
+    title: str,
+    total: int | None = None,
+    unit: str = "it",
+    initial: int = 0,
+) -> tqdm[Any]:
+    """The bar itself, for loops that set a postfix or update by more than one."""
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        items,
+        desc=title,
+        total=total,
+        unit=unit,
+        initial=initial,
+        smoothing=0.1,
+        mininterval=0.2 if terminal else 10.0,
+        # In a log file every redraw is its own line.
+        file=sys.stderr if terminal else _Lines(),
+        dynamic_ncols=terminal,
+    )
+
+
+class _Lines:
+    """A text stream that turns the bar's carriage returns into lines."""
+
+    def write(self, text: str) -> None:
+        line = text.strip("\r\n ")
+        if line:
+            sys.stderr.write(line + "\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()

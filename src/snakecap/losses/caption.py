@@ -1,0 +1,54 @@
+"""Cross-entropy of captions, by token.
+
+Source: neuraltalk2/misc/LanguageModel.lua LanguageModelCriterion: the mean over all enforced
+predictions of the batch, of which a caption of n words has n + 1 (its words, and END).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from snakecap.encoded import Encoded
+
+
+class Decoder(Protocol):
+    """What the loss needs of a decoder."""
+
+    def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
+        """States that predict each word and END, of shape (B, T + 1, H)."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Unnormalised log-probabilities, of shape (..., V + 1)."""
+
+
+def caption_loss(
+    decoder: Decoder,
+    encoded: Encoded,
+    words: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """The mean (or sum) of -log p over words and END, in nats.
+
+    Logits are computed only where there is something to predict, not on padding.
+
+    Args:
+        decoder: gives states and logits.
+        encoded: B pictures, one a caption.
+        words: ids, 0-padded on the right, of shape (B, T).
+        label_smoothing: share of the target spread over all outputs.
+        reduction: ``mean`` or ``sum``.
+    """
+    lengths = (words != 0).sum(1)
+    words = words[:, : int(lengths.max())]
+    targets = F.pad(words, (0, 1))
+    enforced = torch.arange(targets.shape[1], device=words.device) <= lengths.unsqueeze(1)
+    logits = decoder.logits(decoder.hidden(encoded, words)[enforced])
+    return F.cross_entropy(
+        logits.float(), targets[enforced], label_smoothing=label_smoothing, reduction=reduction
+    )

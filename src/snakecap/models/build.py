@@ -1,0 +1,53 @@
+"""A captioner from plain settings: parts by name, given what their constructors ask for."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from snakecap import registry, settings
+from snakecap.models.captioner import Captioner
+
+
+def build(training: settings.Training, *, vocabulary_size: int) -> Captioner:
+    """Compose the model of a training job, with fresh weights.
+
+    Args:
+        training: parts, width and backbone.
+        vocabulary_size: V, words without START and END.
+    """
+    available: dict[str, Any] = {
+        "width": training.width,
+        "vocabulary_size": vocabulary_size,
+        **_backbone(training.backbone),
+    }
+    encoders = [_part("encoder", part, available) for part in training.encoders]
+    return Captioner(encoders, _part("decoder", training.decoder, available))
+
+
+def _backbone(row: settings.Backbone | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    backbone = registry.load("backbone", row.family)(row.architecture, row.class_scores)
+    return {"backbone": backbone, "preprocessing": row.preprocess.model_dump()}
+
+
+def _part(family: str, part: settings.Part, available: dict[str, Any]) -> nn.Module:
+    """Construct a part: required arguments come from `available` by name, options from its row.
+
+    Raises:
+        ValueError: the part asks for something this system does not have.
+    """
+    constructor = registry.load(family, part.part)
+    needed = [
+        name
+        for name, parameter in inspect.signature(constructor).parameters.items()
+        if parameter.default is parameter.empty
+    ]
+    missing = [name for name in needed if name not in available]
+    if missing:
+        raise ValueError(f"{family} {part.part} needs {', '.join(missing)}: the system has none")
+    module: nn.Module = constructor(**{name: available[name] for name in needed}, **part.options)
+    return module

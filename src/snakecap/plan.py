@@ -1,0 +1,200 @@
+"""Which jobs a configuration means, and what each of them depends on.
+
+The Snakefile asks here; no torch is imported. A job's dependencies beyond its input files are one
+plain dict: the digest of its code (stage and chosen parts), the hash of the lock file, and the
+settings that it uses, as canonical JSON. Snakemake compares it as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from snakecap import provenance, registry
+from snakecap.settings import Features, Settings, System
+
+Job = dict[str, str]
+
+
+class Plan:
+    """The jobs of one configuration; every method's answer is plain text or lists of it.
+
+    Paths start with ``<results>``, which Snakemake replaces (its pathvars).
+    """
+
+    def __init__(self, settings: Settings, *, folder: Path):
+        """Prepare.
+
+        Args:
+            settings: the checked configuration.
+            folder: of the checkout, where the lock file is.
+        """
+        lock = folder / "requirements.lock"
+        self.settings = settings
+        self.dataset = settings.dataset
+        self.lock = provenance.file_digest(lock)[:16] if lock.is_file() else ""
+        self.systems: dict[str, System] = settings.runs()
+        self.features: dict[str, tuple[str, Features]] = {
+            self.features_name(system): (system.backbone, system.features)
+            for system in self.systems.values()
+            if system.backbone is not None
+        }
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a heavy job asks the cluster for."""
+        return self.settings.gpus
+
+    # What jobs depend on besides files.
+
+    def job(self, stage: str, options: Any, parts: Iterable[str] = ()) -> Job:
+        """A job: the digest of its stage and parts, the lock file's hash, its settings."""
+        names = ",".join([f"snakecap.stages.{stage}", *sorted(set(parts))])
+        value = options.model_dump(mode="json") if isinstance(options, BaseModel) else options
+        return {
+            "code": f"{names}={provenance.digest(*names.split(','))}",
+            "lock": self.lock,
+            "settings": provenance.canonical(value),
+        }
+
+    def download(self, dataset: str) -> Job:
+        """Fetching a data set's files."""
+        rows = self.settings.datasets[dataset].downloads
+        return self.job("download", [row.model_dump(mode="json") for row in rows])
+
+    def annotations(self, dataset: str) -> Job:
+        """Reading a data set."""
+        row = self.settings.datasets[dataset]
+        return self.job("annotations", row, [registry.module("dataset", row.reader)])
+
+    def vocabulary(self, name: str) -> Job:
+        """Counting words."""
+        row = self.settings.vocabularies[name]
+        return self.job("vocabulary", row, [registry.module("tokenizer", row.tokenizer)])
+
+    def encode(self, name: str) -> Job:
+        """Packing captions."""
+        row = self.settings.vocabularies[name]
+        return self.job("encode", row, [registry.module("tokenizer", row.tokenizer)])
+
+    def features_name(self, system: System) -> str:
+        """The file name of a system's features: backbone, output, and what else changes them."""
+        chosen = system.features
+        words = [str(system.backbone), chosen.output]
+        return "_".join(words + [word for word in ("flip", "half") if getattr(chosen, word)])
+
+    def features_job(self, name: str) -> Job:
+        """Caching a backbone's features."""
+        backbone, features = self.features[name]
+        row = self.settings.backbones[backbone]
+        options = {"backbone": row.model_dump(mode="json"), "features": features.model_dump()}
+        return self.job("features", options, [registry.module("backbone", row.family)])
+
+    def parts(self, system: System) -> list[str]:
+        """The modules of the parts that a system's model is composed of."""
+        modules = [registry.module("encoder", part.part) for part in system.encoders]
+        modules.append(registry.module("decoder", system.decoder.part))
+        if system.backbone is not None:
+            row = self.settings.backbones[system.backbone]
+            modules.append(registry.module("backbone", row.family))
+        return modules
+
+    def train(self, system: str, stage: str) -> Job:
+        """Training a stage of a system."""
+        training = self.settings.training(self.systems[system], stage)
+        row = training.stage
+        parts = self.parts(self.systems[system])
+        parts.append(registry.module("schedule", row.schedule.name))
+        parts.append(registry.module("optimiser", row.optimiser.name))
+        if row.finetunes:
+            parts.append(registry.module("optimiser", row.backbone_optimiser.name))
+        return self.job("train", training, parts)
+
+    def caption(self, system: str) -> Job:
+        """Captioning a split."""
+        row = self.systems[system]
+        return self.job("caption", row.decoding, self.parts(row))
+
+    def score(self) -> Job:
+        """Scoring captions."""
+        row = self.settings.score
+        return self.job("score", row, [registry.module("metric", name) for name in row.metrics])
+
+    def report(self) -> Job:
+        """Comparing systems."""
+        return self.job("report", self.settings.report)
+
+    # Which files jobs read.
+
+    def folder(self, dataset: str) -> str:
+        """Where a data set's downloaded or generated files are."""
+        return f"{self.settings.downloads}/{dataset}"
+
+    def manifests(self, dataset: str) -> list[str]:
+        """The download manifest of a data set that has something to fetch."""
+        row = self.settings.datasets[dataset]
+        return [f"<results>/{dataset}/downloads.json"] if row.downloads else []
+
+    def captions(self, dataset: str, system: str) -> str:
+        """A system's packed captions."""
+        return f"<results>/{dataset}/captions/{self.systems[system].vocabulary}.h5"
+
+    def words(self, dataset: str, system: str) -> str:
+        """A system's vocabulary."""
+        return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
+
+    def weights(self, features: str) -> list[str]:
+        """A backbone's weights when they are a file on this machine."""
+        return self._weights(self.features[features][0])
+
+    def _weights(self, backbone: str | None) -> list[str]:
+        weights = self.settings.backbones[backbone].weights if backbone else "random"
+        return [] if weights in ("random", "torchvision") else [weights]
+
+    def train_images(self, dataset: str, system: str, stage: str) -> list[str]:
+        """Pictures, when a stage reads pixels."""
+        reads = self.systems[system].stage(stage).reads_pictures
+        return [f"<results>/{dataset}/images.h5"] if reads else []
+
+    def train_features(self, dataset: str, system: str, stage: str) -> list[str]:
+        """Cached features, when a stage reads those."""
+        row = self.systems[system]
+        reads = row.backbone is not None and not row.stage(stage).reads_pictures
+        return [f"<results>/{dataset}/features/{self.features_name(row)}.lmdb"] if reads else []
+
+    def previous(self, dataset: str, system: str, stage: str) -> list[str]:
+        """The model of the stage before."""
+        before = self.systems[system].before(stage)
+        return [f"<results>/{dataset}/{system}/{before}/model.safetensors"] if before else []
+
+    def train_weights(self, dataset: str, system: str, stage: str) -> list[str]:
+        """The backbone's weights, for the first stage."""
+        row = self.systems[system]
+        return [] if row.before(stage) else self._weights(row.backbone)
+
+    def caption_images(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
+        """Pictures, when a stage's backbone is not the one whose features are cached."""
+        changed = self.systems[system].changed_backbone(stage)
+        return [f"<results>/{dataset}/images.h5"] if changed else []
+
+    def caption_features(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
+        """Cached features, when the stage's backbone is the one that made them."""
+        row = self.systems[system]
+        reads = row.backbone is not None and not row.changed_backbone(stage)
+        return [f"<results>/{dataset}/features/{self.features_name(row)}.lmdb"] if reads else []
+
+    def evaluated(self) -> list[tuple[str, str]]:
+        """The (system, stage) pairs whose models are captioned, scored and reported."""
+        return [
+            (name, stage.name)
+            for name, system in self.systems.items()
+            for stage in (system.stages if system.caption_stages == "all" else system.stages[-1:])
+        ]
+
+    def evaluated_files(self, pattern: str) -> list[str]:
+        """One file of every evaluated system and stage, in the same order."""
+        folder = f"<results>/{self.dataset}"
+        return [f"{folder}/{name}/{stage}/{pattern}" for name, stage in self.evaluated()]

@@ -1,0 +1,201 @@
+"""What a result was made from: a digest of the code, the lock file, and the work folder.
+
+Editing a module that a script imports triggers nothing in Snakemake by itself, so every rule
+carries ``digest(...)`` as a param: a hash over the syntax trees (no comments, docstrings or
+formatting) of the modules its stage reaches inside ``src/``.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parents[1]
+# Their values are params (settings), or they never change a result (the others).
+UNTRACKED = {f"snakecap.{name}" for name in ("settings", "registry", "log", "provenance", "arguments")}
+
+
+def _file(name: str) -> Path | None:
+    base = SOURCE.joinpath(*name.split("."))
+    return next((p for p in (base / "__init__.py", base.with_suffix(".py")) if p.is_file()), None)
+
+
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, holders) and node.body:
+            first = node.body[0]
+            value = first.value if isinstance(first, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                del node.body[0]
+    return tree
+
+
+class _Imports(ast.NodeVisitor):
+    """Collects the dotted names that a module imports when it runs."""
+
+    def __init__(self, module: str, is_package: bool):
+        self.package = module if is_package else module.rpartition(".")[0]
+        self.found: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        test = node.test
+        checking = getattr(test, "id", getattr(test, "attr", "")) == "TYPE_CHECKING"
+        for child in node.orelse if checking else [*node.body, *node.orelse]:
+            self.visit(child)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found.update(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = node.module or ""
+        if node.level:
+            parts = self.package.split(".")[: len(self.package.split(".")) - node.level + 1]
+            base = ".".join([*parts, base] if base else parts)
+        self.found.add(base)
+        self.found.update(f"{base}.{alias.name}" for alias in node.names)
+
+
+@lru_cache(maxsize=None)
+def _parse(name: str) -> tuple[str, frozenset[str]]:
+    """The digest of one module's own code, and the modules of `SOURCE` it imports."""
+    path = _file(name)
+    if path is None:
+        raise ModuleNotFoundError(f"{name} is not a module of {SOURCE}")
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    visitor = _Imports(name, path.name == "__init__.py")
+    visitor.visit(tree)
+    text = ast.dump(_without_docstrings(tree), annotate_fields=False, include_attributes=False)
+    found = {*visitor.found, name}
+    # Importing a.b.c runs a and a.b too.
+    parents = {".".join(n.split(".")[:i]) for n in found for i in range(1, n.count(".") + 2)}
+    modules = frozenset(n for n in parents if n != name and _file(n))
+    return hashlib.sha256(text.encode()).hexdigest(), modules
+
+
+@lru_cache(maxsize=None)
+def reachable(name: str) -> frozenset[str]:
+    """All modules of `SOURCE` that importing `name` runs, `name` included, `UNTRACKED` not."""
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        module = todo.pop()
+        if module not in seen and module not in UNTRACKED:
+            seen.add(module)
+            todo.extend(_parse(module)[1])
+    return frozenset(seen)
+
+
+def digest(*names: str) -> str:
+    """Sixteen hex digits over the code of `names` and of all they import inside ``src/``."""
+    modules = sorted({module for name in names for module in reachable(name)})
+    lines = "".join(f"{module}={_parse(module)[0]}\n" for module in modules)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, in which 1.0 and 1 are the same: equal settings, equal text."""
+    return json.dumps(_normal(value), sort_keys=True, separators=(",", ":"))
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _normal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+class ProvenanceError(RuntimeError):
+    """The code changed between planning a job and running it."""
+
+
+def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
+    """Run one rule's script: parse the stage's arguments, check the code, call the stage.
+
+    The rule passes ``--code NAMES=DIGEST``; a job whose modules changed since it was planned
+    stops, for Snakemake would record the planned digest beside another code's result.
+
+    Raises:
+        ProvenanceError: the code on disk is not the one that was planned.
+    """
+    from snakecap import arguments, log
+
+    log.setup()
+    words = sys.argv[1:] if given is None else given
+    if "--code" in words:
+        at = words.index("--code")
+        names, _, planned = words[at + 1].partition("=")
+        words = [*words[:at], *words[at + 2 :]]
+        if digest(*names.split(",")) != planned:
+            raise ProvenanceError(
+                "the code changed after this job was planned: run snakemake again"
+            )
+        os.environ["SNAKECAP_CODE"] = planned
+    arguments.call(function, words, function.__name__)
+
+
+@contextlib.contextmanager
+def work_folder(output: Path, *key: Any) -> Iterator[Path]:
+    """A folder for resumable state beside `output`, private to one job and its exact inputs.
+
+    It is named by a hash of `key` (settings, input checksums) and the code, so that a forced or
+    changed rerun never resumes from another run's state; locked, so that the orphan of a killed
+    controller and its successor never write together; removed after success only.
+
+    Raises:
+        RuntimeError: another process holds the folder.
+    """
+    import filelock
+
+    text = canonical([output.name, *key, os.environ.get("SNAKECAP_CODE", "")])
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    root = output.parent / ".work"
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(root / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RuntimeError(
+            f"{output} is being made by another process (it holds {lock.lock_file}); "
+            "wait for it, or stop it"
+        ) from None
+    try:
+        yield folder
+        shutil.rmtree(folder)
+    finally:
+        lock.release()
+
+
+def put_interpreter_first() -> None:
+    """Make the word ``python`` in a job's command mean this interpreter.
+
+    An absolute path in the command would be tracked, and a moved environment rerun everything.
+    """
+    folder = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    if path.split(os.pathsep)[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, path])
+
+
+def stamp(**facts: Any) -> dict[str, Any]:
+    """What a result records of its making: the code's digest and what the stage adds."""
+    return {"code": os.environ.get("SNAKECAP_CODE", ""), **facts}

@@ -1,0 +1,88 @@
+"""The parts by name. A new part is one file and one line here.
+
+Each table maps the name used in ``config.yaml`` to ``module:object``, imported only when
+chosen, so that a dry run imports no torch and a stage depends only on the parts it uses.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+ENCODERS = {
+    "cnn": "snakecap.encoders.cnn:CNNEncoder",
+}
+# `torchvision` stands for every architecture that is not named here.
+BACKBONES = {
+    "torchvision": "snakecap.encoders.backbones:build_backbone",
+    "tiny": "snakecap.encoders.tiny:build_backbone",
+}
+DECODERS = {
+    "lstm": "snakecap.decoders.lstm:LSTMDecoder",
+}
+DATASETS = {
+    "shapes": "snakecap.data.shapes:read",
+    "coco": "snakecap.data.coco:read",
+    "flickr8k": "snakecap.data.flickr8k:read",
+    "karpathy": "snakecap.data.karpathy:read",
+    "neuraltalk2": "snakecap.data.raw:read",
+    "folder": "snakecap.data.folder:read",
+}
+TOKENIZERS = {
+    "neuraltalk2": "snakecap.text.neuraltalk2:tokenize",
+    "treebank": "snakecap.text.treebank:tokenize",
+}
+SCHEDULES = {
+    "constant": "snakecap.schedules.constant:factor",
+    "halving": "snakecap.schedules.halving:factor",
+    "cosine": "snakecap.schedules.cosine:factor",
+}
+OPTIMISERS = {
+    "adam": "snakecap.optimisers.adam:update",
+    "adamw": "snakecap.optimisers.adamw:update",
+    "rmsprop": "snakecap.optimisers.rmsprop:update",
+    "adagrad": "snakecap.optimisers.adagrad:update",
+    "sgd": "snakecap.optimisers.sgd:update",
+    "sgdm": "snakecap.optimisers.sgdm:update",
+    "sgdmom": "snakecap.optimisers.sgdmom:update",
+}
+METRICS = {
+    "Bleu": "snakecap.metrics.bleu:Bleu",
+    "METEOR": "snakecap.metrics.meteor:Meteor",
+    "ROUGE_L": "snakecap.metrics.rouge:Rouge",
+    "CIDEr": "snakecap.metrics.cider:Cider",
+}
+
+FAMILIES = {
+    "encoder": ENCODERS,
+    "backbone": BACKBONES,
+    "decoder": DECODERS,
+    "dataset": DATASETS,
+    "tokenizer": TOKENIZERS,
+    "schedule": SCHEDULES,
+    "optimiser": OPTIMISERS,
+    "metric": METRICS,
+}
+
+
+def load(family: str, name: str) -> Any:
+    """The object registered as `name`, imported now."""
+    module, _, attribute = location(family, name).partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def location(family: str, name: str) -> str:
+    """``module:object`` of a part.
+
+    Raises:
+        ValueError: no such part; the message lists the known ones.
+    """
+    table = FAMILIES[family]
+    if name not in table:
+        raise ValueError(f"unknown {family} {name!r}; known: {', '.join(sorted(table))}")
+    return table[name]
+
+
+def module(family: str, name: str) -> str:
+    """The module that holds a part: what a stage's code digest must follow."""
+    return location(family, name).partition(":")[0]

@@ -1,0 +1,176 @@
+"""Beam search, batched over pictures.
+
+NeuralTalk2's `sample_beam`, with one change: there a finished caption stayed in the beam, went on
+from END and took a slot from others; here it leaves, and W captions always stay live. A caption
+is finished when its END is among the W best continuations of its picture.
+
+Dimensions: P pictures still searched, W beams of each (fewer at the first steps), N captions
+wanted, V words, t words said, T the longest caption.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snakecap.search.best import best
+from snakecap.search.constraints import NONE, Constraints
+from snakecap.search.hypothesis import (
+    END,
+    IMPOSSIBLE,
+    Hypothesis,
+    State,
+    Step,
+    device_of,
+    normaliser,
+    refuse_nan,
+    select,
+    widen,
+)
+
+
+@torch.no_grad()
+def beam(
+    step: Step,
+    state: State,
+    *,
+    pictures: int,
+    width: int,
+    max_length: int,
+    n_best: int = 1,
+    length_normalisation: float = 0.0,
+    constraints: Constraints = NONE,
+) -> list[list[Hypothesis]]:
+    """The best captions of each picture that a beam of some width finds.
+
+    A picture is done when no live caption can still beat its `n_best` finished ones: more words
+    only lower a log-probability, and no caption is longer than `max_length`.
+
+    Args:
+        step: one step of the model; see `snakecap.search.hypothesis`.
+        state: the model's state, a row for each picture.
+        pictures: P.
+        width: W, live captions of each picture; may exceed the vocabulary.
+        max_length: words; a caption that gets there is finished without END.
+        n_best: captions wanted of each picture, at most `width`.
+        length_normalisation: the score is the log-probability divided by (words + 1) to this
+            power; 0: the log-probability itself.
+        constraints: what may not be said.
+
+    Returns:
+        For each picture, at most `n_best` different captions, the best score first. Where the
+        constraints leave nothing to say, one empty caption with a log-probability of -inf.
+
+    Raises:
+        ValueError: an argument is out of range, or the model gave NaN.
+    """
+    if not (1 <= n_best <= width and length_normalisation >= 0):
+        raise ValueError(
+            f"n_best {n_best} must be between 1 and the beam's width {width}, and "
+            f"length_normalisation {length_normalisation} at least 0"
+        )
+    device = device_of(state)
+    active = torch.arange(pictures, device=device)
+    total = torch.zeros((pictures, 1), device=device)
+    said = active.new_zeros((pictures, 1, 0))
+    done = _Done(pictures, n_best, max_length, device)
+    for t in range(max_length if pictures else 0):
+        words = said[:, :, -1].flatten() if t else torch.zeros_like(active)
+        logits, state = step(words, state, active)
+        ends, total, parents, words = _extend(widen(logits), total, said, width, constraints)
+        done.add(active, ends, said, (t + 1) ** length_normalisation)
+        said = torch.cat((_of(said, parents), words.unsqueeze(2)), 2)
+        if t + 1 == max_length:
+            done.add(active, total, said, (t + 2) ** length_normalisation)
+            break
+        bound = total[:, 0] / (max_length + 1) ** length_normalisation
+        kept = (bound > done.worst(active)).nonzero().squeeze(1)  # the one wait for the device
+        if len(kept) == 0:
+            break
+        rows = (kept.unsqueeze(1) * ends.shape[1] + parents[kept]).flatten()
+        state = select(state, rows)
+        active, total, said = active[kept], total[kept], said[kept]
+    return done.hypotheses()
+
+
+def _extend(
+    logits: Tensor, total: Tensor, said: Tensor, width: int, constraints: Constraints
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One step of every picture.
+
+    Args:
+        logits: of shape (P * W, V + 1).
+        total: log-probability of each live caption, of shape (P, W).
+        said: their words, of shape (P, W, t).
+        width: live captions wanted.
+        constraints: what may not be said.
+
+    Returns:
+        Log-probability of each caption if it ends here, of shape (P, W), -inf where that is not
+        among the picture's `width` best continuations; then of shape (P, W'), W' <= `width`, of
+        the best captions that go on, the best first: log-probability, which beam it continues,
+        its new word.
+    """
+    pictures, beams = total.shape
+    offsets = total.flatten() - normaliser(logits)
+    constraints.apply(logits, said.flatten(0, 1))
+    ends = (logits[:, END] + offsets).view(pictures, beams)
+    scores, places = best(logits[:, 1:], offsets, pictures, width)
+    better = (scores.unsqueeze(1) > ends.unsqueeze(2)).sum(2)
+    better += (ends.unsqueeze(1) > ends.unsqueeze(2)).sum(2)
+    size = logits.shape[1] - 1
+    ends = ends.masked_fill(better >= width, IMPOSSIBLE)
+    return ends, scores, places // size, places % size + 1
+
+
+def _of(said: Tensor, parents: Tensor) -> Tensor:
+    """The words of some captions of each picture: (P, W, t) by (P, W') to (P, W', t)."""
+    return said.gather(1, parents.unsqueeze(2).expand(-1, -1, said.shape[2]))
+
+
+class _Done:
+    """The best finished captions of every picture, the best first."""
+
+    def __init__(self, pictures: int, number: int, max_length: int, device: torch.device):
+        shape = (pictures, number)
+        self.scores = torch.full(shape, IMPOSSIBLE, dtype=torch.float64, device=device)
+        self.log_probs = self.scores.clone()
+        self.words = torch.zeros((*shape, max_length), dtype=torch.long, device=device)
+
+    def worst(self, active: Tensor) -> Tensor:
+        """The score to beat, of shape (P,); -inf while there is room."""
+        return self.scores[active, -1]
+
+    def add(self, active: Tensor, log_probs: Tensor, said: Tensor, divisor: float) -> None:
+        """Offer captions of equal length t.
+
+        Args:
+            active: pictures, of shape (P,).
+            log_probs: of shape (P, W); -inf: no caption.
+            said: of shape (P, W, t).
+            divisor: of the log-probabilities, for the score.
+        """
+        log_probs = log_probs.double()
+        scores = torch.cat((self.scores[active], log_probs / divisor), 1)
+        scores, chosen = scores.topk(self.scores.shape[1], dim=1)
+        said = torch.nn.functional.pad(said, (0, self.words.shape[2] - said.shape[2]))
+        self.scores[active] = scores
+        self.log_probs[active] = torch.cat((self.log_probs[active], log_probs), 1).gather(1, chosen)
+        self.words[active] = _of(torch.cat((self.words[active], said), 1), chosen)
+
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """What was found; the only loop over pictures."""
+        refuse_nan(self.scores, torch.arange(len(self.scores)))
+        rows = zip(self.words.tolist(), self.log_probs.tolist(), self.scores.tolist(), strict=True)
+        return [_hypotheses(*row) for row in rows]
+
+
+def _hypotheses(
+    words: list[list[int]], log_probs: list[float], scores: list[float]
+) -> list[Hypothesis]:
+    found = [
+        Hypothesis(tuple(word for word in caption if word), log_prob, score)
+        for caption, log_prob, score in zip(words, log_probs, scores, strict=True)
+        if score > IMPOSSIBLE
+    ]
+    return found or [Hypothesis((), IMPOSSIBLE, IMPOSSIBLE)]

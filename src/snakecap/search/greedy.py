@@ -1,0 +1,52 @@
+"""The likeliest word at every step: beam search of width 1.
+
+NeuralTalk2's `sample` with sample_max=1, which did not stop at END; here a caption does.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from snakecap.search.constraints import NONE, Constraints
+from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step
+from snakecap.search.roll import roll
+
+
+def greedy(
+    step: Step,
+    state: State,
+    *,
+    pictures: int,
+    max_length: int,
+    constraints: Constraints = NONE,
+) -> list[list[Hypothesis]]:
+    """One caption for each picture.
+
+    Args:
+        step: one step of the model; see `snakecap.search.hypothesis`.
+        state: the model's state, a row for each picture.
+        pictures: P.
+        max_length: words; a caption that gets there is cut, without END.
+        constraints: what may not be said.
+
+    Returns:
+        For each picture a list of one caption. Where the constraints leave nothing to say, it
+        ends with a log-probability of -inf.
+
+    Raises:
+        ValueError: the model gave NaN.
+    """
+    return roll(
+        step,
+        state,
+        _likeliest,
+        pictures=pictures,
+        copies=1,
+        max_length=max_length,
+        constraints=constraints,
+    )
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    values, words = logits.max(1)
+    return words.masked_fill_(values == IMPOSSIBLE, END)

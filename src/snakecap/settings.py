@@ -1,0 +1,476 @@
+"""Every knob, its default and the reason for it; checked before any job starts.
+
+``config.yaml`` is one `Settings`. Sources of the defaults: NeuralTalk2's prepro.py, train.py and
+eval.py (Karpathy, 2015), the Show-and-Tell tutorial (yunjey/pytorch-tutorial), and measurements
+in docs/log.md. Imports no torch: a dry run reads this module.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from snakecap import registry
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, of the wrong type or out of range; the message says which."""
+
+
+class Model(BaseModel):
+    """Base of all settings: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Download(Model):
+    """One file that a data set needs from the network."""
+
+    url: str = Field(description="http(s) address, file:// address, or a path on this machine")
+    sha256: str | None = Field(None, description="null: the first download records it")
+    size: Count | None = Field(None, description="bytes, when the publisher says")
+    unpack: bool = Field(False, description="a zip or tar archive to unpack beside the download")
+
+
+class Dataset(Model):
+    """A row of `datasets`: where pictures and captions come from."""
+
+    reader: str = Field(description="how to read it: a name in registry.DATASETS")
+    root: str | None = Field(
+        None, description="folder with the files; used in place, nothing is downloaded into it"
+    )
+    downloads: tuple[Download, ...] = Field((), description="fetched into `downloads/{dataset}`")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the reader")
+
+
+class Geometry(Model):
+    """Pictures to one square size; a model records it to treat a user's photos alike."""
+
+    size: Annotated[int, Field(ge=8, le=4096)] = Field(256, description="side in pixels")
+    mode: Literal["squash", "crop"] = Field(
+        "squash", description="squash: both sides to `size`, as NeuralTalk2; crop: centre square"
+    )
+    max_pixels: Positive = Field(
+        200_000_000, description="a larger picture is rejected as a decompression bomb"
+    )
+
+
+class Resize(Geometry):
+    """A geometry, and how much loss is acceptable."""
+
+    max_rejected: Fraction = Field(
+        0.01, description="the run fails when a larger share of the pictures is unreadable"
+    )
+
+
+class Vocabulary(Model):
+    """A row of `vocabularies`: captions to words to ids."""
+
+    tokenizer: str = Field("neuraltalk2", description="a name in registry.TOKENIZERS")
+    min_count: Count = Field(5, description="NeuralTalk2 keeps words seen more than 5 times")
+    inclusive: bool = Field(
+        False, description="true keeps words seen exactly min_count times (the tutorial's rule)"
+    )
+    splits: tuple[str, ...] = Field(
+        ("train",), description="splits that are counted; the original counted all of them"
+    )
+    max_length: Positive = Field(16, description="words; longer captions are clipped")
+
+
+class Preprocess(Model):
+    """Square uint8 RGB pictures to what a backbone was trained on."""
+
+    crop: Positive | None = Field(224, description="centre crop in pixels; null: the whole picture")
+    scale: float = Field(255.0, gt=0, description="pixels are divided by this first")
+    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="RGB, after scale")
+    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="RGB, after scale")
+    bgr: bool = Field(False, description="Caffe's channel order")
+
+
+class Backbone(Model):
+    """A row of `backbones`: a convolutional network and how to feed it."""
+
+    architecture: str = Field(
+        "resnet50", description="any torchvision classification model, or `tiny`, ours"
+    )
+    weights: str = Field(
+        "torchvision",
+        description="`torchvision`, `random`, or a .pth, .safetensors or .npz state dict",
+    )
+    preprocess: Preprocess = Preprocess()
+    class_scores: bool = Field(
+        False, description="append the softmax over the classes to the pooled features"
+    )
+
+    @property
+    def family(self) -> str:
+        """Which row of registry.BACKBONES builds it."""
+        return self.architecture if self.architecture in registry.BACKBONES else "torchvision"
+
+
+class Features(Model):
+    """How backbone features are cached."""
+
+    output: Literal["pooled", "grid"] = "pooled"
+    flip: bool = Field(False, description="store the mirrored picture's features too")
+    half: bool = Field(False, description="float16: half the disk, 3 decimal digits")
+    batch_size: Positive = 32
+
+
+class Part(Model):
+    """A part of a model by name, with its keyword options checked against its constructor."""
+
+    part: str
+    options: dict[str, Any] = {}
+
+
+class Optimiser(Model):
+    """One parameter group's optimiser (NeuralTalk2's optim_updates.lua, and AdamW)."""
+
+    name: str = Field("adam", description="a name in registry.OPTIMISERS")
+    learning_rate: Annotated[float, Field(gt=0)] = 4e-4
+    alpha: Fraction = Field(0.8, description="Adam's beta 1, momentum, or RMSProp's decay")
+    beta: Fraction = Field(0.999, description="Adam's beta 2")
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="L2, added to the gradient before clipping (cnn_weight_decay)"
+    )
+    decoupled_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's own")
+    grad_clip: Annotated[float, Field(gt=0)] | None = Field(
+        0.1, description="each gradient element to +-this; NeuralTalk2's sweep found 0.1 best"
+    )
+
+
+class Schedule(Model):
+    """Learning-rate factor by iteration; the same for every optimiser of a stage."""
+
+    name: str = Field("constant", description="a name in registry.SCHEDULES")
+    options: dict[str, Any] = {}
+
+
+class Stage(Model):
+    """One training stage; it starts from the model of the stage before it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    epochs: Annotated[float, Field(gt=0)] | None = Field(10, description="passes over the pictures")
+    max_iterations: Positive | None = Field(None, description="whichever ends first")
+    batch_size: Positive = Field(16, description="pictures a step")
+    captions_per_picture: Positive = Field(5, description="NeuralTalk2's seq_per_img")
+    shuffle: bool = Field(True, description="false: file order, as NeuralTalk2")
+    optimiser: Optimiser = Optimiser()
+    finetune_from: str | None = Field(
+        None,
+        description="train the backbone from this layer up (`all`, or a prefix such as layer3); "
+        "null: frozen",
+    )
+    finetune_after: Count = Field(0, description="iteration at which backbone training starts")
+    backbone_optimiser: Optimiser = Optimiser(learning_rate=1e-5)
+    train_batch_norm: bool = Field(
+        False, description="batch statistics in the fine-tuned layers; needs large batches"
+    )
+    schedule: Schedule = Schedule()
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    flip: bool = Field(False, description="mirror pictures at random")
+    random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
+    seed: int = 123
+    validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
+    validation_pictures: int = Field(
+        3200, ge=-1, description="how many of the validation split to use; -1: all"
+    )
+    language_eval: bool = Field(
+        True, description="choose the best model by validation CIDEr, else by validation loss"
+    )
+    log_every: Positive = Field(25, description="iterations between entries of the loss history")
+    checkpoint_every: Annotated[float, Field(gt=0)] = Field(60.0, description="seconds")
+    explosion: Annotated[float, Field(gt=1)] = Field(
+        20.0, description="stop when the loss exceeds this many times the first"
+    )
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
+    )
+
+    @property
+    def finetunes(self) -> bool:
+        """Whether this stage changes the backbone."""
+        return self.finetune_from is not None
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether this stage needs pixels rather than cached features."""
+        return self.finetunes or self.random_crop
+
+    @model_validator(mode="after")
+    def _ends(self) -> Stage:
+        if self.epochs is None and self.max_iterations is None:
+            raise ValueError("give epochs or max_iterations: training must end")
+        return self
+
+
+class Decoding(Model):
+    """How words are searched for."""
+
+    method: Literal["beam", "greedy", "sample"] = "beam"
+    beam_width: Positive = Field(2, description="NeuralTalk2: 2 or 3 works well, more is not better")
+    max_length: Positive = Field(16, description="words")
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_k: Count = Field(0, description="sample among the k likeliest words; 0: all")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="nucleus sampling")
+    length_normalisation: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="divide a caption's log-probability by (words + 1) to this power"
+    )
+    no_repeat_ngram: Count = Field(0, description="forbid a second n-gram of this size; 0: allow")
+    no_repeat_words: bool = Field(False, description="forbid a second use of a content word")
+    suppress_unknown: bool = Field(True, description="never say UNK")
+    n_best: Positive = 1
+    batch_size: Positive = Field(64, description="pictures at once")
+    seed: int = 123
+
+
+class System(Model):
+    """A row of `systems`: parts, training stages and decoding."""
+
+    vocabulary: str = Field(description="a row of `vocabularies`")
+    backbone: str | None = Field(None, description="a row of `backbones`; null: reads no pictures")
+    features: Features = Features()
+    encoders: tuple[Part, ...] = (Part(part="cnn"),)
+    decoder: Part = Part(part="lstm")
+    width: Positive = Field(512, description="size of word and picture vectors")
+    stages: tuple[Stage, ...]
+    decoding: Decoding = Decoding()
+    caption_stages: Literal["last", "all"] = Field(
+        "all", description="which stages' models are captioned and scored"
+    )
+    seed: int | None = Field(None, description="overrides every stage's seed")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> System:
+        names = [stage.name for stage in self.stages]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"stages need at least one row and distinct names, not {names}")
+        if self.backbone is None and any(stage.reads_pictures for stage in self.stages):
+            raise ValueError("a stage that reads pictures needs a backbone")
+        for family, parts in (("encoder", self.encoders), ("decoder", (self.decoder,))):
+            for part in parts:
+                check_options(family, part.part, part.options)
+        for stage in self.stages:
+            registry.location("optimiser", stage.optimiser.name)
+            registry.location("optimiser", stage.backbone_optimiser.name)
+            check_options("schedule", stage.schedule.name, stage.schedule.options)
+        return self
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name, with the system's seed when it has one."""
+        stage = next(stage for stage in self.stages if stage.name == name)
+        return stage if self.seed is None else stage.model_copy(update={"seed": self.seed})
+
+    def before(self, name: str) -> str | None:
+        """The name of the stage before `name`, or None for the first."""
+        names = [stage.name for stage in self.stages]
+        at = names.index(name)
+        return names[at - 1] if at else None
+
+    def changed_backbone(self, name: str) -> bool:
+        """Whether the model after stage `name` has other backbone weights than the cached ones."""
+        names = [stage.name for stage in self.stages]
+        return any(stage.finetunes for stage in self.stages[: names.index(name) + 1])
+
+
+class Training(Model):
+    """What one training job depends on: a stage, the parts it trains, and what those read."""
+
+    encoders: tuple[Part, ...] = (Part(part="cnn"),)
+    decoder: Part = Part(part="lstm")
+    width: Positive = 512
+    backbone: Backbone | None = None
+    geometry: Geometry = Geometry()
+    stage: Stage
+
+
+class Score(Model):
+    """Metrics and their intervals."""
+
+    metrics: tuple[str, ...] = ("Bleu", "METEOR", "ROUGE_L", "CIDEr")
+    bootstrap: Count = Field(1000, description="resamples for the 95 % intervals; 0: none")
+    seed: int = 123
+
+    @model_validator(mode="after")
+    def _known(self) -> Score:
+        for metric in self.metrics:
+            registry.location("metric", metric)
+        return self
+
+
+class Report(Model):
+    """The static page and the plots."""
+
+    title: str = "Image captioning systems compared"
+    pictures: Count = Field(200, description="pictures shown on the page; 0: all")
+    thumbnail: Positive = Field(256, description="side in pixels of the embedded pictures")
+
+
+class Settings(Model):
+    """The whole of ``config.yaml``."""
+
+    dataset: str = Field("shapes", description="a row of `datasets`, or several joined with +")
+    pathvars: dict[Literal["results", "logs"], str] = Field(
+        {"results": "results", "logs": "results/logs"}, description="where results and logs go"
+    )
+    downloads: str = Field("downloads", description="where downloads go")
+    compare: tuple[str, ...] | None = Field(None, description="rows of `systems`; null: all")
+    seeds: tuple[int, ...] = Field((), description="train every system once for each seed")
+    evaluate: tuple[str, ...] = Field(("test",), description="splits to caption and score")
+    datasets: dict[str, Dataset]
+    resize: Resize = Resize()
+    vocabularies: dict[str, Vocabulary] = {}
+    backbones: dict[str, Backbone] = {}
+    systems: dict[str, System] = {}
+    score: Score = Score()
+    report: Report = Report()
+    threads: Positive = Field(1, description="CPU threads of a training or feature job")
+    gpus: Count = Field(0, description="GPUs that a training or feature job asks a cluster for")
+
+    @model_validator(mode="after")
+    def _references(self) -> Settings:
+        for name in self.dataset.split("+"):
+            _known("datasets", name, self.datasets)
+        for name, row in self.datasets.items():
+            try:
+                check_options("dataset", row.reader, row.options)
+            except ValueError as error:
+                raise ValueError(f"datasets.{name}: {error}") from None
+        for row in self.vocabularies.values():
+            registry.location("tokenizer", row.tokenizer)
+        for name in self.compare or ():
+            _known("systems", name, self.systems)
+        for name, system in self.systems.items():
+            _known(f"vocabularies (for systems.{name})", system.vocabulary, self.vocabularies)
+            if system.backbone is not None:
+                _known(f"backbones (for systems.{name})", system.backbone, self.backbones)
+        return self
+
+    def training(self, system: System, stage: str) -> Training:
+        """What the job that trains `stage` of `system` depends on, and nothing else."""
+        row = None if system.backbone is None else self.backbones[system.backbone]
+        geometry = {name: getattr(self.resize, name) for name in Geometry.model_fields}
+        return Training(
+            encoders=system.encoders,
+            decoder=system.decoder,
+            width=system.width,
+            backbone=row,
+            geometry=Geometry(**geometry),
+            stage=system.stage(stage),
+        )
+
+    def runs(self) -> dict[str, System]:
+        """The systems to run: those compared, once for each seed."""
+        chosen = {name: self.systems[name] for name in self.compare or self.systems}
+        if not self.seeds:
+            return chosen
+        return {
+            f"{name}_seed{seed}": system.model_copy(update={"seed": seed})
+            for name, system in chosen.items()
+            for seed in self.seeds
+        }
+
+
+def _known(table: str, name: str, rows: Mapping[str, Any]) -> None:
+    if name not in rows:
+        raise ValueError(f"no row {name!r} in {table}; known: {', '.join(rows) or 'none'}")
+
+
+def read(raw: Mapping[str, Any]) -> Settings:
+    """Check a configuration.
+
+    Raises:
+        SettingsError: with a line for each mistake: the place, the value, what is allowed.
+    """
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise SettingsError("the configuration has mistakes:\n" + "\n".join(lines)) from None
+
+
+def _explain(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"]) or "config"
+    if item["type"] == "extra_forbidden":
+        known = ", ".join(_keys_at(item["loc"][:-1]))
+        return f"  {place}: unknown setting; known here: {known}"
+    shown = "" if isinstance(item["input"], dict | BaseModel) else f" (it is {item['input']!r})"
+    return f"  {place}: {item['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_at(place: tuple[str | int, ...]) -> list[str]:
+    """The settings known at a place such as ("systems", "neuraltalk2", "stages", 0)."""
+    model: Any = Settings
+    for part in place:
+        field = model.model_fields.get(part) if isinstance(model, type) else None
+        found = _models_in(field.annotation) if field else []
+        model = found[0] if found else model
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return [annotation]
+    inner = getattr(annotation, "__args__", ())
+    return [model for argument in inner for model in _models_in(argument)]
+
+
+def check_options(family: str, name: str, options: Mapping[str, Any]) -> None:
+    """Check a part's options against its constructor, without importing it.
+
+    Raises:
+        ValueError: unknown part, unknown option, wrong type or out of range.
+    """
+    model = options_model(family, name)
+    try:
+        model.model_validate(dict(options))
+    except ValidationError as error:
+        known = ", ".join(model.model_fields) or "none"
+        lines = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ValueError(f"{family} {name}: {lines}; options: {known}") from None
+
+
+@lru_cache(maxsize=None)
+def options_model(family: str, name: str) -> type[BaseModel]:
+    """A part's options: its keyword arguments that have defaults, read from its source.
+
+    Reading the source instead of importing it keeps torch out of a dry run.
+    """
+    module, _, attribute = registry.location(family, name).partition(":")
+    path = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    node: Any = nodes[attribute]
+    if isinstance(node, ast.ClassDef):
+        methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+        node = methods.get("__init__")
+    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
+    fields: dict[str, Any] = {
+        argument.arg: (_annotation(argument.annotation), ast.literal_eval(default))
+        for argument, default in pairs
+        if default is not None
+    }
+    config = ConfigDict(extra="forbid", strict=False)
+    return create_model(f"{family}_{name}", __config__=config, **fields)
+
+
+def _annotation(node: ast.expr | None) -> Any:
+    names = {"Annotated": Annotated, "Literal": Literal, "Field": Field, "Any": Any}
+    builtins = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "dict": dict}
+    if node is None:
+        return Any
+    return eval(compile(ast.Expression(node), "<option>", "eval"), {**names, **builtins})

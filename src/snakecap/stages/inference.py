@@ -1,0 +1,144 @@
+"""A trained model, ready to caption: weights, vocabulary and preprocessing from one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snakecap import device as devices
+from snakecap.files import model as models
+from snakecap.files.vocabulary import Vocabulary
+from snakecap.models.build import build
+from snakecap.search.beam import beam
+from snakecap.search.constraints import Constraints
+from snakecap.search.greedy import greedy
+from snakecap.search.hypothesis import Hypothesis
+from snakecap.search.sample import sample
+from snakecap.settings import Decoding, Training
+from snakecap.text.function_words import content_words
+
+
+class Model:
+    """A captioner with everything it needs to caption a photo.
+
+    Attributes:
+        captioner: the network, in evaluation mode.
+        vocabulary: its words.
+        training: the settings it was trained with.
+        header: all that the file records.
+    """
+
+    def __init__(self, path: Path | str, device: str = "auto", threads: int | None = None):
+        """Load ``model.safetensors``.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not a model of snakecap.
+        """
+        self.place = devices.choose(device, threads)
+        weights, self.header = models.read(Path(path))
+        self.training = Training.model_validate(self.header["settings"])
+        self.vocabulary = Vocabulary.from_json(self.header["vocabulary"])
+        self.captioner = build(self.training, vocabulary_size=len(self.vocabulary))
+        self.captioner.load_state_dict(weights)
+        self.captioner.eval().to(self.place)
+
+    def caption(self, photos: Any, decoding: Decoding | None = None, **options: Any) -> Any:
+        """Caption photos.
+
+        Args:
+            photos: a path, the bytes of an image file, or a list of them.
+            decoding: how to search; `options` are its fields, such as ``beam_width=5``.
+            **options: see `snakecap.settings.Decoding`.
+
+        Returns:
+            The best caption of each photo: one string for one photo, a list for a list.
+
+        Raises:
+            ValueError: a photo cannot be read; names it.
+        """
+        chosen = (decoding or Decoding()).model_copy(update=Decoding(**options).model_dump())
+        if isinstance(photos, str | bytes | Path):
+            return self.caption([photos], chosen)[0]
+        texts = []
+        for start in range(0, len(photos), chosen.batch_size):
+            images = np.stack([self.read(p) for p in photos[start : start + chosen.batch_size]])
+            texts += [self.text(best[0]) for best in self.search(self.pixels(images), chosen)]
+        return texts
+
+    def read(self, photo: str | bytes | Path) -> NDArray[np.uint8]:
+        """A photo as this model wants it: uint8 of shape (3, S, S)."""
+        from snakecap.files.decode import load
+
+        return load(photo, **self.training.geometry.model_dump())
+
+    def pixels(self, images: NDArray[np.uint8]) -> dict[str, Tensor]:
+        """Encoder inputs for uint8 pictures of shape (B, 3, S, S)."""
+        return {"images": torch.from_numpy(images).to(self.place)}
+
+    def text(self, hypothesis: Hypothesis) -> str:
+        """A hypothesis as a sentence."""
+        return self.vocabulary.decode(hypothesis.words)
+
+    @torch.inference_mode()
+    def search(self, inputs: Mapping[str, Tensor], decoding: Decoding) -> list[list[Hypothesis]]:
+        """The best captions of a batch, best first."""
+        step, state, pictures = self.captioner.start(inputs)
+        where: dict[str, Any] = {"pictures": pictures, "max_length": decoding.max_length}
+        constraints = self.constraints(decoding)
+        if decoding.method == "sample":
+            return sample(
+                step,
+                state,
+                **where,
+                temperature=decoding.temperature,
+                top_k=decoding.top_k,
+                top_p=decoding.top_p,
+                n=decoding.n_best,
+                generator=torch.Generator(self.place).manual_seed(decoding.seed),
+                constraints=constraints,
+            )
+        if decoding.method == "greedy":
+            return greedy(step, state, **where, constraints=constraints)
+        return beam(
+            step,
+            state,
+            **where,
+            width=max(decoding.beam_width, decoding.n_best),
+            n_best=decoding.n_best,
+            length_normalisation=decoding.length_normalisation,
+            constraints=constraints,
+        )
+
+    def constraints(self, decoding: Decoding) -> Constraints:
+        """What captions may not say, by id."""
+        unknown = self.vocabulary.unknown
+        suppress = (unknown,) if decoding.suppress_unknown and unknown is not None else ()
+        once = None
+        if decoding.no_repeat_words:
+            once = torch.as_tensor(content_words(self.vocabulary), device=self.place)
+        return Constraints(suppress, decoding.no_repeat_ngram, once)
+
+
+def results(
+    model: Model,
+    ids: Sequence[int | str],
+    files: Sequence[str],
+    found: Iterable[list[Hypothesis]],
+) -> list[dict[str, Any]]:
+    """COCO results of some pictures: the best caption, its log-probability, and the n-best."""
+    records: list[dict[str, Any]] = []
+    for key, file, best in zip(ids, files, found, strict=True):
+        record = {"image_id": key, "file_name": file, "caption": model.text(best[0])}
+        record["log_prob"] = best[0].log_prob
+        if len(best) > 1:
+            alternatives = [{"caption": model.text(h), "log_prob": h.log_prob} for h in best]
+            record["n_best"] = alternatives
+        records.append(record)
+    return records

@@ -1,0 +1,89 @@
+"""The `report` stage: the table, the curves, the page and the README's figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snakecap.files.atomic import write_text, writing
+from snakecap.settings import Report
+from snakecap.stages.reporting import curves as plots
+from snakecap.stages.reporting import entries as entry_files
+from snakecap.stages.reporting import figure as figures
+from snakecap.stages.reporting import gallery, tables
+from snakecap.stages.reporting import page as pages
+from snakecap.stages.reporting.differences import differences
+
+FIGURE_PICTURES = 4
+
+
+def report(
+    *,
+    pictures: Path,
+    systems: list[str],
+    captions: list[Path],
+    scores: list[Path],
+    references: Path,
+    table_md: Path,
+    table_csv: Path,
+    curves: Path,
+    page: Path,
+    images: Path | None = None,
+    controls: list[Path] | None = None,
+    histories: list[Path] | None = None,
+    readme: Path | None = None,
+    figure: Path | None = None,
+    settings: Report = Report(),
+) -> None:
+    """Compare systems: a table, training curves and a page that opens from disk.
+
+    Args:
+        pictures: the data set, pictures.json.
+        systems: name/stage of each system; the lists below run parallel to it.
+        captions: results JSON of each.
+        scores: scores JSON of each; CIDEr must be among its metrics.
+        references: COCO captions JSON that the scores were made with.
+        table_md: output, Markdown.
+        table_csv: output, CSV with every digit.
+        curves: output, SVG.
+        page: output, HTML.
+        images: images.h5; without it the page shows no images and no figure is drawn.
+        controls: scores JSON of each system's shuffled-image control.
+        histories: history.json of each.
+        readme: a README whose table, between its two markers, is replaced.
+        figure: output, PNG: a few pictures with every system's caption.
+        settings: title, how many pictures, and their size.
+
+    Raises:
+        ValueError: the lists do not match, a file is not what it should be, a captioned picture
+            is unknown, the README has no markers, or a figure is asked for without images.
+    """
+    if figure is not None and images is None:
+        raise ValueError("a figure needs images: give images.h5")
+    entries = entry_files.read(systems, captions, scores, controls or [], histories or [])
+    subjects = gallery.subjects(pictures, references, entries)
+    rows, found = tables.rows(entries), differences(entries)
+    subtitle = gallery.subtitle(subjects)
+    markdown = tables.markdown(rows)
+    if readme is not None:
+        headlines = tables.markdown([row for row in rows if row.headline])
+        tables.insert(readme, f"{headlines}\n{subtitle}.")
+    more = f"\n## Paired differences\n\n{tables.differences_markdown(found)}" if found else ""
+    drawing = plots.draw(entries)
+    shown = gallery.evenly(subjects, settings.pictures)
+    data, small = gallery.data(entries, shown, images, settings.thumbnail)
+    html = pages.build(
+        title=settings.title,
+        subtitle=subtitle,
+        data=data,
+        thumbnails=small,
+        scores=pages.scores_html(rows, found),
+        curves=drawing,
+    )
+    if figure is not None and images is not None:
+        chosen = gallery.evenly(subjects, FIGURE_PICTURES)
+        with writing(figure) as temporary:
+            figures.draw(gallery.panels(entries, chosen, images)).save(temporary, "PNG")
+    write_text(table_csv, tables.comma_separated(rows))
+    write_text(curves, drawing)
+    write_text(page, html)
+    write_text(table_md, f"# {settings.title}\n\n{subtitle}.\n\n{markdown}{more}")

@@ -1,0 +1,217 @@
+"""The score table: systems x stages x metrics, with intervals, seeds and controls."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from snakecap.files.atomic import read_text, write_text
+from snakecap.stages.reporting.differences import Difference
+from snakecap.stages.reporting.entries import Entry
+
+METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
+START, END = "<!-- snakecap:table -->", "<!-- /snakecap:table -->"
+NOTE = (
+    "Square brackets: 95 % bootstrap interval over pictures. ±: mean and standard deviation over "
+    "seeds. "
+    "Control: CIDEr when each caption was made from another picture's image, which is what a "
+    "system gets without seeing. Minutes: training time of the stage. Bold: best of the column."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        kind: `run`: one training run; `mean`: over the seeds of a system, `deviation` beside it.
+        values: metric, and `control`, `minutes`, `parameters`, to its value.
+        intervals: metric to its 95 % interval; runs only.
+        deviation: sample standard deviation over the seeds of what is in `values`; means only.
+        headline: competes for the column's best: a mean, or a run without sister seeds.
+    """
+
+    system: str
+    stage: str
+    kind: str
+    seeds: tuple[int, ...]
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    deviation: dict[str, float] = field(default_factory=dict)
+    headline: bool = True
+
+
+def rows(entries: Sequence[Entry]) -> list[Row]:
+    """The table's lines in the entries' order; a system's seeds follow their mean."""
+    found = []
+    for family, stage in dict.fromkeys((entry.family, entry.stage) for entry in entries):
+        runs = [e for e in entries if (e.family, e.stage) == (family, stage)]
+        lines = [_run(entry, headline=len(runs) == 1) for entry in runs]
+        found += [_mean(family, stage, lines), *lines] if len(runs) > 1 else lines
+    return found
+
+
+def _run(entry: Entry, *, headline: bool) -> Row:
+    extra = {
+        "control": entry.control,
+        "minutes": entry.minutes,
+        "parameters": entry.parameters,
+    }
+    values = entry.scores | {name: value for name, value in extra.items() if value is not None}
+    seeds = () if entry.seed is None else (entry.seed,)
+    system = entry.system if headline else entry.family
+    return Row(system, entry.stage, "run", seeds, values, dict(entry.intervals), headline=headline)
+
+
+def _mean(family: str, stage: str, runs: Sequence[Row]) -> Row:
+    shared = [name for name in runs[0].values if all(name in run.values for run in runs)]
+    table = {name: [run.values[name] for run in runs] for name in shared}
+    means = {name: float(np.mean(values)) for name, values in table.items()}
+    deviation = {name: float(np.std(values, ddof=1)) for name, values in table.items()}
+    seeds = tuple(seed for run in runs for seed in run.seeds)
+    return Row(family, stage, "mean", seeds, means, deviation=deviation)
+
+
+def metrics(table: Sequence[Row]) -> list[str]:
+    """The metrics that some row has: the usual ones in their order, then any other."""
+    extra = {"control", "minutes", "parameters"}
+    seen = dict.fromkeys(name for row in table for name in row.values if name not in extra)
+    return [name for name in METRICS if name in seen] + [n for n in seen if n not in METRICS]
+
+
+def columns(table: Sequence[Row]) -> list[str]:
+    """All columns of numbers that some row fills."""
+    extra = ("control", "minutes", "parameters")
+    return metrics(table) + [name for name in extra if any(name in row.values for row in table)]
+
+
+def best(table: Sequence[Row]) -> dict[str, float]:
+    """The best value of each metric among the headline rows, where there are two or more."""
+    headlines = [row for row in table if row.headline]
+    if len(headlines) < 2:
+        return {}
+    return {
+        name: max(row.values[name] for row in headlines if name in row.values)
+        for name in metrics(headlines)
+    }
+
+
+def show(name: str, value: float) -> str:
+    """A number for people: three decimals for a metric, one for minutes, M for parameters."""
+    if name == "minutes":
+        return f"{value:.1f}"
+    if name == "parameters":
+        return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:,.0f}"
+    return f"{value:.3f}"
+
+
+def spread(row: Row, name: str) -> str:
+    """What goes beside a number: CIDEr's interval, or the deviation over seeds; or nothing."""
+    if name in row.deviation and name not in ("minutes", "parameters"):
+        return f"± {show(name, row.deviation[name])}"
+    if name == "CIDEr" and name in row.intervals:
+        low, high = row.intervals[name]
+        return f"[{low:.3f}, {high:.3f}]"
+    return ""
+
+
+def title(row: Row) -> str:
+    """The system's cell: its name, and which seeds."""
+    if row.kind == "mean":
+        return f"{row.system} ({len(row.seeds)} seeds)"
+    return row.system if row.headline else f"{row.system}, seed {row.seeds[0]}"
+
+
+def markdown(table: Sequence[Row]) -> str:
+    """The table as GitHub's Markdown, numbers rounded, a note under it."""
+    names = columns(table)
+    top = best(table)
+    head = ["system", "stage", *names]
+    lines = [_line(head), _line(["---", "---", *["---:"] * len(names)])]
+    for row in table:
+        cells = [_text(title(row)), _text(row.stage)]
+        for name in names:
+            cells.append(
+                _cell(row, name, bold=row.headline and row.values.get(name) == top.get(name))
+            )
+        lines.append(_line(cells))
+    return "\n".join(lines) + f"\n\n{NOTE}\n"
+
+
+def _cell(row: Row, name: str, *, bold: bool) -> str:
+    if name not in row.values:
+        return ""
+    number = show(name, row.values[name])
+    return " ".join(filter(None, [f"**{number}**" if bold else number, spread(row, name)]))
+
+
+def _text(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def differences_markdown(found: Sequence[Difference]) -> str:
+    """Paired differences as Markdown; bold where the interval leaves out zero."""
+    lines = [
+        _line(["from", "to", "CIDEr", "95 % interval", "pictures"]),
+        _line(["---", "---", "---:", "---:", "---:"]),
+    ]
+    for item in found:
+        number = f"{item.mean:+.3f}"
+        lines.append(
+            _line(
+                [
+                    _text(item.first),
+                    _text(item.second),
+                    f"**{number}**" if item.clear else number,
+                    f"[{item.low:+.3f}, {item.high:+.3f}]",
+                    str(item.pictures),
+                ]
+            )
+        )
+    return "\n".join(lines) + "\n"
+
+
+def comma_separated(table: Sequence[Row]) -> str:
+    """The table as CSV, every digit kept; a `deviation` row follows each `mean` row."""
+    names = columns(table)
+    ranged = [name for name in names if any(name in row.intervals for row in table)]
+    head = ["system", "stage", "row", "seeds"]
+    for name in names:
+        head += [name, f"{name}_low", f"{name}_high"] if name in ranged else [name]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in table:
+        facts = {"system": row.system, "stage": row.stage, "seeds": " ".join(map(str, row.seeds))}
+        values = {name: repr(value) for name, value in row.values.items()}
+        for name, (low, high) in row.intervals.items():
+            if name in ranged:
+                values |= {f"{name}_low": repr(low), f"{name}_high": repr(high)}
+        writer.writerow(facts | {"row": row.kind} | values)
+        if row.kind == "mean":
+            deviation = {name: repr(value) for name, value in row.deviation.items()}
+            writer.writerow(facts | {"row": "deviation"} | deviation)
+    return text.getvalue()
+
+
+def insert(readme: Path, text: str) -> None:
+    """Put `text` between the table's markers of a README.
+
+    Raises:
+        ValueError: the markers are missing, repeated or in the wrong order.
+    """
+    whole = read_text(readme)
+    if whole.count(START) != 1 or whole.count(END) != 1 or whole.index(START) > whole.index(END):
+        raise ValueError(f"{readme} needs one line {START} and below it one line {END}")
+    before, _, rest = whole.partition(START)
+    _, _, after = rest.partition(END)
+    write_text(readme, f"{before}{START}\n{text.strip()}\n{END}{after}")

@@ -1,0 +1,93 @@
+"""Validation while training: loss by token, greedy captions and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from snakecap.data.inputs import CachedFeatures, Pixels
+from snakecap.files.captions import Captions
+from snakecap.files.pictures import Collection
+from snakecap.files.vocabulary import Vocabulary
+from snakecap.metrics.scorer import Scorer
+from snakecap.models.captioner import Captioner
+from snakecap.search.greedy import greedy
+from snakecap.settings import Training
+from snakecap.stages.fit import Validation
+
+BATCH = 64
+METRICS = ("Bleu", "ROUGE_L", "CIDEr")
+
+
+class Validator:
+    """Evaluates a captioner on the validation split, always on the same pictures."""
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        source: CachedFeatures | Pixels | None,
+        packed: Captions,
+        vocabulary: Vocabulary,
+        collection: Collection,
+        settings: Training,
+    ):
+        """Choose the pictures and tokenise their references.
+
+        Raises:
+            ValueError: the validation split has no captions.
+        """
+        stage = settings.stage
+        counts = packed.ends - packed.starts
+        rows = [
+            r for r, split in enumerate(packed.splits) if split == "val" and counts[r] > 0
+        ]
+        if not rows:
+            raise ValueError("the validation split has no captioned pictures: nothing to choose by")
+        if stage.validation_pictures >= 0:
+            rows = rows[: stage.validation_pictures]
+        self.captioner = captioner
+        self.source = source
+        self.packed = packed
+        self.vocabulary = vocabulary
+        self.rows = torch.tensor(rows)
+        self.place = next(captioner.parameters()).device
+        self.scorer = None
+        if stage.language_eval:
+            found = {picture.file: picture.captions for picture in collection.pictures}
+            references = {packed.ids[row]: found[packed.files[row]] for row in rows}
+            self.scorer = Scorer(references, metrics=METRICS)
+
+    @torch.inference_mode()
+    def __call__(self) -> Validation:
+        """Evaluate the captioner as it is; its mode and random state are left as they were."""
+        self.captioner.eval()
+        total = 0.0
+        tokens = 0
+        captions: dict[int | str, str] = {}
+        for rows in self.rows.split(BATCH):
+            inputs = self.source.plainly(rows) if self.source else {}
+            words, owners = self._labels(rows)
+            losses = self.captioner(inputs, words, owners, reduction="sum")
+            total += float(losses["caption"])
+            tokens += int((words != 0).sum()) + len(words)
+            captions.update(self._captions(rows, inputs))
+        predictions = [{"image_id": key, "caption": text} for key, text in captions.items()]
+        scores = self.scorer.score(captions).values if self.scorer else {}
+        return Validation(total / tokens, scores, predictions, "CIDEr" if scores else "loss")
+
+    def _labels(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """All captions of some pictures, and each caption's place in the batch."""
+        spans = [range(self.packed.starts[row], self.packed.ends[row]) for row in rows.tolist()]
+        owners = [place for place, span in enumerate(spans) for _ in span]
+        chosen = [caption for span in spans for caption in span]
+        words = torch.from_numpy(self.packed.labels[chosen].astype("int64"))
+        return words.to(self.place), torch.tensor(owners, device=self.place)
+
+    def _captions(self, rows: Tensor, inputs: dict[str, Tensor]) -> Iterator[tuple[int | str, str]]:
+        step, state, number = self.captioner.start(inputs)
+        length = self.packed.labels.shape[1]
+        found = greedy(step, state, pictures=number, max_length=length)
+        for row, best in zip(rows.tolist(), found, strict=True):
+            yield self.packed.ids[row], self.vocabulary.decode(best[0].words)

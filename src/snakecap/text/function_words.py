@@ -1,0 +1,42 @@
+"""English words that a caption may well say twice, and those that it should not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+FUNCTION_WORDS = frozenset(
+    """
+    a an the this that these those some any no not each every all both other another
+    and or but nor so as if than while who which what where when there here it its
+    he him his she her hers they them their theirs we us our you your i my me
+    is are was were be been being am has have had having do does doing did
+    can could will would may might must should
+    of in on at by for from to into onto with without within through across along over under
+    above below behind beside between among around near against about before after during
+    off out up down inside outside toward towards past upon via like next close
+    front back top bottom side left right middle center edge end end part
+    one two three four five six seven eight nine ten few several many much more most
+    lot lots group couple pair bunch number kind piece set
+    very just also only too another while as own same such
+    """.split()  # noqa: SIM905 (a list of 150 quoted words is no better)
+)
+
+
+def content_words(words: Iterable[str]) -> NDArray[np.bool_]:
+    """Which words of a vocabulary carry content: not function words, punctuation or UNK.
+
+    Args:
+        words: those of ids 1..V, in order.
+
+    Returns:
+        Of shape (V + 1,), by id; index 0, which is no word, is False.
+    """
+    content = [word != "UNK" and word not in FUNCTION_WORDS and _has_letter(word) for word in words]
+    return np.array([False, *content])
+
+
+def _has_letter(word: str) -> bool:
+    return any(character.isalpha() for character in word)

@@ -1,0 +1,151 @@
+"""The training loop: resume to the bit, best and last, explosion, and histories (spec T7-T14)."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from snakecap.optimisers.adam import update
+from snakecap.optimisers.group import Group, Numbers
+from snakecap.stages.fit import History, Plan, Validation, fit
+
+
+class Killed(Exception):
+    pass
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+
+def batch(iteration):
+    generator = torch.Generator().manual_seed(iteration)
+    return torch.randn(16, 4, generator=generator)
+
+
+class Run:
+    """A run that can be killed after some iterations."""
+
+    def __init__(self, work, *, iterations=20, kill_at=None, scores=None, rate=0.01, **plan):
+        self.model = network()
+        self.group = Group(self.model.named_parameters(), update, Numbers(rate))
+        self.kill_at = kill_at
+        self.scores = scores
+        self.reports = []
+        self.validated = 0
+        self.work = work
+        plan = {"validate_every": 5, "log_every": 2, "checkpoint_every": 0.0, **plan}
+        self.plan = Plan(iterations=iterations, **plan)
+
+    def batch(self, iteration):
+        if iteration == self.kill_at:
+            raise Killed
+        return batch(iteration)
+
+    def loss(self, examples):
+        self.model.train()
+        return {"square": (self.model(examples) - examples.sum(1, keepdim=True)).square().mean()}
+
+    def validate(self):
+        self.model.eval()
+        with torch.no_grad():
+            value = self.loss(batch(-1 % 1000))["square"].item()
+        self.validated += 1
+        scores = {"CIDEr": self.scores[self.validated - 1]} if self.scores else {}
+        return Validation(value, scores, [{"image_id": 1, "caption": "a"}], "CIDEr")
+
+    def go(self):
+        return fit(
+            self.model,
+            loss=self.loss,
+            batch=self.batch,
+            groups=lambda iteration: [self.group],
+            factor=lambda iteration: 1.0,
+            validate=self.validate,
+            report=lambda history: self.reports.append(json.dumps(vars(history))),
+            plan=self.plan,
+            work=self.work,
+            captions_in=len,
+        )
+
+
+@pytest.mark.parametrize("kill_at", [1, 7, 10, 19])
+def test_a_killed_run_resumes_to_the_bit(tmp_path, kill_at):
+    whole = Run(tmp_path / "whole")
+    expected = whole.go()
+    with pytest.raises(Killed):
+        Run(tmp_path / "killed", kill_at=kill_at).go()
+    # Whatever happened to the global random state in between does not matter.
+    torch.manual_seed(999)
+    resumed = Run(tmp_path / "killed")
+    resumed.model.load_state_dict({k: v + 1 for k, v in resumed.model.state_dict().items()})
+    history = resumed.go()
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    for name in ("loss_history", "val_loss_history", "best", "iteration", "captions"):
+        assert getattr(history, name) == getattr(expected, name), name
+
+
+def test_two_runs_are_identical(tmp_path):
+    one = Run(tmp_path / "a")
+    first = one.go()
+    other = Run(tmp_path / "b")
+    assert first.loss_history == other.go().loss_history
+    assert torch.equal(one.model[0].weight, other.model[0].weight)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+    with pytest.raises(Killed):
+        Run(tmp_path, kill_at=9).go()
+    files = sorted(tmp_path.glob("checkpoint-*"))
+    assert len(files) == 2  # the newest two are kept
+    files[1].write_bytes(files[1].read_bytes()[:100])
+    resumed = Run(tmp_path)
+    resumed.go()
+    whole = Run(tmp_path / "whole")
+    whole.go()
+    assert torch.equal(resumed.model[0].weight, whole.model[0].weight)
+
+
+def test_the_best_is_kept_by_score_and_only_a_better_one_replaces_it(tmp_path):
+    run = Run(tmp_path, scores=[0.3, 0.5, 0.5, 0.2])
+    history = run.go()
+    assert history.best == {"iteration": 10, "score": 0.5, "by": "CIDEr"}
+    assert list(history.val_lang_stats_history) == ["5", "10", "15", "20"]
+    ten = Run(tmp_path / "ten", iterations=10, scores=[0.3, 0.5])
+    ten.go()
+    assert torch.equal(run.model[0].weight, ten.model[0].weight)
+    assert (tmp_path / "last.safetensors").is_file()
+
+
+def test_without_language_scores_the_lowest_loss_is_best(tmp_path):
+    history = Run(tmp_path).go()
+    lowest = min(history.val_loss_history, key=history.val_loss_history.get)
+    assert history.best["iteration"] == int(lowest)
+    assert history.best["score"] == -history.val_loss_history[lowest]
+
+
+def test_the_final_iteration_is_evaluated_and_reported(tmp_path):
+    run = Run(tmp_path, iterations=13)
+    history = run.go()
+    assert list(history.val_loss_history) == ["5", "10", "13"]
+    assert history.iteration == 13 and "13" in history.loss_history
+    last = History(**json.loads(run.reports[-1]))
+    assert last.iteration == 13 and last.captions == 13 * 16
+
+
+def test_an_exploding_loss_stops_training_with_a_message(tmp_path, caplog):
+    run = Run(tmp_path, iterations=500, rate=30.0, validate_every=1000)
+    history = run.go()
+    assert history.iteration < 500
+    assert "lower the learning rate" in history.stopped
+    assert "lower the learning rate" in caplog.text
+
+
+def test_a_loss_that_is_not_a_number_stops_training(tmp_path):
+    run = Run(tmp_path, iterations=50)
+    run.loss = lambda examples: {"nan": run.model(examples).mean() * float("nan")}
+    run.validate = lambda: Validation(1.0, {}, [], "loss")
+    assert "nan" in run.go().stopped

@@ -1,0 +1,101 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from search_oracle import RandomModel, all_captions
+
+from snakecap.search.beam import beam
+from snakecap.search.constraints import Constraints
+from snakecap.search.greedy import greedy
+from snakecap.search.sample import sample
+
+
+def ngrams(words, n):
+    return [words[i : i + n] for i in range(len(words) - n + 1)]
+
+
+def allowed(words, suppress, n, once):
+    if any(word in suppress for word in words):
+        return False
+    if n and len(set(ngrams(words, n))) < len(ngrams(words, n)):
+        return False
+    content = [word for word in words if word in once]
+    return len(set(content)) == len(content)
+
+
+rules = {
+    "suppress": st.sets(st.integers(1, 5), max_size=2),
+    "n": st.integers(0, 3),
+    "once": st.sets(st.integers(1, 5), max_size=5),
+}
+
+
+def constraints_of(suppress, n, once, words=5):
+    flags = torch.zeros(words + 1, dtype=torch.bool)
+    flags[list(once)] = True
+    return Constraints(tuple(suppress), n, flags)
+
+
+@given(seed=st.integers(0, 10**6), **rules)
+@settings(max_examples=40, deadline=None)
+def test_no_search_breaks_a_rule_and_log_probs_stay_the_models(seed, suppress, n, once):
+    model = RandomModel(pictures=2, words=5, seed=seed, end_bias=-2.0)
+    rule = constraints_of(suppress, n, once)
+    common = {"pictures": 2, "max_length": 8, "constraints": rule}
+    for found in (
+        beam(model.step, model.state(), width=3, n_best=3, **common),
+        greedy(model.step, model.state(), **common),
+        sample(model.step, model.state(), n=3, temperature=2.0, **common),
+    ):
+        for picture, hypotheses in enumerate(found):
+            for h in hypotheses:
+                assert allowed(h.words, suppress, n, once)
+                assert h.log_prob == pytest.approx(model.log_prob(picture, h.words, 8), abs=1e-8)
+
+
+@given(seed=st.integers(0, 10**6), **rules)
+@settings(max_examples=15, deadline=None)
+def test_full_width_finds_the_best_allowed_captions(seed, suppress, n, once):
+    model = RandomModel(pictures=1, words=3, seed=seed)
+    suppress, once = suppress & {1, 2, 3}, once & {1, 2, 3}
+    rule = constraints_of(suppress, n, once, words=3)
+    found = beam(
+        model.step, model.state(), pictures=1, width=82, n_best=9, max_length=4, constraints=rule
+    )
+    every = all_captions(model, 0, 4)
+    expected = [words for _, words in every if allowed(words, suppress, n, once)][:9]
+    assert [h.words for h in found[0]] == expected
+
+
+def test_rules_bind_only_where_they_should():
+    logits = torch.zeros(2, 6)
+    history = torch.tensor([[1, 2, 3, 1, 2], [1, 2, 4, 2, 1]])
+    Constraints(no_repeat_ngram=3).apply(logits, history)
+    assert (logits == -torch.inf).nonzero().tolist() == [[0, 3]]
+
+    logits = torch.zeros(2, 6)
+    Constraints(no_repeat_ngram=2).apply(logits, history)
+    assert (logits == -torch.inf).nonzero().tolist() == [[0, 3], [1, 2]]
+
+    logits = torch.zeros(2, 6)
+    once = torch.tensor([False, False, True, False, True, False])
+    Constraints(no_repeat_words=once).apply(logits, history)
+    assert (logits == -torch.inf).nonzero().tolist() == [[0, 2], [1, 2], [1, 4]]
+
+
+def test_end_may_be_suppressed():
+    model = RandomModel(pictures=3, words=5, seed=1, end_bias=3.0)
+    found = beam(
+        model.step,
+        model.state(),
+        pictures=3,
+        width=2,
+        max_length=6,
+        constraints=Constraints(suppress=(0,)),
+    )
+    assert [len(h[0].words) for h in found] == [6, 6, 6]
+
+
+def test_negative_ngram():
+    with pytest.raises(ValueError, match="no_repeat_ngram is -1"):
+        Constraints(no_repeat_ngram=-1)

@@ -1,0 +1,62 @@
+# Captions of a split, those of the shuffled-image control, and the scores of both.
+
+
+rule caption:
+    # reads a model and a split's pictures (or features); writes COCO results
+    input:
+        model="<results>/{dataset}/{system}/{stage}/model.safetensors",
+        pictures="<results>/{dataset}/pictures.json",
+        images=lambda wildcards: PLAN.caption_images(**wildcards),
+        features=lambda wildcards: PLAN.caption_features(**wildcards),
+    output:
+        captions="<results>/{dataset}/{system}/{stage}/captions/{split}.json",
+        shuffled="<results>/{dataset}/{system}/{stage}/captions/{split}_shuffled.json",
+    log:
+        "<logs>/{dataset}/caption_{system}_{stage}_{split}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    threads: PLAN.settings.threads
+    resources:
+        gpu=PLAN.gpus,
+    params:
+        job=lambda wildcards: PLAN.caption(wildcards.system),
+        images=flag("images"),
+        features=flag("features"),
+    shell:
+        run(
+            "caption",
+            "images",
+            "features",
+            settings="{params.job[settings]:q}",
+            model="{input.model:q}",
+            pictures="{input.pictures:q}",
+            split="{wildcards.split}",
+            captions="{output.captions:q}",
+            shuffled="{output.shuffled:q}",
+            threads="{threads}",
+        )
+
+
+rule score:
+    # reads captions, and the control's, and references; writes every metric, overall and by picture
+    input:
+        captions="<results>/{dataset}/{system}/{stage}/captions/{split}.json",
+        shuffled="<results>/{dataset}/{system}/{stage}/captions/{split}_shuffled.json",
+        references="<results>/{dataset}/references/{split}.json",
+    output:
+        scores="<results>/{dataset}/{system}/{stage}/scores/{split}.json",
+        shuffled="<results>/{dataset}/{system}/{stage}/scores/{split}_shuffled.json",
+    log:
+        "<logs>/{dataset}/score_{system}_{stage}_{split}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    params:
+        job=lambda wildcards: PLAN.score(),
+    shell:
+        run(
+            "score",
+            settings="{params.job[settings]:q}",
+            results="{input.captions:q} {input.shuffled:q}",
+            scores="{output.scores:q} {output.shuffled:q}",
+            references="{input.references:q}",
+        )

@@ -1,0 +1,43 @@
+# Helpers of the rules; no rules here. What a job depends on is said in one place: snakecap.plan.
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+
+from snakecap import plan, provenance, settings
+
+provenance.put_interpreter_first()
+try:
+    PLAN = plan.Plan(settings.read(config), folder=Path(workflow.basedir))
+except settings.SettingsError as error:
+    sys.exit(str(error))
+
+
+def run(stage, *optional, **arguments):
+    """The shell command of a rule: its script with named arguments, its code and settings.
+
+    Commands are text for `shell:`, so that no rule depends on the time of a script's file: a
+    fresh clone over existing results has nothing to do. Optional arguments are inputs that some
+    jobs do not have; their flags come from `params`, made by `flag`.
+    """
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in arguments.items()]
+    return " ".join(
+        [
+            f"python {{workflow.basedir:q}}/workflow/scripts/{stage}.py",
+            "--code {params.job[code]:q}",
+            *words,
+            *[f"{{params.{name}}}" for name in optional],
+            "2>&1 | tee {log:q}",
+        ]
+    )
+
+
+def flag(name):
+    """A params function: `--name path` when the job has that input, nothing when it has not."""
+
+    def words(wildcards, input):
+        path = input.get(name)
+        return f"--{name} {shlex.quote(str(path))}" if path else ""
+
+    return words

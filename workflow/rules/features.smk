@@ -1,0 +1,27 @@
+# From squares of pixels to vectors, once for every backbone.
+
+
+rule features:
+    # reads images.h5; writes one vector (or grid) a picture, keyed by file name
+    input:
+        images="<results>/{dataset}/images.h5",
+        weights=lambda wildcards: PLAN.weights(wildcards.features),
+    output:
+        features="<results>/{dataset}/features/{features}.lmdb",
+    log:
+        "<logs>/{dataset}/features_{features}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    threads: PLAN.settings.threads
+    resources:
+        gpu=PLAN.gpus,
+    params:
+        job=lambda wildcards: PLAN.features_job(wildcards.features),
+    shell:
+        run(
+            "features",
+            settings="{params.job[settings]:q}",
+            images="{input.images:q}",
+            features="{output.features:q}",
+            threads="{threads}",
+        )

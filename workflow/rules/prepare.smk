@@ -1,0 +1,171 @@
+# From raw files to packed arrays: download, annotations, combine, resize, vocabulary, encode.
+
+
+rule download:
+    # reads the network or local paths; writes under downloads/, and a manifest of what is there
+    output:
+        manifest="<results>/{dataset}/downloads.json",
+    log:
+        "<logs>/{dataset}/download.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    localrule: True
+    params:
+        job=lambda wildcards: PLAN.download(wildcards.dataset),
+        folder=lambda wildcards: PLAN.folder(wildcards.dataset),
+    shell:
+        run(
+            "download",
+            downloads="{params.job[settings]:q}",
+            folder="{params.folder:q}",
+            manifest="{output.manifest:q}",
+        )
+
+
+rule annotations:
+    # reads a data set's own files; writes one record a picture
+    input:
+        manifest=lambda wildcards: PLAN.manifests(wildcards.dataset),
+    output:
+        pictures="<results>/{dataset}/pictures.json",
+    wildcard_constraints:
+        dataset="[^/+]+",
+    log:
+        "<logs>/{dataset}/annotations.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    params:
+        job=lambda wildcards: PLAN.annotations(wildcards.dataset),
+        folder=lambda wildcards: PLAN.folder(wildcards.dataset),
+        manifest=flag("manifest"),
+    shell:
+        run(
+            "annotations",
+            "manifest",
+            settings="{params.job[settings]:q}",
+            folder="{params.folder:q}",
+            pictures="{output.pictures:q}",
+        )
+
+
+rule combine:
+    # reads several data sets' records; writes those of a+b
+    input:
+        parts=lambda wildcards: expand(
+            "<results>/{dataset}/pictures.json", dataset=wildcards.datasets.split("+")
+        ),
+    output:
+        pictures="<results>/{datasets}/pictures.json",
+    wildcard_constraints:
+        datasets="[^/]+\\+[^/]+",
+    log:
+        "<logs>/{datasets}/combine.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    localrule: True
+    params:
+        job=PLAN.job("combine", {}),
+        names=lambda wildcards: wildcards.datasets.split("+"),
+    shell:
+        run(
+            "combine",
+            inputs="{input.parts:q}",
+            pictures="{output.pictures:q}",
+            names="{params.names:q}",
+        )
+
+
+rule resize:
+    # reads picture files; writes one array of squares, and the list of what could not be read
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+    output:
+        images="<results>/{dataset}/images.h5",
+        rejected="<results>/{dataset}/rejected.tsv",
+    log:
+        "<logs>/{dataset}/resize.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    threads: workflow.cores
+    params:
+        job=PLAN.job("resize", PLAN.settings.resize),
+    shell:
+        run(
+            "resize",
+            settings="{params.job[settings]:q}",
+            pictures="{input.pictures:q}",
+            images="{output.images:q}",
+            rejected="{output.rejected:q}",
+            workers="{threads}",
+        )
+
+
+rule vocabulary:
+    # reads captions; writes the words that are kept
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+    output:
+        vocabulary="<results>/{dataset}/vocabularies/{vocabulary}.json",
+    log:
+        "<logs>/{dataset}/vocabulary_{vocabulary}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    params:
+        job=lambda wildcards: PLAN.vocabulary(wildcards.vocabulary),
+    shell:
+        run(
+            "vocabulary",
+            settings="{params.job[settings]:q}",
+            pictures="{input.pictures:q}",
+            vocabulary="{output.vocabulary:q}",
+        )
+
+
+rule encode:
+    # reads captions and the vocabulary; writes NeuralTalk2's arrays of word ids
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+        vocabulary="<results>/{dataset}/vocabularies/{vocabulary}.json",
+        images="<results>/{dataset}/images.h5",
+    output:
+        captions="<results>/{dataset}/captions/{vocabulary}.h5",
+        beside="<results>/{dataset}/captions/{vocabulary}.json",
+    log:
+        "<logs>/{dataset}/encode_{vocabulary}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    params:
+        job=lambda wildcards: PLAN.encode(wildcards.vocabulary),
+    shell:
+        run(
+            "encode",
+            settings="{params.job[settings]:q}",
+            pictures="{input.pictures:q}",
+            vocabulary="{input.vocabulary:q}",
+            images="{input.images:q}",
+            captions="{output.captions:q}",
+        )
+
+
+rule references:
+    # reads captions; writes them as COCO captions JSON, which every scorer reads
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+        images="<results>/{dataset}/images.h5",
+    output:
+        references="<results>/{dataset}/references/{split}.json",
+    log:
+        "<logs>/{dataset}/references_{split}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    localrule: True
+    params:
+        job=PLAN.job("references", {}),
+    shell:
+        run(
+            "references",
+            pictures="{input.pictures:q}",
+            images="{input.images:q}",
+            split="{wildcards.split}",
+            references="{output.references:q}",
+        )

@@ -1,0 +1,59 @@
+# One table, the curves, and a page that opens from disk.
+
+
+rule report:
+    # reads captions, scores and histories of every system; writes what people look at
+    input:
+        pictures=f"<results>/{PLAN.dataset}/pictures.json",
+        images=f"<results>/{PLAN.dataset}/images.h5",
+        references=f"<results>/{PLAN.dataset}/references/{{split}}.json",
+        captions=PLAN.evaluated_files("captions/{split}.json"),
+        scores=PLAN.evaluated_files("scores/{split}.json"),
+        controls=PLAN.evaluated_files("scores/{split}_shuffled.json"),
+        histories=PLAN.evaluated_files("history.json"),
+    output:
+        table=report(
+            f"<results>/{PLAN.dataset}/report/{{split}}/table.csv",
+            caption="../report/table.rst",
+            category="Scores",
+            labels={"split": "{split}"},
+        ),
+        markdown=f"<results>/{PLAN.dataset}/report/{{split}}/table.md",
+        curves=report(
+            f"<results>/{PLAN.dataset}/report/{{split}}/curves.svg",
+            caption="../report/curves.rst",
+            category="Training",
+            labels={"split": "{split}"},
+        ),
+        page=report(
+            f"<results>/{PLAN.dataset}/report/{{split}}/index.html",
+            caption="../report/page.rst",
+            category="Captions",
+            labels={"split": "{split}"},
+        ),
+        figure=f"<results>/{PLAN.dataset}/report/{{split}}/figure.png",
+    log:
+        f"<logs>/{PLAN.dataset}/report_{{split}}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    params:
+        job=PLAN.report(),
+        systems=["/".join(pair) for pair in PLAN.evaluated()],
+    shell:
+        run(
+            "report",
+            settings="{params.job[settings]:q}",
+            pictures="{input.pictures:q}",
+            images="{input.images:q}",
+            references="{input.references:q}",
+            systems="{params.systems:q}",
+            captions="{input.captions:q}",
+            scores="{input.scores:q}",
+            controls="{input.controls:q}",
+            histories="{input.histories:q}",
+            table_md="{output.markdown:q}",
+            table_csv="{output.table:q}",
+            curves="{output.curves:q}",
+            page="{output.page:q}",
+            figure="{output.figure:q}",
+        )

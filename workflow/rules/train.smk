@@ -1,0 +1,44 @@
+# Stages of training: each starts from the model of the one before it.
+
+
+rule train:
+    # reads captions and features (or pictures); writes a model that captions by itself
+    input:
+        captions=lambda wildcards: PLAN.captions(wildcards.dataset, wildcards.system),
+        vocabulary=lambda wildcards: PLAN.words(wildcards.dataset, wildcards.system),
+        pictures="<results>/{dataset}/pictures.json",
+        images=lambda wildcards: PLAN.train_images(**wildcards),
+        features=lambda wildcards: PLAN.train_features(**wildcards),
+        previous=lambda wildcards: PLAN.previous(**wildcards),
+        weights=lambda wildcards: PLAN.train_weights(**wildcards),
+    output:
+        model="<results>/{dataset}/{system}/{stage}/model.safetensors",
+        last="<results>/{dataset}/{system}/{stage}/last.safetensors",
+        history="<results>/{dataset}/{system}/{stage}/history.json",
+    log:
+        "<logs>/{dataset}/train_{system}_{stage}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    threads: PLAN.settings.threads
+    resources:
+        gpu=PLAN.gpus,
+    params:
+        job=lambda wildcards: PLAN.train(wildcards.system, wildcards.stage),
+        images=flag("images"),
+        features=flag("features"),
+        previous=flag("previous"),
+    shell:
+        run(
+            "train",
+            "images",
+            "features",
+            "previous",
+            settings="{params.job[settings]:q}",
+            captions="{input.captions:q}",
+            vocabulary="{input.vocabulary:q}",
+            pictures="{input.pictures:q}",
+            model="{output.model:q}",
+            last="{output.last:q}",
+            history="{output.history:q}",
+            threads="{threads}",
+        )
