@@ -77,8 +77,12 @@ def _add(
         return
     if _model(hint) and name == "settings":
         group = parser.add_argument_group("settings", text)
-        group.add_argument("--settings", metavar="JSON", default=argparse.SUPPRESS,
-                           help="all of them as JSON, or a .json or .yaml file")
+        group.add_argument(
+            "--settings",
+            metavar="JSON",
+            default=argparse.SUPPRESS,
+            help="all of them as JSON, or a .json or .yaml file",
+        )
         for field, info in _inner(hint).model_fields.items():
             if _simple(info.annotation):
                 _add_field(group, field, info)
@@ -90,7 +94,10 @@ def _add(
 def _add_field(group: Any, name: str, info: FieldInfo) -> None:
     help = _with_default((info.description or "").replace("%", "%%"), info.default)
     group.add_argument(
-        _flag(name), dest=f"settings.{name}", default=argparse.SUPPRESS, help=help,
+        _flag(name),
+        dest=f"settings.{name}",
+        default=argparse.SUPPRESS,
+        help=help,
         metavar=_metavar(info.annotation),
     )
 

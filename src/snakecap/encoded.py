@@ -28,8 +28,11 @@ class Encoded:
 
     def select(self, pictures: Tensor) -> Encoded:
         """The pictures of the given indices, of shape (P,)."""
-        parts = (self.summary, self.regions, self.mask)
-        return Encoded(*(None if p is None else p.index_select(0, pictures) for p in parts))
+        return Encoded(
+            self.summary.index_select(0, pictures),
+            None if self.regions is None else self.regions.index_select(0, pictures),
+            None if self.mask is None else self.mask.index_select(0, pictures),
+        )
 
 
 def merge(parts: Sequence[Encoded]) -> Encoded:

@@ -20,7 +20,12 @@ def setup(level: int = logging.INFO) -> None:
 
 
 def progress(
-    items: Iterable[Item], *, title: str, total: int | None = None, unit: str = "it", initial: int = 0
+    items: Iterable[Item],
+    *,
+    title: str,
+    total: int | None = None,
+    unit: str = "it",
+    initial: int = 0,
 ) -> Iterator[Item]:
     """Iterate with a progress bar on a terminal and a plain line every ten seconds elsewhere."""
     yield from bar(items, title=title, total=total, unit=unit, initial=initial)

@@ -15,13 +15,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[1]
 # Their values are params (settings), or they never change a result (the others).
-UNTRACKED = {f"snakecap.{name}" for name in ("settings", "registry", "log", "provenance", "arguments")}
+UNTRACKED = {
+    f"snakecap.{name}" for name in ("settings", "registry", "log", "provenance", "arguments")
+}
 
 
 def _file(name: str) -> Path | None:
@@ -65,7 +67,7 @@ class _Imports(ast.NodeVisitor):
         self.found.update(f"{base}.{alias.name}" for alias in node.names)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parse(name: str) -> tuple[str, frozenset[str]]:
     """The digest of one module's own code, and the modules of `SOURCE` it imports."""
     path = _file(name)
@@ -75,6 +77,9 @@ def _parse(name: str) -> tuple[str, frozenset[str]]:
     visitor = _Imports(name, path.name == "__init__.py")
     visitor.visit(tree)
     text = ast.dump(_without_docstrings(tree), annotate_fields=False, include_attributes=False)
+    if path.name == "__init__.py":  # a package's other files, such as a page's templates
+        others = sorted(p for p in path.parent.iterdir() if p.suffix in (".html", ".css", ".js"))
+        text += "".join(f"{p.name}={file_digest(p)}" for p in others)
     found = {*visitor.found, name}
     # Importing a.b.c runs a and a.b too.
     parents = {".".join(n.split(".")[:i]) for n in found for i in range(1, n.count(".") + 2)}
@@ -82,7 +87,7 @@ def _parse(name: str) -> tuple[str, frozenset[str]]:
     return hashlib.sha256(text.encode()).hexdigest(), modules
 
 
-@lru_cache(maxsize=None)
+@cache
 def reachable(name: str) -> frozenset[str]:
     """All modules of `SOURCE` that importing `name` runs, `name` included, `UNTRACKED` not."""
     seen: set[str] = set()
@@ -186,14 +191,14 @@ def work_folder(output: Path, *key: Any) -> Iterator[Path]:
 
 
 def put_interpreter_first() -> None:
-    """Make the word ``python`` in a job's command mean this interpreter.
+    """Make ``python`` in a job's command mean this interpreter, and ``snakecap`` this source.
 
     An absolute path in the command would be tracked, and a moved environment rerun everything.
     """
-    folder = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", "")
-    if path.split(os.pathsep)[0] != folder:
-        os.environ["PATH"] = os.pathsep.join([folder, path])
+    for variable, folder in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", SOURCE)):
+        entries = [entry for entry in os.environ.get(variable, "").split(os.pathsep) if entry]
+        if entries[:1] != [str(folder)]:
+            os.environ[variable] = os.pathsep.join([str(folder), *entries])
 
 
 def stamp(**facts: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -219,7 +219,9 @@ class Decoding(Model):
     """How words are searched for."""
 
     method: Literal["beam", "greedy", "sample"] = "beam"
-    beam_width: Positive = Field(2, description="NeuralTalk2: 2 or 3 works well, more is not better")
+    beam_width: Positive = Field(
+        2, description="NeuralTalk2: 2 or 3 works well, more is not better"
+    )
     max_length: Positive = Field(16, description="words")
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_k: Count = Field(0, description="sample among the k likeliest words; 0: all")
@@ -313,7 +315,7 @@ class Report(Model):
     """The static page and the plots."""
 
     title: str = "Image captioning systems compared"
-    pictures: Count = Field(200, description="pictures shown on the page; 0: all")
+    shown: Count = Field(200, description="pictures on the page; 0: all")
     thumbnail: Positive = Field(256, description="side in pixels of the embedded pictures")
 
 
@@ -347,8 +349,8 @@ class Settings(Model):
                 check_options("dataset", row.reader, row.options)
             except ValueError as error:
                 raise ValueError(f"datasets.{name}: {error}") from None
-        for row in self.vocabularies.values():
-            registry.location("tokenizer", row.tokenizer)
+        for vocabulary in self.vocabularies.values():
+            registry.location("tokenizer", vocabulary.tokenizer)
         for name in self.compare or ():
             _known("systems", name, self.systems)
         for name, system in self.systems.items():
@@ -411,9 +413,9 @@ def _explain(item: Any) -> str:
 
 def _keys_at(place: tuple[str | int, ...]) -> list[str]:
     """The settings known at a place such as ("systems", "neuraltalk2", "stages", 0)."""
-    model: Any = Settings
+    model: type[Model] = Settings
     for part in place:
-        field = model.model_fields.get(part) if isinstance(model, type) else None
+        field = model.model_fields.get(str(part))
         found = _models_in(field.annotation) if field else []
         model = found[0] if found else model
     return list(model.model_fields)
@@ -444,7 +446,7 @@ def check_options(family: str, name: str, options: Mapping[str, Any]) -> None:
         raise ValueError(f"{family} {name}: {lines}; options: {known}") from None
 
 
-@lru_cache(maxsize=None)
+@cache
 def options_model(family: str, name: str) -> type[BaseModel]:
     """A part's options: its keyword arguments that have defaults, read from its source.
 

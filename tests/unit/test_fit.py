@@ -62,6 +62,7 @@ class Run:
             loss=self.loss,
             batch=self.batch,
             groups=lambda iteration: [self.group],
+            every_group=[self.group],
             factor=lambda iteration: 1.0,
             validate=self.validate,
             report=lambda history: self.reports.append(json.dumps(vars(history))),

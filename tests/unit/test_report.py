@@ -2,6 +2,7 @@ import csv
 import json
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,11 @@ from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from report_inputs import make  # noqa: E402
+from report_inputs import make
 
-from snakecap.settings import Report  # noqa: E402
-from snakecap.stages.report import report  # noqa: E402
-from snakecap.stages.reporting import tables  # noqa: E402
+from snakecap.settings import Report
+from snakecap.stages.report import report
+from snakecap.stages.reporting import tables
 
 SEEDED = ("plain_seed1/frozen", "plain_seed2/frozen", "plain_seed3/frozen", "other/frozen")
 
@@ -134,11 +135,11 @@ def test_page_holds_pictures_references_and_captions(tmp_path):
 @pytest.mark.parametrize(("asked", "shown"), [(0, 12), (1, 1), (5, 5), (99, 12)])
 def test_pictures_are_chosen_evenly(tmp_path, asked, shown):
     inputs = make(tmp_path)
-    data = embedded(run(tmp_path, inputs, settings=Report(pictures=asked)) / "index.html")
+    data = embedded(run(tmp_path, inputs, settings=Report(shown=asked)) / "index.html")
     assert len(data["pictures"]) == shown
     places = [row["id"] - 100 for row in data["pictures"]]
     assert places[0] == 0 and (shown == 1 or places[-1] == 11)
-    gaps = {b - a for a, b in zip(places, places[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(places)}
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
@@ -164,9 +165,7 @@ def test_figure_shows_four_pictures(tmp_path):
     out = run(tmp_path, make(tmp_path), figure=tmp_path / "out" / "figure.png")
     with Image.open(out / "figure.png") as image:
         assert image.format == "PNG" and image.width > image.height
-        assert (
-            len(set(image.getdata(0) if image.mode == "L" else image.convert("L").tobytes())) > 99
-        )
+        assert len(set(image.convert("L").tobytes())) > 99
 
 
 def edit(path: Path, change):

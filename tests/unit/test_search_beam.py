@@ -123,6 +123,24 @@ def test_length_normalisation_prefers_longer_captions():
     assert lengths[1] > lengths[0]
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_long_caption_may_still_win_when_lengths_are_normalised(width):
+    """One word: END or not is .7 to .3 after the first, and certain everywhere else."""
+    ends = torch.tensor([0.0, 0.7, *[0.0] * 13, 1.0])
+
+    def step(words, state, active):
+        (time,) = state
+        return torch.stack((ends[time], 1 - ends[time]), 1).log(), (time + 1,)
+
+    def words(power):
+        options = {"width": width, "max_length": 16, "length_normalisation": power}
+        (found,) = beam(step, (torch.tensor([0]),), pictures=1, **options)
+        return found[0].words
+
+    assert words(0.0) == (1,)  # log .7
+    assert words(1.0) == (1,) * 15  # log .3 / 16, better than log .7 / 2
+
+
 def test_half_precision_and_a_model_without_state():
     table = torch.tensor([[0.0, 3.0, 1.0], [2.0, 0.0, 0.0], [4.0, 0.0, 0.0]])
 

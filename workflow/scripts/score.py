@@ -1,5 +1,4 @@
 from snakecap import provenance
 from snakecap.stages.score import score
 
-if __name__ == "__main__":
-    provenance.run(score)
+provenance.run(score)

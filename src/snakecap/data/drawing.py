@@ -37,7 +37,7 @@ def _background(scene: Scene, size: int, random: Random) -> np.ndarray:
     """Greyish pixels (size, size, 3) uint8, light or dark: no shape has such a colour."""
     grey = random.uniform(185, 225) if scene.light else random.uniform(40, 80)
     base = np.array([grey + random.uniform(-12, 12) for _ in range(3)])
-    contrast = random.uniform(18, 28) * random.choice((-1, 1))
+    contrast = random.uniform(12, 20) * random.choice((-1, 1))
     across, down = random.choice(((1.0, 0.0), (0.0, 1.0), (0.7, 0.7)))
     grid = np.linspace(-1.0, 1.0, size)
     ramp = across * grid[None, :] + down * grid[:, None]

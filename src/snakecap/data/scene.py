@@ -6,6 +6,7 @@ shapes of one kind, colour and size; the groups stand in columns, in rows, or sc
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from random import Random
@@ -17,11 +18,11 @@ COLOURS = {
     "blue": (36, 84, 220),
     "yellow": (250, 214, 24),
     "purple": (158, 48, 190),
-    "orange": (250, 132, 18),
 }
 BACKGROUNDS = ("plain", "shaded", "striped", "noisy")
-RADII = {"small": (0.065, 0.085), "large": (0.125, 0.155)}  # no size in between: easily told apart
+RADII = {"small": (0.085, 0.1), "large": (0.15, 0.175)}  # no size in between: easily told apart
 ARRANGEMENTS = ("columns", "rows", "scattered")
+SIZES = tuple(RADII)
 GAP = 0.015  # at least this between two shapes, and around the picture
 ATTEMPTS = 60  # positions tried for a shape before all shapes shrink
 
@@ -121,14 +122,17 @@ def scene(random: Random, fewest: int = 2, most: int = 6) -> Scene:
 
 
 def _groups(random: Random, shapes: int) -> tuple[Group, ...]:
-    """One to three groups of `shapes` shapes together, no two of one kind and colour."""
-    number = min(shapes, random.choices((1, 2, 3), weights=(2, 5, 3))[0])
+    """One to three groups of `shapes` shapes together, no two of one colour.
+
+    Many shapes are small ones, or they would not fit.
+    """
+    number = min(shapes, random.choices((1, 2, 3), weights=(3, 5, 2))[0])
     cuts = sorted(random.sample(range(1, shapes), number - 1))
     counts = [b - a for a, b in zip([0, *cuts], [*cuts, shapes], strict=True)]
-    looks = random.sample([(kind, colour) for kind in KINDS for colour in COLOURS], number)
+    colours = random.sample(tuple(COLOURS), number)
     return tuple(
-        Group(kind, colour, random.choice(tuple(RADII)), count)
-        for (kind, colour), count in zip(looks, counts, strict=True)
+        Group(random.choice(KINDS), colour, random.choice(SIZES) if count < 3 else "small", count)
+        for colour, count in zip(colours, counts, strict=True)
     )
 
 
@@ -163,7 +167,7 @@ def _strips(groups: tuple[Group, ...], arrangement: str) -> list[tuple[Point, Po
     # A strip's breadth follows the room that its shapes need.
     needs = [RADII[group.size][1] * math.sqrt(group.count) for group in groups]
     edges = [sum(needs[:i]) / sum(needs) for i in range(len(needs) + 1)]
-    spans = list(zip(edges, edges[1:], strict=False))
+    spans = list(itertools.pairwise(edges))
     columns = [(span, whole) for span in spans]
     return columns if arrangement == "columns" else [(down, across) for across, down in columns]
 

@@ -2,8 +2,7 @@
 
 Source: Vinyals et al., Show and Tell, CVPR 2015, eq. 4-12; neuraltalk2/misc/LanguageModel.lua.
 The picture is the first input, START the second, then the words; the output of the first input is
-not used. Known deviations: finished captions leave the batch; START and END are no words of the
-vocabulary, they share id 0 (START as an input, END as an output), which is also the padding.
+not used. Known deviation: START and END share id 0, which is also the padding.
 
 Dimensions: B captions, T words, V vocabulary, D width, H hidden, L layers.
 """
@@ -16,12 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from snakecap.decoders.decoder import Decoder, State
 from snakecap.encoded import Encoded
 
-State = tuple[Tensor, Tensor]
 
-
-class LSTMDecoder(nn.Module):
+class LSTMDecoder(Decoder):
     """Words from a picture's summary, one at a time."""
 
     def __init__(
@@ -48,7 +46,9 @@ class LSTMDecoder(nn.Module):
         """
         super().__init__()
         if tie_embeddings and hidden_size != width:
-            raise ValueError(f"tie_embeddings needs hidden_size = width, not {hidden_size}, {width}")
+            raise ValueError(
+                f"tie_embeddings needs hidden_size = width; they are {hidden_size} and {width}"
+            )
         self.words = nn.Embedding(vocabulary_size + 1, width)
         between = dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(width, hidden_size, layers, batch_first=True, dropout=between)
@@ -60,46 +60,26 @@ class LSTMDecoder(nn.Module):
             self.output.weight = self.words.weight
 
     def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
-        """Top-layer states that predict each word and END.
-
-        Args:
-            encoded: B pictures.
-            words: ids, 0-padded on the right, of shape (B, T).
-
-        Returns:
-            Of shape (B, T + 1, H); entry t predicts word t + 1, the entry after the last word END.
-        """
+        """Top-layer states, of shape (B, T + 1, H)."""
         start = words.new_zeros(len(words), 1)
         embedded = self.words(torch.cat([start, words], 1))
         inputs = torch.cat([encoded.summary.unsqueeze(1), embedded], 1)
         states: Tensor = self.lstm(self.input_dropout(inputs))[0]
-        return self.dropout(states[:, 1:])
+        dropped: Tensor = self.dropout(states[:, 1:])
+        return dropped
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of END (0) and the words, of shape (..., V + 1)."""
+        """Unnormalised log-probabilities, of shape (..., V + 1)."""
         logits: Tensor = self.output(hidden)
         return logits
 
-    def forward(self, encoded: Encoded, words: Tensor) -> Tensor:
-        """Log-probabilities of every next word, of shape (B, T + 1, V + 1)."""
-        return self.logits(self.hidden(encoded, words)).log_softmax(-1)
-
     def start(self, encoded: Encoded) -> State:
-        """The state after the picture: (h, c), each of shape (B, L, H)."""
+        """The state after the picture: h and c, each of shape (B, L, H)."""
         _, (h, c) = self.lstm(encoded.summary.unsqueeze(1))
         return h.transpose(0, 1), c.transpose(0, 1)
 
     def step(self, words: Tensor, state: State, encoded: Encoded) -> tuple[Tensor, State]:
-        """One word further.
-
-        Args:
-            words: the last words, of shape (B,); 0 at the start.
-            state: of those B captions.
-            encoded: not read: the picture is in the state.
-
-        Returns:
-            Logits of shape (B, V + 1) and the new state.
-        """
+        """One word further; the picture is in the state."""
         h, c = (part.transpose(0, 1).contiguous() for part in state)
         outputs, (h, c) = self.lstm(self.words(words).unsqueeze(1), (h, c))
         return self.logits(outputs[:, 0]), (h.transpose(0, 1), c.transpose(0, 1))

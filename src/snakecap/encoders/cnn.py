@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from snakecap.encoded import Encoded
+from snakecap.encoders.backbone import Backbone
 from snakecap.encoders.preprocess import preprocess
 
 
@@ -28,7 +29,7 @@ class CNNEncoder(nn.Module):
         self,
         *,
         width: int,
-        backbone: nn.Module,
+        backbone: Backbone,
         preprocessing: Mapping[str, Any],
         activation: Literal["relu", "none"] = "relu",
         batch_norm: bool = False,
@@ -48,7 +49,7 @@ class CNNEncoder(nn.Module):
         self.backbone = backbone
         self.preprocessing = dict(preprocessing)
         self.dropout = nn.Dropout(dropout)
-        self.project = nn.Linear(int(backbone.width), width)
+        self.project = nn.Linear(backbone.width, width)
         self.normalise = nn.BatchNorm1d(width, momentum=0.01) if batch_norm else nn.Identity()
         self.activate = nn.ReLU() if activation == "relu" else nn.Identity()
 
@@ -66,7 +67,11 @@ class CNNEncoder(nn.Module):
         return Encoded(self.activate(self.normalise(projected)))
 
     def _features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        augmented = {name: inputs[name] for name in ("offset", "flip") if name in inputs}
-        images = preprocess(inputs["images"], **self.preprocessing, **augmented)
+        images = preprocess(
+            inputs["images"],
+            **self.preprocessing,
+            offset=inputs.get("offset"),
+            flip=inputs.get("flip", False),
+        )
         pooled: Tensor = self.backbone(images).pooled
         return pooled

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 # Formats whose readers are pure decoders: EPS, for one, would start Ghostscript.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 # EXIF orientation: what undoes it.
 UNDO = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -111,7 +111,9 @@ def _quietly() -> Iterator[None]:
 def _open(data: bytes) -> Image.Image:
     try:
         with _quietly():
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+            Image.init()  # once; Pillow may have been built without one of them
+            formats = [name for name in FORMATS if name in Image.OPEN]
+            return Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError:
         raise Unreadable("not an image of a known format") from None
     except Exception as error:

@@ -118,8 +118,8 @@ def _picture(record: dict[str, Any]) -> Picture:
 
 def references(pictures: Iterable[Picture]) -> dict[str, Any]:
     """COCO captions JSON of some pictures: what every scorer accepts."""
-    images = []
-    annotations = []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for picture in pictures:
         images.append({"id": picture.id, "file_name": picture.file})
         for caption in picture.captions:

@@ -61,8 +61,9 @@ class Vocabulary:
     def encode(self, words: Iterable[str]) -> list[int]:
         """Ids of words. An unknown word is UNK, or is left out when there is no UNK."""
         ids, unknown = self.ids, self.unknown
-        found = (ids.get(word, unknown) for word in words)
-        return [i for i in found if i is not None]
+        if unknown is None:
+            return [ids[word] for word in words if word in ids]
+        return [ids.get(word, unknown) for word in words]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words joined by spaces, up to the first id outside 1..V."""

@@ -15,18 +15,18 @@ from torch.nn import functional as F
 from snakecap.encoded import Encoded
 
 
-class Decoder(Protocol):
+class LanguageModel(Protocol):
     """What the loss needs of a decoder."""
 
     def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
-        """States that predict each word and END, of shape (B, T + 1, H)."""
+        """What predicts each word and END, of shape (B, T + 1, H)."""
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Unnormalised log-probabilities, of shape (..., V + 1)."""
 
 
 def caption_loss(
-    decoder: Decoder,
+    decoder: LanguageModel,
     encoded: Encoded,
     words: Tensor,
     *,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from torch import nn
-
 from snakecap import registry, settings
+from snakecap.decoders.decoder import Decoder
 from snakecap.models.captioner import Captioner
 
 
@@ -24,7 +23,8 @@ def build(training: settings.Training, *, vocabulary_size: int) -> Captioner:
         **_backbone(training.backbone),
     }
     encoders = [_part("encoder", part, available) for part in training.encoders]
-    return Captioner(encoders, _part("decoder", training.decoder, available))
+    decoder: Decoder = _part("decoder", training.decoder, available)
+    return Captioner(encoders, decoder)
 
 
 def _backbone(row: settings.Backbone | None) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def _backbone(row: settings.Backbone | None) -> dict[str, Any]:
     return {"backbone": backbone, "preprocessing": row.preprocess.model_dump()}
 
 
-def _part(family: str, part: settings.Part, available: dict[str, Any]) -> nn.Module:
+def _part(family: str, part: settings.Part, available: dict[str, Any]) -> Any:
     """Construct a part: required arguments come from `available` by name, options from its row.
 
     Raises:
@@ -49,5 +49,4 @@ def _part(family: str, part: settings.Part, available: dict[str, Any]) -> nn.Mod
     missing = [name for name in needed if name not in available]
     if missing:
         raise ValueError(f"{family} {part.part} needs {', '.join(missing)}: the system has none")
-    module: nn.Module = constructor(**{name: available[name] for name in needed}, **part.options)
-    return module
+    return constructor(**{name: available[name] for name in needed}, **part.options)

@@ -6,26 +6,30 @@ Dimensions: B pictures, C captions, T words, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from snakecap.decoders.decoder import Decoder, State
 from snakecap.encoded import Encoded, merge
 from snakecap.losses.caption import caption_loss
 
-State = tuple[Tensor, ...]
+if TYPE_CHECKING:
+    from snakecap.encoders.backbone import Backbone
+
 Step = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
 
 
 class Captioner(nn.Module):
     """Pictures to captions."""
 
-    def __init__(self, encoders: Sequence[nn.Module], decoder: nn.Module):
+    def __init__(self, encoders: Sequence[nn.Module], decoder: Decoder):
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.decoder = decoder
 
     @property
-    def backbone(self) -> nn.Module | None:
+    def backbone(self) -> Backbone | None:
         """The convolutional network of the first encoder that has one."""
         found = (getattr(encoder, "backbone", None) for encoder in self.encoders)
         return next((backbone for backbone in found if backbone is not None), None)
@@ -64,12 +68,11 @@ class Captioner(nn.Module):
         return stepper(self.decoder, encoded), self.decoder.start(encoded), len(encoded.summary)
 
 
-def stepper(decoder: nn.Module, encoded: Encoded) -> Step:
+def stepper(decoder: Decoder, encoded: Encoded) -> Step:
     """A decoder's step over the pictures that a search still works on."""
 
     def step(words: Tensor, state: State, active: Tensor) -> tuple[Tensor, State]:
         chosen = encoded if len(active) == len(encoded.summary) else encoded.select(active)
-        result: tuple[Tensor, State] = decoder.step(words, state, chosen)
-        return result
+        return decoder.step(words, state, chosen)
 
     return step

@@ -36,8 +36,8 @@ def roll(
 ) -> list[list[Hypothesis]]:
     """Say a caption for each copy of each picture.
 
-    A picture leaves the batch when all its copies have ended; a copy that ended earlier says END
-    until then, which is not recorded.
+    A picture leaves the batch when all its copies have ended; what a copy that ended earlier says
+    until then does not count.
 
     Args:
         step: one step of the model; see `snakecap.search.hypothesis`.
@@ -63,7 +63,7 @@ def roll(
         logits = widen(logits)
         total = normaliser(logits)
         constraints.apply(logits, said[active, :, :t].flatten(0, 1))
-        words = choose(logits).masked_fill(~open_.flatten(), END)
+        words = choose(logits)
         gained = logits.gather(1, words.unsqueeze(1)).squeeze(1) - total
         log_probs[active] += gained.view(open_.shape).masked_fill(~open_, 0.0)
         said[active, :, t] = words.view(open_.shape)

@@ -53,7 +53,7 @@ class Validation:
     @property
     def score(self) -> float:
         """Higher is better: the deciding metric, or minus the loss."""
-        return self.scores[self.by] if self.by in self.scores else -self.loss
+        return self.scores.get(self.by, -self.loss)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def fit(
     loss: Callable[[Batch], Mapping[str, Tensor]],
     batch: Callable[[int], Batch],
     groups: Callable[[int], list[Group]],
+    every_group: list[Group],
     factor: Callable[[int], float],
     validate: Callable[[], Validation],
     report: Callable[[History], None],
@@ -88,7 +89,8 @@ def fit(
         model: any module; its state is what the checkpoints hold.
         loss: named losses of a batch; their sum is minimised.
         batch: the batch of an iteration (from 0), a pure function of its number.
-        groups: the optimiser groups that step at an iteration.
+        groups: the optimiser groups that step at an iteration; sets the model's mode.
+        every_group: all of them, in a fixed order.
         factor: of the learning rates, by iteration.
         validate: evaluates the model as it is.
         report: called with the history whenever it has grown.
@@ -97,7 +99,7 @@ def fit(
         captions_in: how many captions a batch holds, for the throughput.
         title: of the progress bar.
     """
-    state = _State(model, groups(plan.iterations), work)
+    state = _State(model, every_group, work)
     history = state.restore() or History()
     timer = _Timer(history)
     with bar(title=title, total=plan.iterations, unit="step", initial=history.iteration) as steps:
@@ -143,7 +145,7 @@ def _step(
     device = groups[0].parameters[0].device.type
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
         losses = loss(examples)
-    total = torch.stack([value for value in losses.values()]).sum()
+    total = torch.stack(list(losses.values())).sum()
     total.backward()  # type: ignore[no-untyped-call]
     for group in groups:
         group.step(factor)

@@ -135,8 +135,8 @@ def results(
     """COCO results of some pictures: the best caption, its log-probability, and the n-best."""
     records: list[dict[str, Any]] = []
     for key, file, best in zip(ids, files, found, strict=True):
-        record = {"image_id": key, "file_name": file, "caption": model.text(best[0])}
-        record["log_prob"] = best[0].log_prob
+        record: dict[str, Any] = {"image_id": key, "file_name": file}
+        record.update(caption=model.text(best[0]), log_prob=best[0].log_prob)
         if len(best) > 1:
             alternatives = [{"caption": model.text(h), "log_prob": h.log_prob} for h in best]
             record["n_best"] = alternatives

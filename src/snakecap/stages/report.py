@@ -69,7 +69,7 @@ def report(
         tables.insert(readme, f"{headlines}\n{subtitle}.")
     more = f"\n## Paired differences\n\n{tables.differences_markdown(found)}" if found else ""
     drawing = plots.draw(entries)
-    shown = gallery.evenly(subjects, settings.pictures)
+    shown = gallery.evenly(subjects, settings.shown)
     data, small = gallery.data(entries, shown, images, settings.thumbnail)
     html = pages.build(
         title=settings.title,

@@ -14,7 +14,7 @@ from snakecap.files.vocabulary import Vocabulary
 from snakecap.metrics.scorer import Scorer
 from snakecap.models.captioner import Captioner
 from snakecap.search.greedy import greedy
-from snakecap.settings import Training
+from snakecap.settings import Stage
 from snakecap.stages.fit import Validation
 
 BATCH = 64
@@ -31,18 +31,14 @@ class Validator:
         packed: Captions,
         vocabulary: Vocabulary,
         collection: Collection,
-        settings: Training,
+        stage: Stage,
     ):
         """Choose the pictures and tokenise their references.
 
         Raises:
             ValueError: the validation split has no captions.
         """
-        stage = settings.stage
-        counts = packed.ends - packed.starts
-        rows = [
-            r for r, split in enumerate(packed.splits) if split == "val" and counts[r] > 0
-        ]
+        rows = [int(row) for row in packed.rows("val") if packed.counts[row] > 0]
         if not rows:
             raise ValueError("the validation split has no captioned pictures: nothing to choose by")
         if stage.validation_pictures >= 0:
@@ -66,7 +62,7 @@ class Validator:
         total = 0.0
         tokens = 0
         captions: dict[int | str, str] = {}
-        for rows in self.rows.split(BATCH):
+        for rows in torch.split(self.rows, BATCH):
             inputs = self.source.plainly(rows) if self.source else {}
             words, owners = self._labels(rows)
             losses = self.captioner(inputs, words, owners, reduction="sum")
@@ -82,7 +78,7 @@ class Validator:
         spans = [range(self.packed.starts[row], self.packed.ends[row]) for row in rows.tolist()]
         owners = [place for place, span in enumerate(spans) for _ in span]
         chosen = [caption for span in spans for caption in span]
-        words = torch.from_numpy(self.packed.labels[chosen].astype("int64"))
+        words = torch.from_numpy(self.packed.labels[chosen])
         return words.to(self.place), torch.tensor(owners, device=self.place)
 
     def _captions(self, rows: Tensor, inputs: dict[str, Tensor]) -> Iterator[tuple[int | str, str]]:

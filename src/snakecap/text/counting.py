@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-UNKNOWN = "UNK"
 BAR = 50  # characters of the histogram's longest bar
 
 

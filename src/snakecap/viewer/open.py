@@ -60,7 +60,7 @@ def of_vis(path: Path) -> Path:
     system = {"system": path.name, "stage": "", "label": path.name}
     html = pages.build(
         title=f"Captions of {path.name}",
-        subtitle=str(path.resolve().parent),
+        subtitle=f"{len(rows):,} captions",
         data={"systems": [system], "pictures": pictures, "scored": False},
     )
     target = path.resolve().parent / "captions.html"

@@ -3,6 +3,7 @@
 const PAGE = 48; /* cards drawn at a time, as the reader scrolls */
 let drawn = 0;
 let selected = -1; /* index into found */
+let enlarged = -1; /* the one in the large view */
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -56,6 +57,7 @@ function captions(picture, wanted, inside) {
     if (!said) continue;
     const value = score(picture, at);
     const name = make("dt", {}, systemName(at));
+    name.hidden = shown.scored === false; /* one system, no scores: its name says nothing */
     if (inside && said[2] !== null && said[2] !== undefined) {
       name.append(make("span", { class: "number" }, "log p " + said[2].toFixed(2)));
     }
@@ -164,6 +166,7 @@ function checked(picture) {
 
 function enlarge() {
   if (selected < 0) return;
+  enlarged = selected;
   const picture = shown.pictures[found[selected]];
   const dialog = element("large");
   element("large-title").textContent = picture.file || String(picture.id);

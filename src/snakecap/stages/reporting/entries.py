@@ -118,7 +118,7 @@ def _entry(
     per_picture = {
         str(identity): float(row["CIDEr"])
         for identity, row in table.get("per_image", {}).items()
-        if "CIDEr" in row
+        if "CIDEr" in row and math.isfinite(row["CIDEr"])
     }
     intervals = {name: (low, high) for name, (low, high) in table.get("intervals", {}).items()}
     metrics = {

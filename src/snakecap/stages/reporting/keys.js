@@ -56,7 +56,8 @@ addEventListener("keydown", (event) => {
 large.addEventListener("close", () => {
   state.open = null;
   remember();
-  if (selected >= 0) select(selected);
+  /* Closing gave the focus back to the card that had it; the reader has moved on since. */
+  if (enlarged >= 0) select(enlarged);
 });
 element("previous").addEventListener("click", () => step(-1));
 element("next").addEventListener("click", () => step(1));
@@ -71,8 +72,13 @@ const seeds = element("seeds");
 if (seeds) {
   seeds.addEventListener("change", () => document.body.classList.toggle("seeds", seeds.checked));
 }
+const menu = element("systems");
+menu.addEventListener("toggle", () => {
+  menu.classList.remove("left");
+  const right = element("choices").getBoundingClientRect().right;
+  menu.classList.toggle("left", right > document.documentElement.clientWidth);
+});
 addEventListener("click", (event) => {
-  const menu = element("systems");
   if (menu.open && !menu.contains(event.target)) menu.open = false;
 });
 

@@ -8,7 +8,7 @@ let found = []; /* indices into shown.pictures, filtered and sorted */
 const state = fresh();
 
 function fresh() {
-  return { q: "", sort: "file", system: 0, other: 1, down: false, hidden: new Set(), open: null };
+  return { q: "", sort: "list", system: 0, other: 1, down: false, hidden: new Set(), open: null };
 }
 
 /* One text block of base64, a line a picture: no JSON parser has to walk through it. */
@@ -69,6 +69,10 @@ function find() {
   const wanted = terms(state.q);
   found = pictures.map((_, at) => at).filter((at) => matches(pictures[at], wanted));
   const sign = state.down ? -1 : 1;
+  if (state.sort === "list") {
+    if (state.down) found.reverse();
+    return;
+  }
   if (state.sort === "file") {
     found.sort((a, b) => sign * collator.compare(pictures[a].file, pictures[b].file) || a - b);
     return;
@@ -82,9 +86,9 @@ function find() {
   });
 }
 
-/* The number that the pictures are sorted by, for people; "" when sorted by file. */
+/* The number that the pictures are sorted by, for people; "" when it is on the card anyway. */
 function sortedBy(picture) {
-  if (state.sort === "file" || state.sort === "score") return "";
+  if (state.sort !== "difference" && state.sort !== "spread") return "";
   const value = measure()(picture);
   if (isNaN(value)) return "";
   const sign = state.sort === "difference" && value >= 0 ? "+" : "";

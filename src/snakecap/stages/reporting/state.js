@@ -9,7 +9,7 @@ function options() {
     list.replaceChildren(...shown.systems.map((row, at) => make("option", { value: at }, row.label)));
   }
   for (const option of sort.options) {
-    const needs = option.value === "file" ? 0 : option.value === "score" ? 1 : 2;
+    const needs = { score: 1, difference: 2, spread: 2 }[option.value] || 0;
     option.disabled = option.hidden = needs > 0 && (!usable || shown.systems.length < needs);
   }
   const choices = shown.systems.map((_, at) => {
@@ -34,8 +34,9 @@ function reflect() {
   element("of").hidden = !["score", "difference"].includes(state.sort);
   element("minus").hidden = state.sort !== "difference";
   element("minus").firstChild.textContent = "minus ";
-  const words = state.sort === "file" ? ["A to Z", "Z to A"] : ["lowest first", "highest first"];
-  order.textContent = (state.down ? "\u2193 " : "\u2191 ") + words[Number(state.down)];
+  const words = { list: ["first to last", "last to first"], file: ["A to Z", "Z to A"] };
+  const [up, down] = words[state.sort] || ["lowest first", "highest first"];
+  order.textContent = (state.down ? "\u2193 " : "\u2191 ") + (state.down ? down : up);
   order.title = "Reverse the order";
   for (const box of element("choices").querySelectorAll("input")) {
     box.checked = !state.hidden.has(Number(box.value));
@@ -52,7 +53,7 @@ function same(a, b) {
 function remember() {
   const words = new URLSearchParams();
   if (state.q) words.set("q", state.q);
-  if (state.sort !== "file") words.set("sort", state.sort);
+  if (state.sort !== "list") words.set("sort", state.sort);
   const label = (at) => shown.systems[at].label;
   if (["score", "difference"].includes(state.sort)) words.set("of", label(state.system));
   if (state.sort === "difference") words.set("minus", label(state.other));
@@ -80,7 +81,7 @@ function recall() {
   Object.assign(state, fresh());
   state.q = words.get("q") || "";
   const wanted = [...sort.options].find((o) => o.value === words.get("sort") && !o.disabled);
-  state.sort = wanted ? wanted.value : "file";
+  state.sort = wanted ? wanted.value : "list";
   state.system = at(words.get("of"), 0);
   state.other = at(words.get("minus"), Math.min(1, Math.max(0, shown.systems.length - 1)));
   state.down = words.get("order") === "down";

@@ -1,0 +1,270 @@
+"""Only what a change invalidates runs again: the promise, edit by edit (DESIGN section 4)."""
+
+import contextlib
+import copy
+import shutil
+import subprocess
+
+import pytest
+from conftest import CONFIG, Checkout
+
+NEURALTALK2 = {
+    "train neuraltalk2 frozen",
+    "train neuraltalk2 finetune",
+    "caption neuraltalk2 frozen test",
+    "caption neuraltalk2 finetune test",
+    "score neuraltalk2 frozen test",
+    "score neuraltalk2 finetune test",
+}
+SHOW_AND_TELL = {
+    "train show_and_tell frozen",
+    "caption show_and_tell frozen test",
+    "score show_and_tell frozen test",
+}
+REPORT = {"report test"}
+
+
+def after_training(jobs):
+    return {job for job in jobs if not job.startswith("train")}
+
+
+@contextlib.contextmanager
+def edited(checkout, name, old, new):
+    """Replace text in one file of the checkout, for a while."""
+    path = checkout.folder / name
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {name}"
+    path.write_text(text.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+@contextlib.contextmanager
+def configured(checkout, change):
+    """Change the configuration, for a while."""
+    config = copy.deepcopy(CONFIG)
+    change(config)
+    checkout.write_config(config)
+    try:
+        yield
+    finally:
+        checkout.write_config(CONFIG)
+
+
+def test_nothing_to_do_after_a_run(finished):
+    assert finished.planned() == set()
+
+
+# Settings.
+
+
+def test_beam_width_redoes_captions_scores_and_report_of_its_system(finished):
+    def change(config):
+        config["systems"]["neuraltalk2"]["decoding"]["beam_width"] = 3
+
+    with configured(finished, change):
+        assert finished.planned() == after_training(NEURALTALK2) | REPORT
+
+
+def test_min_count_redoes_the_vocabulary_onward_for_its_systems(finished):
+    def change(config):
+        config["vocabularies"]["neuraltalk2"]["min_count"] = 1
+
+    with configured(finished, change):
+        expected = {"vocabulary neuraltalk2", "encode neuraltalk2"} | NEURALTALK2 | REPORT
+        assert finished.planned() == expected
+
+
+def test_a_training_setting_redoes_its_stage_onward(finished):
+    def change(config):
+        config["systems"]["neuraltalk2"]["stages"][1]["epochs"] = 2
+
+    with configured(finished, change):
+        expected = {job for job in NEURALTALK2 if "finetune" in job} | REPORT
+        assert finished.planned() == expected
+
+
+def test_an_equal_setting_written_differently_changes_nothing(finished):
+    def change(config):
+        config["systems"]["neuraltalk2"]["stages"][0]["epochs"] = 1.0
+        config["resize"] = {"mode": "squash", "size": 32}
+
+    with configured(finished, change):
+        assert finished.planned() == set()
+
+
+def test_a_setting_that_nothing_uses_changes_nothing(finished):
+    def change(config):
+        config["backbones"]["unused"] = {"architecture": "vgg16"}
+        config["datasets"]["unused"] = {"reader": "folder", "root": "photos"}
+        config["vocabularies"]["unused"] = {"min_count": 7}
+
+    with configured(finished, change):
+        assert finished.planned() == set()
+
+
+def test_a_new_system_runs_only_its_own_jobs(finished):
+    def change(config):
+        row = copy.deepcopy(config["systems"]["show_and_tell"])
+        config["systems"]["another"] = row
+        row["width"] = 8
+
+    with configured(finished, change):
+        expected = {job.replace("show_and_tell", "another") for job in SHOW_AND_TELL} | REPORT
+        assert finished.planned() == expected
+
+
+def test_an_appended_stage_keeps_the_earlier_ones(finished):
+    def change(config):
+        stages = config["systems"]["show_and_tell"]["stages"]
+        stages.append({**stages[0], "name": "finetune", "finetune_from": "all"})
+
+    with configured(finished, change):
+        jobs = {job.replace("frozen", "finetune") for job in SHOW_AND_TELL}
+        assert finished.planned() == jobs | REPORT
+
+
+def test_a_removed_system_redoes_the_report_alone(finished):
+    with configured(finished, lambda config: config["systems"].pop("show_and_tell")):
+        assert finished.planned() == REPORT
+
+
+def test_the_size_of_pictures_redoes_all_that_sees_them(finished):
+    with configured(finished, lambda config: config["resize"].update(mode="crop")):
+        planned = finished.planned()
+        assert {"resize", "features tiny_pooled"} | NEURALTALK2 | SHOW_AND_TELL <= planned
+        assert not {job for job in planned if job.startswith(("vocabulary", "annotations"))}
+
+
+# Code.
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("src/snakecap/decoders/lstm.py", "class LSTM", "# A comment.\nclass LSTM"),
+        ("src/snakecap/decoders/lstm.py", '"""Words from', '"""Sentences from'),
+        ("src/snakecap/files/pictures.py", "import annotations\n", "import annotations\n\n\n\n"),
+        ("src/snakecap/log.py", 'desc=title', 'desc=title + ""'),
+    ],
+)
+def test_comments_docstrings_and_layout_change_nothing(finished, name, old, new):
+    with edited(finished, name, old, new):
+        assert finished.planned() == set()
+
+
+def test_a_touched_file_changes_nothing(finished):
+    for path in finished.folder.rglob("*.py"):
+        path.touch()
+    (finished.folder / "Snakefile").touch()
+    assert finished.planned() == set()
+
+
+def test_the_decoders_code_redoes_training_onward(finished):
+    change = ("embedded = self.words(", "embedded = 1.0 * self.words(")
+    with edited(finished, "src/snakecap/decoders/lstm.py", *change):
+        assert finished.planned() == NEURALTALK2 | SHOW_AND_TELL | REPORT
+
+
+def test_an_encoder_that_one_system_uses_redoes_that_system_alone(finished):
+    """A second encoder is added as a user would: one file and one line."""
+    registry = finished.folder / "src/snakecap/registry.py"
+    encoders = finished.folder / "src/snakecap/encoders"
+    before = registry.read_text()
+    shutil.copy(encoders / "cnn.py", encoders / "other.py")
+    registry.write_text(
+        before.replace(
+            '"cnn": "snakecap.encoders.cnn:CNNEncoder",',
+            '"cnn": "snakecap.encoders.cnn:CNNEncoder",\n'
+            '    "other": "snakecap.encoders.other:CNNEncoder",',
+        )
+    )
+
+    def change(config):
+        config["systems"]["show_and_tell"]["encoders"][0]["part"] = "other"
+
+    try:
+        assert finished.planned() == set()  # a part that no system uses
+        with configured(finished, change):
+            assert finished.planned() == SHOW_AND_TELL | REPORT
+    finally:
+        registry.write_text(before)
+        (encoders / "other.py").unlink()
+
+
+def test_the_vocabularys_code_redoes_it_onward_but_not_the_pictures(finished):
+    with edited(finished, "src/snakecap/stages/vocabulary.py", "def vocabulary(", "A = 1\n\n\ndef vocabulary("):
+        planned = finished.planned()
+        assert {"vocabulary neuraltalk2", "vocabulary tutorial"} | NEURALTALK2 <= planned
+        assert not planned & {"resize", "annotations", "features tiny_pooled"}
+
+
+def test_one_tokenizers_code_redoes_its_vocabulary_alone(finished):
+    with edited(finished, "src/snakecap/text/treebank.py", "def tokenize(", "A = 1\n\n\ndef tokenize("):
+        expected = {"vocabulary tutorial", "encode tutorial"} | SHOW_AND_TELL | REPORT
+        assert finished.planned() == expected
+
+
+def test_the_search_redoes_captions_but_not_training(finished):
+    with edited(finished, "src/snakecap/search/beam.py", "class _Done", "A = 1\n\n\nclass _Done"):
+        assert finished.planned() == after_training(NEURALTALK2 | SHOW_AND_TELL) | REPORT
+
+
+def test_a_metric_redoes_scores_and_report(finished):
+    with edited(finished, "src/snakecap/metrics/meteor.py", "class Meteor", "A = 1\n\n\nclass Meteor"):
+        expected = {job for job in NEURALTALK2 | SHOW_AND_TELL if job.startswith("score")}
+        assert finished.planned() == expected | REPORT
+
+
+def test_the_report_redoes_itself(finished):
+    with edited(finished, "src/snakecap/stages/report.py", "def report(", "A = 1\n\n\ndef report("):
+        assert finished.planned() == REPORT
+
+
+def test_the_lock_file_redoes_everything(finished):
+    with edited(finished, "requirements.lock", "torch==", "# changed\ntorch=="):
+        planned = finished.planned()
+        assert NEURALTALK2 | SHOW_AND_TELL | REPORT | {"annotations", "resize"} <= planned
+
+
+# Files.
+
+
+def test_a_deleted_result_is_made_again_with_what_reads_it(finished):
+    path = finished.folder / "results/shapes/neuraltalk2/frozen/scores/test.json"
+    kept = path.rename(path.with_suffix(".kept"))
+    try:
+        assert finished.planned() == {"score neuraltalk2 frozen test"} | REPORT
+    finally:
+        kept.rename(path)
+
+
+def test_a_fresh_clone_over_existing_results_has_nothing_to_do(finished, tmp_path):
+    """Its files are newer than every result, and its folder has another name."""
+    clone = Checkout(tmp_path)
+    shutil.copytree(finished.folder / "results", tmp_path / "results", copy_function=shutil.copy2)
+    assert clone.planned() == set()
+    metadata = finished.folder / ".snakemake/metadata"
+    shutil.copytree(metadata, tmp_path / ".snakemake/metadata")
+    assert clone.planned() == set()
+    assert clone.planned("--directory", str(finished.folder)) == set()
+
+
+def test_code_that_changes_while_a_job_waits_stops_it(finished):
+    """Otherwise the result of one code would be recorded under the digest of another."""
+    output = finished.snakemake("--dry-run", "--printshellcmds", "--forcerun", "references").stdout
+    command = next(line for line in output.splitlines() if "scripts/references.py" in line)
+    command = command.partition("Shell command: ")[2] or command.strip()
+    with edited(finished, "src/snakecap/stages/references.py", "def references(", "A = 1\n\n\ndef references("):
+        done = subprocess.run(
+            f"set -o pipefail; PYTHONPATH=src {command}",
+            shell=True,
+            executable="/bin/bash",
+            cwd=finished.folder,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode != 0
+    assert "run snakemake again" in done.stdout + done.stderr
