@@ -1,8 +1,9 @@
 """A command line from a function's signature: rule, command and test call the same function.
 
-A parameter is an option ``--name`` (or a positional argument when it is not keyword-only), a list
-takes several words, and the fields of the ``settings`` model are options of their own beside
-``--settings JSON``. Types are checked by pydantic, help comes from the Google docstring.
+A parameter is an option ``--name``, and one that is not keyword-only also a positional argument.
+A list takes several words; a bool is ``--name`` or ``--no-name``; the fields of the ``settings``
+model are options of their own beside ``--settings JSON``. Types are checked by pydantic, help comes
+from the Google docstring.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -19,7 +20,6 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import docstring_parser
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
 SCALARS = (str, int, float, bool, Path)
 
@@ -43,63 +43,95 @@ def call(function: Callable[..., Any], words: Sequence[str], program: str) -> An
 
 def parse(function: Callable[..., Any], words: Sequence[str], program: str) -> dict[str, Any]:
     """The keyword arguments that `words` give a function."""
+    parser = make_parser(function, program, words)
+    given = vars(parser.parse_args(words))
+    values: dict[str, Any] = {}
+    for name, parameter, hint in _parameters(function):
+        if _model(hint) and name == "settings":
+            values[name] = _settings(parser, hint, given, parameter.default)
+        elif name in given:
+            values[name] = _value(parser, name, hint, given[name])
+    return values
+
+
+def make_parser(
+    function: Callable[..., Any], program: str, words: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """A function's command line; `words` say which positional arguments are given by name."""
     described = docstring_parser.parse(function.__doc__ or "")
     parser = argparse.ArgumentParser(
         prog=program,
         description=described.description,
+        allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=100),
     )
     helps = {entry.arg_name: entry.description or "" for entry in described.params}
+    named = {word.partition("=")[0] for word in words}
+    for name, parameter, hint in _parameters(function):
+        positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        _add(
+            parser,
+            name,
+            hint,
+            parameter.default,
+            _sentence(helps.get(name, "")),
+            positional=positional and _flag(name) not in named,
+        )
+    return parser
+
+
+def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, inspect.Parameter, Any]]:
     hints = get_type_hints(function, include_extras=True)
-    parameters = inspect.signature(function).parameters
-    for name, parameter in parameters.items():
-        _add(parser, name, parameter, hints[name], helps.get(name, ""))
-    given = vars(parser.parse_args(words))
-    values: dict[str, Any] = {}
-    for name, parameter in parameters.items():
-        if _model(hints[name]) and name == "settings":
-            values[name] = _settings(parser, hints[name], given, parameter.default)
-        elif name in given:
-            values[name] = _value(parser, name, hints[name], given[name])
-    return values
+    for name, parameter in inspect.signature(function).parameters.items():
+        yield name, parameter, hints[name]
+
+
+def _sentence(text: str) -> str:
+    """A docstring's words as argparse wants them: on one line, without its percent formatting."""
+    return " ".join(text.split()).removesuffix(".").replace("%", "%%")
 
 
 def _add(
-    parser: argparse.ArgumentParser, name: str, parameter: inspect.Parameter, hint: Any, text: str
+    parser: argparse.ArgumentParser,
+    name: str,
+    hint: Any,
+    default: Any,
+    text: str,
+    *,
+    positional: bool,
 ) -> None:
-    text = text.replace("\n", " ").replace("%", "%%")
-    required = parameter.default is parameter.empty
-    options: dict[str, Any] = {"help": _with_default(text, parameter.default)}
+    required = default is inspect.Parameter.empty
+    options: dict[str, Any] = {"help": _with_default(text, default)}
     if get_origin(_inner(hint)) is list and _simple(get_args(_inner(hint))[0]):
         options["nargs"] = "+" if required else "*"
-    if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+    if positional:
         parser.add_argument(name, metavar=name.upper(), **options)
-        return
-    if _model(hint) and name == "settings":
-        group = parser.add_argument_group("settings", text)
-        group.add_argument(
-            "--settings",
-            metavar="JSON",
-            default=argparse.SUPPRESS,
-            help="all of them as JSON, or a .json or .yaml file",
-        )
-        for field, info in _inner(hint).model_fields.items():
-            if _simple(info.annotation):
-                _add_field(group, field, info)
-        return
-    options["metavar"] = _metavar(hint)
-    parser.add_argument(_flag(name), required=required, default=argparse.SUPPRESS, **options)
+    elif _model(hint) and name == "settings":
+        _add_settings(parser.add_argument_group("settings", text), _inner(hint))
+    else:
+        options.update(_kind(hint), required=required, default=argparse.SUPPRESS)
+        parser.add_argument(_flag(name), **options)
 
 
-def _add_field(group: Any, name: str, info: FieldInfo) -> None:
-    help = _with_default((info.description or "").replace("%", "%%"), info.default)
+def _add_settings(group: Any, model: type[BaseModel]) -> None:
     group.add_argument(
-        _flag(name),
-        dest=f"settings.{name}",
+        "--settings",
+        metavar="JSON",
         default=argparse.SUPPRESS,
-        help=help,
-        metavar=_metavar(info.annotation),
+        help="all of them as JSON, or a .json or .yaml file (docs/settings.md lists them)",
     )
+    for name, info in model.model_fields.items():
+        if _simple(info.annotation):
+            text = _with_default(_sentence(info.description or ""), info.default)
+            options = {"dest": f"settings.{name}", "default": argparse.SUPPRESS, "help": text}
+            group.add_argument(_flag(name), **options, **_kind(info.annotation))
+
+
+def _kind(hint: Any) -> dict[str, Any]:
+    """How argparse reads and shows a type."""
+    if _inner(hint) is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    return {"metavar": _metavar(hint)}
 
 
 def _settings(parser: argparse.ArgumentParser, hint: Any, given: Any, default: Any) -> Any:
@@ -118,11 +150,13 @@ def _settings(parser: argparse.ArgumentParser, hint: Any, given: Any, default: A
 
 
 def _document(parser: argparse.ArgumentParser, text: str) -> dict[str, Any]:
-    if not text.lstrip().startswith("{"):
-        text = Path(text).read_text(encoding="utf-8")
     try:
+        if not text.lstrip().startswith("{"):
+            text = Path(text).read_text(encoding="utf-8")
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except OSError as error:
+        parser.error(f"--settings is neither JSON nor a file: {error}")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         parser.error(f"--settings is neither JSON nor YAML: {error}")
     if not isinstance(value, dict):
         parser.error("--settings must be an object of settings")
@@ -147,7 +181,7 @@ def _flag(name: str) -> str:
 
 def _with_default(text: str, default: Any) -> str:
     shown = isinstance(default, SCALARS) and default != ""
-    return f"{text} (default: {default})" if shown else text
+    return f"{text} (default: {default})".strip() if shown else text
 
 
 def _inner(hint: Any) -> Any:
@@ -178,4 +212,4 @@ def _metavar(hint: Any) -> str:
         return "{" + ",".join(map(str, get_args(inner))) + "}"
     if get_origin(inner) is list:
         return _metavar(get_args(inner)[0])
-    return {Path: "PATH", int: "N", float: "X", bool: "BOOL", str: "TEXT"}.get(inner, "JSON")
+    return {Path: "PATH", int: "N", float: "X", str: "TEXT"}.get(inner, "JSON")

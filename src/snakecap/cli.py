@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
 from typing import NamedTuple
@@ -27,10 +28,12 @@ COMMANDS = {
     "vocabulary": Command("stages.vocabulary:vocabulary", "the words that are kept"),
     "encode": Command("stages.encode:encode", "captions to ids: captions.h5"),
     "references": Command("stages.references:references", "a split's captions as COCO JSON"),
+    "raw": Command("stages.raw:raw", "pictures.json as NeuralTalk2's coco_raw.json"),
     "features": Command("stages.features:features", "a backbone's features, cached"),
     "train": Command("stages.train:train", "train one stage of one system"),
     "caption-split": Command("stages.caption:caption", "caption a split of a data set"),
     "report": Command("stages.report:report", "table, curves and page of many systems"),
+    "vis": Command("stages.vis:vis", "results as NeuralTalk2's vis.json and its pictures"),
 }
 
 
@@ -45,9 +48,15 @@ def main(given: list[str] | None = None) -> None:
         return
     name, *rest = words
     if name not in COMMANDS:
-        sys.exit(f"snakecap: no command {name!r}\n\n{usage()}")
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {close[0]}?" if close else "snakecap --help lists them"
+        print(f"snakecap: no command {name!r}; {hint}", file=sys.stderr)
+        raise SystemExit(2)
     log.setup()
-    run(name, rest)
+    try:
+        run(name, rest)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def usage() -> str:

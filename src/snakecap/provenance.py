@@ -22,7 +22,8 @@ from typing import Any
 SOURCE = Path(__file__).resolve().parents[1]
 # Their values are params (settings), or they never change a result (the others).
 UNTRACKED = {
-    f"snakecap.{name}" for name in ("settings", "registry", "log", "provenance", "arguments")
+    f"snakecap.{name}"
+    for name in ("settings", "options", "registry", "log", "provenance", "arguments")
 }
 
 

@@ -7,19 +7,19 @@ in docs/log.md. Imports no torch: a dry run reads this module.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from snakecap import registry
+from snakecap.options import check as check_options
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a row's: it becomes a folder's
+Split = Literal["train", "val", "test", "extra"]
 
 
 class SettingsError(ValueError):
@@ -51,6 +51,11 @@ class Dataset(Model):
     downloads: tuple[Download, ...] = Field((), description="fetched into `downloads/{dataset}`")
     options: dict[str, Any] = Field({}, description="keyword arguments of the reader")
 
+    @model_validator(mode="after")
+    def _known(self) -> Dataset:
+        check_options("dataset", self.reader, self.options)
+        return self
+
 
 class Geometry(Model):
     """Pictures to one square size; a model records it to treat a user's photos alike."""
@@ -80,10 +85,15 @@ class Vocabulary(Model):
     inclusive: bool = Field(
         False, description="true keeps words seen exactly min_count times (the tutorial's rule)"
     )
-    splits: tuple[str, ...] = Field(
+    splits: tuple[Split, ...] = Field(
         ("train",), description="splits that are counted; the original counted all of them"
     )
     max_length: Positive = Field(16, description="words; longer captions are clipped")
+
+    @model_validator(mode="after")
+    def _known(self) -> Vocabulary:
+        registry.location("tokenizer", self.tokenizer)
+        return self
 
 
 class Preprocess(Model):
@@ -106,7 +116,7 @@ class Backbone(Model):
         "torchvision",
         description="`torchvision`, `random`, or a .pth, .safetensors or .npz state dict",
     )
-    preprocess: Preprocess = Preprocess()
+    preprocess: Preprocess = Field(Preprocess(), description="what its weights were trained on")
     class_scores: bool = Field(
         False, description="append the softmax over the classes to the pooled features"
     )
@@ -120,27 +130,31 @@ class Backbone(Model):
 class Features(Model):
     """How backbone features are cached."""
 
-    output: Literal["pooled", "grid"] = "pooled"
+    output: Literal["pooled", "grid"] = Field(
+        "pooled", description="one vector a picture, or one for each cell of the last feature map"
+    )
     flip: bool = Field(False, description="store the mirrored picture's features too")
     half: bool = Field(False, description="float16: half the disk, 3 decimal digits")
-    batch_size: Positive = 32
+    batch_size: Positive = Field(32, description="pictures at once")
 
 
 class Part(Model):
     """A part of a model by name, with its keyword options checked against its constructor."""
 
-    part: str
-    options: dict[str, Any] = {}
+    part: str = Field(description="a name in the registry, see below")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the part")
 
 
 class Optimiser(Model):
     """One parameter group's optimiser (NeuralTalk2's optim_updates.lua, and AdamW)."""
 
     name: str = Field("adam", description="a name in registry.OPTIMISERS")
-    learning_rate: Annotated[float, Field(gt=0)] = 4e-4
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        4e-4, description="NeuralTalk2's; times the schedule's factor"
+    )
     alpha: Fraction = Field(0.8, description="Adam's beta 1, momentum, or RMSProp's decay")
     beta: Fraction = Field(0.999, description="Adam's beta 2")
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="added to the denominator")
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         0.0, description="L2, added to the gradient before clipping (cnn_weight_decay)"
     )
@@ -149,39 +163,53 @@ class Optimiser(Model):
         0.1, description="each gradient element to +-this; NeuralTalk2's sweep found 0.1 best"
     )
 
+    @model_validator(mode="after")
+    def _known(self) -> Optimiser:
+        registry.location("optimiser", self.name)
+        return self
+
 
 class Schedule(Model):
     """Learning-rate factor by iteration; the same for every optimiser of a stage."""
 
     name: str = Field("constant", description="a name in registry.SCHEDULES")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({}, description="keyword arguments of the schedule")
+
+    @model_validator(mode="after")
+    def _known(self) -> Schedule:
+        check_options("schedule", self.name, self.options)
+        return self
 
 
 class Stage(Model):
     """One training stage; it starts from the model of the stage before it."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    name: Name = Field(description="of the stage and of its folder")
     epochs: Annotated[float, Field(gt=0)] | None = Field(10, description="passes over the pictures")
     max_iterations: Positive | None = Field(None, description="whichever ends first")
     batch_size: Positive = Field(16, description="pictures a step")
     captions_per_picture: Positive = Field(5, description="NeuralTalk2's seq_per_img")
     shuffle: bool = Field(True, description="false: file order, as NeuralTalk2")
-    optimiser: Optimiser = Optimiser()
+    optimiser: Optimiser = Field(Optimiser(), description="of all but the backbone")
     finetune_from: str | None = Field(
         None,
         description="train the backbone from this layer up (`all`, or a prefix such as layer3); "
         "null: frozen",
     )
     finetune_after: Count = Field(0, description="iteration at which backbone training starts")
-    backbone_optimiser: Optimiser = Optimiser(learning_rate=1e-5)
+    backbone_optimiser: Optimiser = Field(
+        Optimiser(learning_rate=1e-5), description="of the fine-tuned layers"
+    )
     train_batch_norm: bool = Field(
         False, description="batch statistics in the fine-tuned layers; needs large batches"
     )
-    schedule: Schedule = Schedule()
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Schedule = Field(Schedule(), description="of every learning rate of the stage")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of a target's probability that is spread over all words"
+    )
     flip: bool = Field(False, description="mirror pictures at random")
     random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
-    seed: int = 123
+    seed: int = Field(123, description="of weights, order, captions and augmentation")
     validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
     validation_pictures: int = Field(
         3200, ge=-1, description="how many of the validation split to use; -1: all"
@@ -190,7 +218,9 @@ class Stage(Model):
         True, description="choose the best model by validation CIDEr, else by validation loss"
     )
     log_every: Positive = Field(25, description="iterations between entries of the loss history")
-    checkpoint_every: Annotated[float, Field(gt=0)] = Field(60.0, description="seconds")
+    checkpoint_every: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="seconds between checkpoints that a killed run continues from"
+    )
     explosion: Annotated[float, Field(gt=1)] = Field(
         20.0, description="stop when the loss exceeds this many times the first"
     )
@@ -218,23 +248,27 @@ class Stage(Model):
 class Decoding(Model):
     """How words are searched for."""
 
-    method: Literal["beam", "greedy", "sample"] = "beam"
+    method: Literal["beam", "greedy", "sample"] = Field("beam", description="kind of search")
     beam_width: Positive = Field(
         2, description="NeuralTalk2: 2 or 3 works well, more is not better"
     )
-    max_length: Positive = Field(16, description="words")
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    max_length: Positive = Field(16, description="words; a caption that gets there is cut")
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="sampling: logits are divided by it"
+    )
     top_k: Count = Field(0, description="sample among the k likeliest words; 0: all")
-    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="nucleus sampling")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="sample among the likeliest words that together have this probability"
+    )
     length_normalisation: Annotated[float, Field(ge=0)] = Field(
         0.0, description="divide a caption's log-probability by (words + 1) to this power"
     )
     no_repeat_ngram: Count = Field(0, description="forbid a second n-gram of this size; 0: allow")
     no_repeat_words: bool = Field(False, description="forbid a second use of a content word")
     suppress_unknown: bool = Field(True, description="never say UNK")
-    n_best: Positive = 1
+    n_best: Positive = Field(1, description="captions a picture, with their log-probabilities")
     batch_size: Positive = Field(64, description="pictures at once")
-    seed: int = 123
+    seed: int = Field(123, description="of sampling, and of the shuffled-image control")
 
 
 class System(Model):
@@ -242,12 +276,14 @@ class System(Model):
 
     vocabulary: str = Field(description="a row of `vocabularies`")
     backbone: str | None = Field(None, description="a row of `backbones`; null: reads no pictures")
-    features: Features = Features()
-    encoders: tuple[Part, ...] = (Part(part="cnn"),)
-    decoder: Part = Part(part="lstm")
+    features: Features = Field(Features(), description="what frozen stages read")
+    encoders: Annotated[tuple[Part, ...], Field(min_length=1)] = Field(
+        (Part(part="cnn"),), description="their vectors add up"
+    )
+    decoder: Part = Field(Part(part="lstm"), description="the language model")
     width: Positive = Field(512, description="size of word and picture vectors")
-    stages: tuple[Stage, ...]
-    decoding: Decoding = Decoding()
+    stages: tuple[Stage, ...] = Field(description="run in order, each from the one before")
+    decoding: Decoding = Field(Decoding(), description="how the models are asked for captions")
     caption_stages: Literal["last", "all"] = Field(
         "all", description="which stages' models are captioned and scored"
     )
@@ -263,10 +299,12 @@ class System(Model):
         for family, parts in (("encoder", self.encoders), ("decoder", (self.decoder,))):
             for part in parts:
                 check_options(family, part.part, part.options)
-        for stage in self.stages:
-            registry.location("optimiser", stage.optimiser.name)
-            registry.location("optimiser", stage.backbone_optimiser.name)
-            check_options("schedule", stage.schedule.name, stage.schedule.options)
+        from_cache = self.backbone is not None and not self.features.flip
+        if from_cache and any(row.flip and not row.reads_pictures for row in self.stages):
+            raise ValueError(
+                "a stage with flip: true and a frozen backbone reads the features of mirrored "
+                "pictures: set features.flip too"
+            )
         return self
 
     def stage(self, name: str) -> Stage:
@@ -289,20 +327,22 @@ class System(Model):
 class Training(Model):
     """What one training job depends on: a stage, the parts it trains, and what those read."""
 
-    encoders: tuple[Part, ...] = (Part(part="cnn"),)
-    decoder: Part = Part(part="lstm")
-    width: Positive = 512
-    backbone: Backbone | None = None
-    geometry: Geometry = Geometry()
-    stage: Stage
+    encoders: tuple[Part, ...] = Field((Part(part="cnn"),), description="see systems")
+    decoder: Part = Field(Part(part="lstm"), description="see systems")
+    width: Positive = Field(512, description="size of word and picture vectors")
+    backbone: Backbone | None = Field(None, description="see backbones")
+    geometry: Geometry = Field(Geometry(), description="see resize")
+    stage: Stage = Field(description="the stage to train")
 
 
 class Score(Model):
     """Metrics and their intervals."""
 
-    metrics: tuple[str, ...] = ("Bleu", "METEOR", "ROUGE_L", "CIDEr")
+    metrics: tuple[str, ...] = Field(
+        ("Bleu", "METEOR", "ROUGE_L", "CIDEr"), description="names in registry.METRICS"
+    )
     bootstrap: Count = Field(1000, description="resamples for the 95 % intervals; 0: none")
-    seed: int = 123
+    seed: int = Field(123, description="of the resampling")
 
     @model_validator(mode="after")
     def _known(self) -> Score:
@@ -314,7 +354,7 @@ class Score(Model):
 class Report(Model):
     """The static page and the plots."""
 
-    title: str = "Image captioning systems compared"
+    title: str = Field("Image captioning systems compared", description="of the page")
     shown: Count = Field(200, description="pictures on the page; 0: all")
     thumbnail: Positive = Field(256, description="side in pixels of the embedded pictures")
 
@@ -329,35 +369,39 @@ class Settings(Model):
     downloads: str = Field("downloads", description="where downloads go")
     compare: tuple[str, ...] | None = Field(None, description="rows of `systems`; null: all")
     seeds: tuple[int, ...] = Field((), description="train every system once for each seed")
-    evaluate: tuple[str, ...] = Field(("test",), description="splits to caption and score")
-    datasets: dict[str, Dataset]
-    resize: Resize = Resize()
-    vocabularies: dict[str, Vocabulary] = {}
-    backbones: dict[str, Backbone] = {}
-    systems: dict[str, System] = {}
-    score: Score = Score()
-    report: Report = Report()
+    evaluate: tuple[Split, ...] = Field(("test",), description="splits to caption and score")
+    datasets: dict[Name, Dataset] = Field(description="where pictures and captions come from")
+    resize: Resize = Field(Resize(), description="one size for all pictures")
+    vocabularies: dict[Name, Vocabulary] = Field({}, description="words and ids")
+    backbones: dict[Name, Backbone] = Field({}, description="networks that look")
+    systems: dict[Name, System] = Field({}, description="what is compared")
+    score: Score = Field(Score(), description="how captions are judged")
+    report: Report = Field(Report(), description="what people look at")
     threads: Positive = Field(1, description="CPU threads of a training or feature job")
     gpus: Count = Field(0, description="GPUs that a training or feature job asks a cluster for")
 
     @model_validator(mode="after")
     def _references(self) -> Settings:
         for name in self.dataset.split("+"):
-            _known("datasets", name, self.datasets)
-        for name, row in self.datasets.items():
-            try:
-                check_options("dataset", row.reader, row.options)
-            except ValueError as error:
-                raise ValueError(f"datasets.{name}: {error}") from None
-        for vocabulary in self.vocabularies.values():
-            registry.location("tokenizer", vocabulary.tokenizer)
+            _row("dataset", name, "datasets", self.datasets)
         for name in self.compare or ():
-            _known("systems", name, self.systems)
+            _row("compare", name, "systems", self.systems)
         for name, system in self.systems.items():
-            _known(f"vocabularies (for systems.{name})", system.vocabulary, self.vocabularies)
+            place = f"systems.{name}"
+            _row(f"{place}.vocabulary", system.vocabulary, "vocabularies", self.vocabularies)
             if system.backbone is not None:
-                _known(f"backbones (for systems.{name})", system.backbone, self.backbones)
+                _row(f"{place}.backbone", system.backbone, "backbones", self.backbones)
+        for system in self.runs().values():
+            self._check_crop(system.backbone)
         return self
+
+    def _check_crop(self, backbone: str | None) -> None:
+        crop = None if backbone is None else self.backbones[backbone].preprocess.crop
+        if crop is not None and crop > self.resize.size:
+            raise ValueError(
+                f"backbones.{backbone}.preprocess.crop: {crop} pixels do not fit in pictures of "
+                f"resize.size {self.resize.size}"
+            )
 
     def training(self, system: System, stage: str) -> Training:
         """What the job that trains `stage` of `system` depends on, and nothing else."""
@@ -384,9 +428,10 @@ class Settings(Model):
         }
 
 
-def _known(table: str, name: str, rows: Mapping[str, Any]) -> None:
+def _row(place: str, name: str, table: str, rows: Mapping[str, Any]) -> None:
     if name not in rows:
-        raise ValueError(f"no row {name!r} in {table}; known: {', '.join(rows) or 'none'}")
+        known = ", ".join(rows) or "none"
+        raise ValueError(f"{place}: no row {name!r} in {table}; known: {known}")
 
 
 def read(raw: Mapping[str, Any]) -> Settings:
@@ -403,12 +448,14 @@ def read(raw: Mapping[str, Any]) -> Settings:
 
 
 def _explain(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"]) or "config"
+    """One mistake: its place, what is wrong, and the value when the message lacks it."""
+    place = "".join(f"{part}." for part in item["loc"])[:-1]
     if item["type"] == "extra_forbidden":
         known = ", ".join(_keys_at(item["loc"][:-1]))
         return f"  {place}: unknown setting; known here: {known}"
+    message = item["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     shown = "" if isinstance(item["input"], dict | BaseModel) else f" (it is {item['input']!r})"
-    return f"  {place}: {item['msg'].removeprefix('Value error, ')}{shown}"
+    return f"  {place}: {message}{shown}" if place else f"  {message}"
 
 
 def _keys_at(place: tuple[str | int, ...]) -> list[str]:
@@ -426,53 +473,3 @@ def _models_in(annotation: Any) -> list[type[Model]]:
         return [annotation]
     inner = getattr(annotation, "__args__", ())
     return [model for argument in inner for model in _models_in(argument)]
-
-
-def check_options(family: str, name: str, options: Mapping[str, Any]) -> None:
-    """Check a part's options against its constructor, without importing it.
-
-    Raises:
-        ValueError: unknown part, unknown option, wrong type or out of range.
-    """
-    model = options_model(family, name)
-    try:
-        model.model_validate(dict(options))
-    except ValidationError as error:
-        known = ", ".join(model.model_fields) or "none"
-        lines = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise ValueError(f"{family} {name}: {lines}; options: {known}") from None
-
-
-@cache
-def options_model(family: str, name: str) -> type[BaseModel]:
-    """A part's options: its keyword arguments that have defaults, read from its source.
-
-    Reading the source instead of importing it keeps torch out of a dry run.
-    """
-    module, _, attribute = registry.location(family, name).partition(":")
-    path = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    node: Any = nodes[attribute]
-    if isinstance(node, ast.ClassDef):
-        methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
-        node = methods.get("__init__")
-    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
-    fields: dict[str, Any] = {
-        argument.arg: (_annotation(argument.annotation), ast.literal_eval(default))
-        for argument, default in pairs
-        if default is not None
-    }
-    config = ConfigDict(extra="forbid", strict=False)
-    return create_model(f"{family}_{name}", __config__=config, **fields)
-
-
-def _annotation(node: ast.expr | None) -> Any:
-    names = {"Annotated": Annotated, "Literal": Literal, "Field": Field, "Any": Any}
-    builtins = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "dict": dict}
-    if node is None:
-        return Any
-    return eval(compile(ast.Expression(node), "<option>", "eval"), {**names, **builtins})

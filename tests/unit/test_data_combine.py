@@ -1,5 +1,6 @@
 """`a+b`: several data sets as one (D3)."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,9 @@ def test_files_are_found_from_the_shared_root(one: str, two: str, root: str) -> 
     assert joined.root == Path(root)
     expected = [(c.root / p.file).absolute() for c in parts.values() for p in c.pictures]
     found = [(joined.root / p.file).absolute() for p in joined.pictures]
-    assert [norm(path) for path in found] == [norm(path) for path in expected]
-
-
-def norm(path: Path) -> str:
-    import os
-
-    return os.path.normpath(path)
+    assert [os.path.normpath(path) for path in found] == [
+        os.path.normpath(path) for path in expected
+    ]
 
 
 def test_relative_and_absolute_roots_together(
@@ -70,7 +67,7 @@ def test_relative_and_absolute_roots_together(
 
 
 def test_an_image_in_both_is_an_error() -> None:
-    with pytest.raises(ValueError, match="img/1.jpg is in both a and b"):
+    with pytest.raises(ValueError, match=r"img/1\.jpg is in both a and b"):
         combine({"a": collection("d", 1), "b": collection("d", 1, split="test")})
 
 

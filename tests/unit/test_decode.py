@@ -128,7 +128,9 @@ def test_float_greys_use_the_least_range_that_holds_them(value, expected):
 
 
 def test_float_nan_is_black():
-    assert (load(encoded(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"), 8) == 0).all()
+    assert (
+        load(encoded(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF"), 8) == 0
+    ).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -207,10 +209,14 @@ def bomb() -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         import zlib
 
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
+    )
 
 
 PHOTO = encoded(Image.fromarray(gradient(200, 150)), "JPEG")

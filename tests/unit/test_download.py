@@ -286,7 +286,12 @@ def test_a_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) 
 
 def test_the_part_of_another_url_is_not_continued(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.bin.part").write_bytes(b"other")
-    record = {"url": "http://elsewhere/file.bin", "etag": '"v1"', "modified": None, "length": 9}
+    record = {
+        "url": "http://elsewhere/file.bin",
+        "etag": '"v1"',
+        "modified": None,
+        "length": len(BODY),
+    }
     (tmp_path / "file.bin.part.json").write_text(json.dumps(record))
     run(tmp_path, Download(url=server.url()))
     assert (tmp_path / "file.bin").read_bytes() == BODY

@@ -46,7 +46,9 @@ def test_any_hdf5_reader_sees_the_same(path, pixels):
         assert names == NAMES and file.attrs["size"] == 8 and file.attrs["mode"] == "squash"
 
 
-@pytest.mark.parametrize("rows", [[], [2], [0, 1, 2, 3, 4], [4, 0, 0, 3], [1, 2, 4, 3], range(1, 4)])
+@pytest.mark.parametrize(
+    "rows", [[], [2], [0, 1, 2, 3, 4], [4, 0, 0, 3], [1, 2, 4, 3], range(1, 4)]
+)
 def test_reading_equals_indexing(path, pixels, rows):
     found = Images(path).read(rows)
     np.testing.assert_array_equal(found, pixels[list(rows)])

@@ -117,7 +117,7 @@ def test_exactly_the_allowed_share_passes(tmp_path):
 
 def test_a_wrong_root_is_said_at_once(tmp_path):
     paths = collection(tmp_path, ["a.jpg"])
-    with pytest.raises(FileNotFoundError, match="photos, the root in .* is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"photos, the root in .* is not a folder"):
         resize(**paths, workers=1)
 
 

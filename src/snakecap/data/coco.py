@@ -19,11 +19,14 @@ from snakecap.data.sources import existing, sentences
 from snakecap.files.atomic import read_json
 from snakecap.files.pictures import Collection, Object, Picture
 
+COCO_2014 = {"train": "train2014", "val": "val2014"}
+ORDER = ("val", "train", "test", "extra")
+
 
 def read(
     root: Path,
     *,
-    splits: dict[str, str] = {"train": "train2014", "val": "val2014"},  # noqa: B006 - never changed
+    splits: dict[Literal["train", "val", "test", "extra"], str] | None = None,
     captions: str | None = "annotations/captions_{name}.json",
     instances: str | None = None,
     images: str = "{name}",
@@ -38,7 +41,8 @@ def read(
 
     Args:
         root: folder that the other names are relative to.
-        splits: for each split, the publisher's name for it, ``{name}`` below.
+        splits: for each split, the publisher's name for it, ``{name}`` below; null: COCO 2014.
+            Validation pictures are read first: NeuralTalk2's random split depends on that.
         captions: the captions file of a split; null: no captions, objects only.
         instances: the instances file of a split; null: no objects.
         images: the folder of a split's image files; "" when they are in `root` itself.
@@ -56,7 +60,7 @@ def read(
     if captions is None and instances is None:
         raise ValueError("coco: give `captions`, `instances`, or both")
     pictures: list[Picture] = []
-    for split, name in splits.items():
+    for split, name in sorted((splits or COCO_2014).items(), key=lambda item: ORDER.index(item[0])):
         folder = images.format(name=name)
         existing(root, folder, "images")
         said = captions and existing(root, captions.format(name=name), "captions")

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -39,7 +39,7 @@ def read(
     *,
     captions: str | None = None,
     images: str | None = None,
-    lists: dict[str, str] | None = None,
+    lists: dict[Literal["train", "val", "test", "extra"], str] | None = None,
     ids: str | None = None,
     karpathy: str | None = None,
     num_val: Annotated[int, Field(ge=0)] = 0,
@@ -137,7 +137,7 @@ def _bars(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
             raise ValueError(f"{file}, line {number}: no number in {line.strip()[:80]!r}")
 
 
-def _lists(root: Path, captions: Path, lists: dict[str, str] | None) -> dict[str, Path]:
+def _lists(root: Path, captions: Path, lists: Mapping[Any, str] | None) -> dict[str, Path]:
     if lists is not None:
         return {split: existing(root, name, "lists") for split, name in lists.items()}
     found = {s: captions.with_name(f"Flickr_8k.{name}.txt") for s, name in LISTS.items()}
@@ -150,7 +150,9 @@ def _lists(root: Path, captions: Path, lists: dict[str, str] | None) -> dict[str
     return found
 
 
-def _by_lists(pictures: choosing.Pictures, file: Path, lists: dict[str, Path]) -> choosing.Pictures:
+def _by_lists(
+    pictures: choosing.Pictures, file: Path, lists: Mapping[str, Path]
+) -> choosing.Pictures:
     splits: dict[str, str] = {}
     known = {Path(picture.file).name for picture in pictures}
     for split, path in lists.items():

@@ -8,7 +8,6 @@ array of the shape of one value; ``@dtype``: its type's name; ``@stamp``: proven
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, vdim: Sequence[int], dtype: str):
-        self.vdim, self.dtype = tuple(vdim), DTYPES[dtype]
+        self.path, self.vdim, self.dtype = path, tuple(vdim), DTYPES[dtype]
         # metasync off: a power cut can undo the last transactions, never break the file.
         self.environment = lmdb.open(
             str(path), subdir=False, map_size=1 << 28, metasync=False, max_readers=8
@@ -93,6 +92,7 @@ class Writer:
             self._put([(STAMP, json.dumps(stamp).encode())])
         self.environment.sync(True)
         self.environment.close()
+        Path(f"{self.path}-lock").unlink(missing_ok=True)
 
 
 class _Environment:
@@ -107,13 +107,14 @@ class _Environment:
             self.lmdb.close()
 
 
-# LMDB refuses to open a file twice in a process; a forked child must open its own.
-_open: WeakValueDictionary[tuple[int, int, int], _Environment] = WeakValueDictionary()
+# LMDB refuses to open a file twice in a process. A forked child reads through its parent's map:
+# without a lock table and without writers that is only memory.
+_open: WeakValueDictionary[tuple[int, int], _Environment] = WeakValueDictionary()
 
 
 def _environment(path: Path) -> _Environment:
     status = path.stat()
-    place = (os.getpid(), status.st_dev, status.st_ino)
+    place = (status.st_dev, status.st_ino)
     environment = _open.get(place)
     if environment is None:
         environment = _open[place] = _Environment(path)
@@ -138,6 +139,7 @@ class Features:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        self._held: _Environment | None = None  # opened when first read, also after pickling
         if not self.path.is_file():
             raise FileNotFoundError(f"{path} does not exist: run `snakecap features` first")
         try:
@@ -153,14 +155,12 @@ class Features:
         self.dtype = DTYPES[dtype]
 
     def _begin(self) -> Any:
-        # Held by the object, so that the environment stays open between reads; one a process.
-        process = os.getpid()
-        if self.__dict__.get("_held", (0, None))[0] != process:
-            self._held = (process, _environment(self.path))
-        return self._held[1].lmdb.begin(buffers=True)
+        if self._held is None:
+            self._held = _environment(self.path)
+        return self._held.lmdb.begin(buffers=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_held"}
+        return {**self.__dict__, "_held": None}
 
     def __len__(self) -> int:
         """The number of values, mirrored pictures included."""

@@ -14,6 +14,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 WORD = re.compile(rb"[0-9a-z]+")
@@ -43,11 +44,24 @@ def _entries(table: Path, words: set[bytes]) -> Iterator[bytes]:
 
 def _blocks(table: Path) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """Phrases and paraphrases, some ten thousand at a time."""
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     rest = b""
-    with table.open("rb") as file:
-        while packed := file.read(BLOCK):
-            lines = (rest + unpacker.decompress(packed)).split(b"\n")
-            whole = (len(lines) - 1) // 3 * 3
-            rest = b"\n".join(lines[whole:])
-            yield lines[1:whole:3], lines[2:whole:3]
+    for block in _unpacked(table):
+        lines = (rest + block).split(b"\n")
+        whole = (len(lines) - 1) // 3 * 3
+        rest = b"\n".join(lines[whole:])
+        yield lines[1:whole:3], lines[2:whole:3]
+
+
+def _unpacked(table: Path) -> Iterator[bytes]:
+    """The table's text, a thread ahead of who reads it: unpacking is a third of the work."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    with table.open("rb") as file, ThreadPoolExecutor(1) as pool:
+
+        def unpack() -> bytes | None:
+            packed = file.read(BLOCK)
+            return unpacker.decompress(packed) if packed else None
+
+        ahead = pool.submit(unpack)
+        while (block := ahead.result()) is not None:
+            ahead = pool.submit(unpack)
+            yield block

@@ -7,8 +7,7 @@ imported by name, so the rule's digest must also follow ``registry.module("datas
 from collections import Counter
 from pathlib import Path
 
-from snakecap import log, provenance, registry
-from snakecap import settings as configuration
+from snakecap import log, options, provenance, registry
 from snakecap.files import pictures as records
 from snakecap.files.atomic import read_json
 from snakecap.settings import Dataset
@@ -38,9 +37,9 @@ def annotations(
             f"{root} is not a folder: set `root` of the data set to the folder with its files, or "
             "to null to use what was downloaded"
         )
-    options = configuration.options_model("dataset", settings.reader)(**settings.options)
+    chosen = options.model("dataset", settings.reader)(**settings.options)
     read = registry.load("dataset", settings.reader)
-    collection = read(root, **options.model_dump(exclude_unset=True))
+    collection = read(root, **chosen.model_dump(exclude_unset=True))
     records.write(pictures, collection, **provenance.stamp())
     _report(collection)
 

@@ -32,7 +32,7 @@ def download(
     """Fetch a data set's files, verify them and unpack its archives.
 
     Args:
-        manifest: JSON list to write: file, url, sha256, size and path of each download.
+        manifest: JSON to write: the folder, and file, url, sha256, size and path of each download.
         folder: where the files go; what is there already and verifies is kept.
         downloads: what to fetch: an http(s) address, or a path on this machine, which is used
             in place.

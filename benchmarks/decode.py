@@ -1,0 +1,87 @@
+"""Captioning 64 pictures from given features, against beam search picture by picture.
+
+Vocabulary 9,487, hidden 512, 16 words at most, random weights (so that no caption ends early: the
+worst case). The baseline searches each picture alone, step by step, as NeuralTalk2 and the code
+after it do: a log-softmax and a sort of the vocabulary for every beam.
+
+    python benchmarks/decode.py --threads 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import torch
+from measure import alternate
+
+from snakecap import device
+from snakecap.decoders.lstm import LSTMDecoder
+from snakecap.encoded import Encoded
+from snakecap.models.captioner import stepper
+from snakecap.search.beam import beam
+
+PICTURES, WORDS, VOCABULARY, SIZE = 64, 16, 9487, 512
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    place = device.choose(chosen.device, chosen.threads)
+    torch.manual_seed(0)
+    model = LSTMDecoder(width=SIZE, vocabulary_size=VOCABULARY).eval().to(place)
+    encoded = Encoded(torch.randn(PICTURES, SIZE, device=place))
+    found = {}
+    for width in (1, 2, 5):
+        medians = alternate(
+            {
+                "ours": lambda w=width: ours(model, encoded, w),
+                "baseline": lambda w=width: one_by_one(model, encoded, w),
+            },
+            chosen.rounds,
+        )
+        found[f"beam_{width}"] = {
+            "pictures_per_second": PICTURES / medians["ours"],
+            "baseline_pictures_per_second": PICTURES / medians["baseline"],
+            "times_faster": medians["baseline"] / medians["ours"],
+        }
+    report = {"benchmark": "decode", "device": str(place), "threads": chosen.threads, **found}
+    print(json.dumps(report))
+
+
+@torch.inference_mode()
+def ours(model: LSTMDecoder, encoded: Encoded, width: int) -> None:
+    step = stepper(model, encoded)
+    beam(step, model.start(encoded), pictures=PICTURES, width=width, max_length=WORDS)
+
+
+@torch.inference_mode()
+def one_by_one(model: LSTMDecoder, encoded: Encoded, width: int) -> None:
+    for row in range(PICTURES):
+        alone = encoded.select(torch.tensor([row], device=encoded.summary.device))
+        search(model, alone, width)
+
+
+def search(model: LSTMDecoder, encoded: Encoded, width: int) -> list[int]:
+    """NeuralTalk2's sample_beam: sorted candidates in Python lists, one state a beam."""
+    beams = [([], 0.0, model.start(encoded))]
+    done = []
+    for t in range(WORDS):
+        candidates = []
+        for words, total, state in beams:
+            last = torch.tensor([words[-1] if words else 0], device=encoded.summary.device)
+            logits, state = model.step(last, state, encoded)
+            values, indices = logits.log_softmax(1)[0].sort(descending=True)
+            for value, index in zip(values[:width].tolist(), indices[:width].tolist(), strict=True):
+                candidates.append(([*words, index], total + value, state))
+        candidates.sort(key=lambda candidate: -candidate[1])
+        beams = candidates[:width]
+        done += [beam_ for beam_ in beams if beam_[0][-1] == 0 or t == WORDS - 1]
+    return max(done, key=lambda finished: finished[1])[0]
+
+
+if __name__ == "__main__":
+    main()

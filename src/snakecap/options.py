@@ -1,0 +1,73 @@
+"""The options of a part of a model, read from its source.
+
+A part's keyword arguments that have defaults are its options in ``config.yaml``; their annotations
+say what is allowed. Reading the source instead of importing it keeps torch out of a dry run.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from snakecap import registry
+
+SOURCE = Path(__file__).resolve().parents[1]
+
+
+def check(family: str, name: str, options: Mapping[str, Any]) -> None:
+    """Check a part's options against its constructor, without importing it.
+
+    Raises:
+        ValueError: unknown part, unknown option, wrong type or out of range.
+    """
+    options_model = model(family, name)
+    try:
+        options_model.model_validate(dict(options))
+    except ValidationError as error:
+        known = ", ".join(options_model.model_fields) or "none"
+        lines = "; ".join(map(_explain, error.errors()))
+        raise ValueError(f"{family} {name}: {lines}; its options: {known}") from None
+
+
+def _explain(item: Any) -> str:
+    place = ".".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        return f"unknown option {place}"
+    return f"{place}: {item['msg']} (it is {item['input']!r})"
+
+
+@cache
+def model(family: str, name: str) -> type[BaseModel]:
+    """A part's options: its keyword arguments that have defaults, read from its source.
+
+    Reading the source instead of importing it keeps torch out of a dry run.
+    """
+    module, _, attribute = registry.location(family, name).partition(":")
+    path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    node: Any = nodes[attribute]
+    if isinstance(node, ast.ClassDef):
+        methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+        node = methods.get("__init__")
+    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
+    fields: dict[str, Any] = {
+        argument.arg: (_annotation(argument.annotation), ast.literal_eval(default))
+        for argument, default in pairs
+        if default is not None
+    }
+    config = ConfigDict(extra="forbid", strict=False)
+    return create_model(f"{family}_{name}", __config__=config, **fields)
+
+
+def _annotation(node: ast.expr | None) -> Any:
+    names = {"Annotated": Annotated, "Literal": Literal, "Field": Field, "Any": Any}
+    builtins = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "dict": dict}
+    if node is None:
+        return Any
+    return eval(compile(ast.Expression(node), "<option>", "eval"), {**names, **builtins})

@@ -1,0 +1,103 @@
+"""The five levels of docs/adding.md: a module imports only from below, or inside its own family."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+SCRIPTS = SOURCE.parent / "workflow" / "scripts"
+LEVELS = (
+    "settings options registry provenance log arguments plan text files device encoded".split(),
+    "data encoders decoders search losses metrics schedules optimisers".split(),
+    ["models"],
+    ["stages"],
+    ["cli", "viewer", "__main__"],
+)
+LEVEL = {family: level for level, families in enumerate(LEVELS) for family in families}
+MODULES = sorted(SOURCE.glob("snakecap/**/*.py"))
+
+
+def family(path):
+    return path.relative_to(SOURCE).with_suffix("").parts[1]
+
+
+def imports(path):
+    """The families of snakecap that a module imports when it runs, at any depth of its code."""
+    return {name.split(".")[1] for name in names(path) if name.startswith("snakecap.")}
+
+
+def names(path):
+    package = path.relative_to(SOURCE).parent.parts if path.is_relative_to(SOURCE) else ()
+    tree = ast.parse(path.read_bytes())
+    skipped = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for line in node.body
+        for child in ast.walk(line)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            parent = package[: len(package) + 1 - node.level] if node.level else ()
+            base = ".".join([*parent, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def violations(path):
+    mine = family(path)
+    below = {name for name, level in LEVEL.items() if level < LEVEL[mine]}
+    beside = {mine} | ({*LEVELS[0]} if LEVEL[mine] == 0 else set())
+    return imports(path) - below - beside - {"__version__"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE / "snakecap")))
+def test_imports_go_down(path):
+    if path.name != "__init__.py":
+        assert family(path) in LEVEL, f"{path}: say in LEVELS which level it is of"
+        assert not violations(path), f"{path} imports upward or sideways: {violations(path)}"
+    elif path.parent.name != "snakecap":
+        assert not path.read_text(), f"{path}: every module beside it would depend on this code"
+
+
+def test_importing_the_package_imports_nothing_of_it():
+    assert not [name for name in names(SOURCE / "snakecap/__init__.py") if "snakecap." in name]
+
+
+def test_the_test_sees_what_is_wrong(tmp_path, monkeypatch):
+    """An upward, a sideways, a relative and a nested import; one for type checkers only is fine."""
+    monkeypatch.setattr(sys.modules[__name__], "SOURCE", tmp_path)
+    path = tmp_path / "snakecap" / "decoders" / "new.py"
+    path.parent.mkdir(parents=True)
+    for line, found in (
+        ("import snakecap.stages.train", {"stages"}),
+        ("from snakecap import stages, log", {"stages"}),
+        ("from ..search import beam", {"search"}),
+        ("from .lstm import LSTM", set()),
+        ("def f():\n    from snakecap.encoders.cnn import CNNEncoder", {"encoders"}),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import snakecap.cli", set()),
+        ("import torch\nfrom snakecap.encoded import Encoded", set()),
+    ):
+        path.write_text(line)
+        assert violations(path) == found, line
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda p: p.stem)
+def test_a_rules_script_is_a_stage_and_its_start(path):
+    called = {name for name in names(path) if name.startswith("snakecap")}
+    assert called == {"snakecap.provenance", f"snakecap.stages.{path.stem}.{path.stem}"}
+    assert len(path.read_text().splitlines()) <= 6
+
+
+def test_a_dry_run_needs_no_torch():
+    """The Snakefile imports these alone; it must start in about a second."""
+    code = "import sys, snakecap.plan, snakecap.settings, snakecap.provenance, snakecap.cli;"
+    code += "print(sorted({'torch', 'numpy', 'h5py', 'PIL', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
