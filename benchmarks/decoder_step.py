@@ -36,6 +36,7 @@ class Baseline(nn.Module):
         self.output = nn.Linear(SIZE, VOCABULARY + 1)
 
     def forward(self, summary: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities after each word, of shape (B, T, V + 1)."""
         state = self.cell(summary)
         steps = []
         for t in range(words.shape[1]):

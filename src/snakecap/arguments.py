@@ -1,9 +1,9 @@
 """A command line from a function's signature: rule, command and test call the same function.
 
-A parameter is an option ``--name``, and one that is not keyword-only also a positional argument.
-A list takes several words; a bool is ``--name`` or ``--no-name``; the fields of the ``settings``
-model are options of their own beside ``--settings JSON``. Types are checked by pydantic, help comes
-from the Google docstring.
+A parameter is an option ``--name``, or a positional argument where the command says so. A list
+takes several words; a bool is ``--name`` or ``--no-name``; the fields of the ``settings`` model are
+options of their own beside ``--settings JSON``. Types are checked by pydantic, help comes from the
+Google docstring.
 """
 
 from __future__ import annotations
@@ -24,14 +24,22 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 SCALARS = (str, int, float, bool, Path)
 
 
-def call(function: Callable[..., Any], words: Sequence[str], program: str) -> Any:
+def call(
+    function: Callable[..., Any], words: Sequence[str], program: str, positional: Sequence[str] = ()
+) -> Any:
     """Parse `words` for `function` and call it.
+
+    Args:
+        function: all of whose parameters are keywords.
+        words: the command line.
+        program: its name, for messages.
+        positional: parameters that are given without their name.
 
     Raises:
         SystemExit: 2 and a usage line for a wrong argument; 1 and the message alone when the
             function refuses its input (OSError, ValueError, RuntimeError).
     """
-    values = parse(function, words, program)
+    values = parse(function, words, program, positional)
     try:
         return function(**values)
     except (OSError, ValueError, RuntimeError) as error:
@@ -41,9 +49,11 @@ def call(function: Callable[..., Any], words: Sequence[str], program: str) -> An
         raise SystemExit(1) from error
 
 
-def parse(function: Callable[..., Any], words: Sequence[str], program: str) -> dict[str, Any]:
+def parse(
+    function: Callable[..., Any], words: Sequence[str], program: str, positional: Sequence[str] = ()
+) -> dict[str, Any]:
     """The keyword arguments that `words` give a function."""
-    parser = make_parser(function, program, words)
+    parser = make_parser(function, program, positional)
     given = vars(parser.parse_args(words))
     values: dict[str, Any] = {}
     for name, parameter, hint in _parameters(function):
@@ -55,9 +65,9 @@ def parse(function: Callable[..., Any], words: Sequence[str], program: str) -> d
 
 
 def make_parser(
-    function: Callable[..., Any], program: str, words: Sequence[str] = ()
+    function: Callable[..., Any], program: str, positional: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
-    """A function's command line; `words` say which positional arguments are given by name."""
+    """A function's command line."""
     described = docstring_parser.parse(function.__doc__ or "")
     parser = argparse.ArgumentParser(
         prog=program,
@@ -66,17 +76,9 @@ def make_parser(
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=100),
     )
     helps = {entry.arg_name: entry.description or "" for entry in described.params}
-    named = {word.partition("=")[0] for word in words}
     for name, parameter, hint in _parameters(function):
-        positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        _add(
-            parser,
-            name,
-            hint,
-            parameter.default,
-            _sentence(helps.get(name, "")),
-            positional=positional and _flag(name) not in named,
-        )
+        text = _sentence(helps.get(name, ""))
+        _add(parser, name, hint, parameter.default, text, positional=name in positional)
     return parser
 
 
@@ -145,8 +147,15 @@ def _settings(parser: argparse.ArgumentParser, hint: Any, given: Any, default: A
     try:
         return model.model_validate({**whole, **fields})
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        parser.error("settings: " + "; ".join(lines))
+        parser.error("settings: " + "; ".join(map(_explain, error.errors())))
+
+
+def _explain(item: Any) -> str:
+    place = ".".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        return f"unknown setting {place}"
+    shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+    return f"{place}: {item['msg']}{shown}"
 
 
 def _document(parser: argparse.ArgumentParser, text: str) -> dict[str, Any]:

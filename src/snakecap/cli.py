@@ -15,12 +15,19 @@ class Command(NamedTuple):
 
     location: str
     purpose: str
+    positional: tuple[str, ...] = ()
 
 
 COMMANDS = {
-    "caption": Command("stages.photos:photos", "caption your own photos with a trained model"),
-    "score": Command("stages.score:score", "BLEU, METEOR, ROUGE-L and CIDEr of a results file"),
-    "view": Command("viewer.open:view", "open a report's page"),
+    "caption": Command(
+        "stages.photos:photos", "caption your own photos with a trained model", ("model", "photos")
+    ),
+    "score": Command(
+        "stages.score:score",
+        "BLEU, METEOR, ROUGE-L and CIDEr of results files",
+        ("results", "references"),
+    ),
+    "view": Command("viewer.open:view", "open a report's page, or a vis.json", ("page",)),
     "download": Command("stages.download:download", "fetch and verify a data set's files"),
     "annotations": Command("stages.annotations:annotations", "read a data set: pictures.json"),
     "combine": Command("stages.combine:combine", "several data sets as one"),
@@ -74,6 +81,7 @@ def usage() -> str:
 
 def run(name: str, words: list[str]) -> None:
     """Parse a command's arguments from its function's signature, and call it."""
-    module, _, attribute = COMMANDS[name].location.partition(":")
+    location, _, positional = COMMANDS[name]
+    module, _, attribute = location.partition(":")
     function = getattr(import_module(f"snakecap.{module}"), attribute)
-    arguments.call(function, words, f"snakecap {name}")
+    arguments.call(function, words, f"snakecap {name}", positional)

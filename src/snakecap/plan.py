@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from snakecap import provenance, registry
-from snakecap.settings import Features, Settings, System
+from snakecap.settings import VALIDATION_METRICS, Features, Settings, System
 
 Job = dict[str, str]
 
@@ -111,6 +111,8 @@ class Plan:
         parts.append(registry.module("optimiser", row.optimiser.name))
         if row.finetunes:
             parts.append(registry.module("optimiser", row.backbone_optimiser.name))
+        if row.language_eval:
+            parts += [registry.module("metric", name) for name in VALIDATION_METRICS]
         return self.job("train", training, parts)
 
     def caption(self, system: str) -> Job:

@@ -22,6 +22,10 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a row's: it becomes
 Split = Literal["train", "val", "test", "extra"]
 
 
+# METEOR would start a Java program at every validation.
+VALIDATION_METRICS = ("Bleu", "ROUGE_L", "CIDEr")
+
+
 class SettingsError(ValueError):
     """A setting is unknown, of the wrong type or out of range; the message says which."""
 

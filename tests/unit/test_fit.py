@@ -11,7 +11,7 @@ from snakecap.optimisers.group import Group, Numbers
 from snakecap.stages.fit import History, Plan, Validation, fit
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -41,7 +41,7 @@ class Run:
 
     def batch(self, iteration):
         if iteration == self.kill_at:
-            raise Killed
+            raise KilledError
         return batch(iteration)
 
     def loss(self, examples):
@@ -76,7 +76,7 @@ class Run:
 def test_a_killed_run_resumes_to_the_bit(tmp_path, kill_at):
     whole = Run(tmp_path / "whole")
     expected = whole.go()
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         Run(tmp_path / "killed", kill_at=kill_at).go()
     # Whatever happened to the global random state in between does not matter.
     torch.manual_seed(999)
@@ -98,7 +98,7 @@ def test_two_runs_are_identical(tmp_path):
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         Run(tmp_path, kill_at=9).go()
     files = sorted(tmp_path.glob("checkpoint-*"))
     assert len(files) == 2  # the newest two are kept

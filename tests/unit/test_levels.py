@@ -9,13 +9,11 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
 SCRIPTS = SOURCE.parent / "workflow" / "scripts"
-LEVELS = (
-    "settings options registry provenance log arguments plan text files device encoded".split(),
-    "data encoders decoders search losses metrics schedules optimisers".split(),
-    ["models"],
-    ["stages"],
-    ["cli", "viewer", "__main__"],
-)
+GROUND = """
+    settings options registry provenance log arguments plan text files device encoded
+"""
+PARTS = "data encoders decoders search losses metrics schedules optimisers"
+LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))
 LEVEL = {family: level for level, families in enumerate(LEVELS) for family in families}
 MODULES = sorted(SOURCE.glob("snakecap/**/*.py"))
 

@@ -136,8 +136,9 @@ def test_gradients_by_finite_differences():
     def loss(summary, *values):
         replaced = dict(zip(names, values, strict=True))
         call = _Loss(model)
-        return torch.func.functional_call(call, {f"model.{k}": v for k, v in replaced.items()},
-                                          (summary, words))
+        return torch.func.functional_call(
+            call, {f"model.{k}": v for k, v in replaced.items()}, (summary, words)
+        )
 
     values = [p.detach().clone().requires_grad_() for p in model.parameters()]
     assert torch.autograd.gradcheck(loss, (summary, *values), eps=1e-6, atol=1e-5)

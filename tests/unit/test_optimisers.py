@@ -50,9 +50,7 @@ def sgdmom(x, g, t, s):
     return x - ALPHA * old + (1 + ALPHA) * s["m"]
 
 
-FORMULAS = dict(
-    adam=adam, adamw=adamw, rmsprop=rmsprop, adagrad=adagrad, sgd=sgd, sgdm=sgdm, sgdmom=sgdmom
-)
+FORMULAS = {f.__name__: f for f in (adam, adamw, rmsprop, adagrad, sgd, sgdm, sgdmom)}
 
 
 def group_of(name, values, **numbers):

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -28,4 +29,4 @@ def test_cosine_rises_then_falls_to_its_floor():
     assert max(values) == pytest.approx(1.0) and values.index(max(values)) in (99, 100)
     assert values[1000] == pytest.approx(0.02)
     assert values[550] == pytest.approx(0.51)
-    assert all(a >= b for a, b in zip(values[100:], values[101:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(values[100:]))

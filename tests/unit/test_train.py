@@ -181,14 +181,25 @@ def test_cached_features_and_pictures_train_the_same_model(data, tmp_path):
 def test_a_seed_repeats_to_the_bit_and_another_differs(data, frozen, tmp_path):
     assert equal(frozen[1], run(data, tmp_path / "a", chosen()))
     other = run(data, tmp_path / "b", chosen(seed=7))
-    assert not torch.equal(frozen[1]["decoder.lstm.weight_hh_l0"], other["decoder.lstm.weight_hh_l0"])
+    assert not torch.equal(
+        frozen[1]["decoder.lstm.weight_hh_l0"], other["decoder.lstm.weight_hh_l0"]
+    )
 
 
 def test_history_is_complete(frozen):
     """T10: NeuralTalk2's keys, and what a report needs."""
     history = json.loads((frozen[0] / "history.json").read_text())
-    keys = {"settings", "iteration", "loss_history", "val_loss_history", "val_predictions",
-            "val_lang_stats_history", "best", "throughput", "parameters"}
+    keys = {
+        "settings",
+        "iteration",
+        "loss_history",
+        "val_loss_history",
+        "val_predictions",
+        "val_lang_stats_history",
+        "best",
+        "throughput",
+        "parameters",
+    }
     assert keys <= set(history)
     assert history["iteration"] == 4 and list(history["val_loss_history"]) == ["2", "4"]
     assert len(history["val_predictions"]) == 4
@@ -239,8 +250,12 @@ def test_captions_of_a_split_with_and_without_cached_features(data, frozen, tmp_
         "settings": row,
         "device": "cpu",
     }
-    caption(**common, captions=tmp_path / "a.json", images=data / "images.h5",
-            shuffled=tmp_path / "s.json")
+    caption(
+        **common,
+        captions=tmp_path / "a.json",
+        images=data / "images.h5",
+        shuffled=tmp_path / "s.json",
+    )
     caption(**common, captions=tmp_path / "b.json", features=data / "features.lmdb")
     seen, cached, shuffled = (json.loads((tmp_path / f"{n}.json").read_text()) for n in "abs")
     assert [r["caption"] for r in seen] == [r["caption"] for r in cached]

@@ -17,6 +17,7 @@ rule caption:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        scripts=SCRIPTS,
         gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.caption(wildcards.system),
@@ -50,6 +51,8 @@ rule score:
         "<logs>/{dataset}/score_{system}_{stage}_{split}.log",
     conda:
         "../../envs/snakecap.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.score(),
     shell:

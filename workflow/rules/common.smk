@@ -1,4 +1,4 @@
-# Helpers of the rules; no rules here. What a job depends on is said in one place: snakecap.plan.
+# Helpers, used by all the other files here. snakecap.plan says what each job depends on.
 import shlex
 import sys
 from pathlib import Path
@@ -14,17 +14,22 @@ except settings.SettingsError as error:
     sys.exit(str(error))
 
 
+# Where the scripts are, for the commands. A resource, not a param: another folder of the same
+# checkout must not rerun anything.
+SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
+
+
 def run(stage, *optional, **arguments):
     """The shell command of a rule: its script with named arguments, its code and settings.
 
-    Commands are text for `shell:`, so that no rule depends on the time of a script's file: a
-    fresh clone over existing results has nothing to do. Optional arguments are inputs that some
+    Commands are text for `shell:`, for a `script:` would depend on the time of its file, and a
+    fresh clone over existing results would start anew. Optional arguments are inputs that some
     jobs do not have; their flags come from `params`, made by `flag`.
     """
     words = [f"--{name.replace('_', '-')} {value}" for name, value in arguments.items()]
     return " ".join(
         [
-            f"python {{workflow.basedir:q}}/workflow/scripts/{stage}.py",
+            f"python {{resources.scripts:q}}/{stage}.py",
             "--code {params.job[code]:q}",
             *words,
             *[f"{{params.{name}}}" for name in optional],

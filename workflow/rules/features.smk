@@ -14,6 +14,7 @@ rule features:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        scripts=SCRIPTS,
         gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.features_job(wildcards.features),

@@ -7,9 +7,11 @@ rule download:
         manifest="<results>/{dataset}/downloads.json",
     log:
         "<logs>/{dataset}/download.log",
+    localrule: True
     conda:
         "../../envs/snakecap.yaml"
-    localrule: True
+    resources:
+        scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.download(wildcards.dataset),
         folder=lambda wildcards: PLAN.folder(wildcards.dataset),
@@ -28,12 +30,14 @@ rule annotations:
         manifest=lambda wildcards: PLAN.manifests(wildcards.dataset),
     output:
         pictures="<results>/{dataset}/pictures.json",
-    wildcard_constraints:
-        dataset="[^/+]+",
     log:
         "<logs>/{dataset}/annotations.log",
+    wildcard_constraints:
+        dataset="[^/+]+",
     conda:
         "../../envs/snakecap.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.annotations(wildcards.dataset),
         folder=lambda wildcards: PLAN.folder(wildcards.dataset),
@@ -56,13 +60,15 @@ rule combine:
         ),
     output:
         pictures="<results>/{datasets}/pictures.json",
-    wildcard_constraints:
-        datasets="[^/]+\\+[^/]+",
     log:
         "<logs>/{datasets}/combine.log",
+    wildcard_constraints:
+        datasets="[^/]+\\+[^/]+",
+    localrule: True
     conda:
         "../../envs/snakecap.yaml"
-    localrule: True
+    resources:
+        scripts=SCRIPTS,
     params:
         job=PLAN.job("combine", {}),
         names=lambda wildcards: wildcards.datasets.split("+"),
@@ -87,6 +93,8 @@ rule resize:
     conda:
         "../../envs/snakecap.yaml"
     threads: workflow.cores
+    resources:
+        scripts=SCRIPTS,
     params:
         job=PLAN.job("resize", PLAN.settings.resize),
     shell:
@@ -110,6 +118,8 @@ rule vocabulary:
         "<logs>/{dataset}/vocabulary_{vocabulary}.log",
     conda:
         "../../envs/snakecap.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.vocabulary(wildcards.vocabulary),
     shell:
@@ -134,6 +144,8 @@ rule encode:
         "<logs>/{dataset}/encode_{vocabulary}.log",
     conda:
         "../../envs/snakecap.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.encode(wildcards.vocabulary),
     shell:
@@ -156,9 +168,11 @@ rule references:
         references="<results>/{dataset}/references/{split}.json",
     log:
         "<logs>/{dataset}/references_{split}.log",
+    localrule: True
     conda:
         "../../envs/snakecap.yaml"
-    localrule: True
+    resources:
+        scripts=SCRIPTS,
     params:
         job=PLAN.job("references", {}),
     shell:

@@ -36,6 +36,8 @@ rule report:
         f"<logs>/{PLAN.dataset}/report_{{split}}.log",
     conda:
         "../../envs/snakecap.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         job=PLAN.report(),
         systems=["/".join(pair) for pair in PLAN.evaluated()],

@@ -21,6 +21,7 @@ rule train:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        scripts=SCRIPTS,
         gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.train(wildcards.system, wildcards.stage),

@@ -1,9 +1,10 @@
 """Any torchvision classification network as a backbone, under torchvision's own layer names.
 
-Pooled features are what the network's last Linear sees: fc7 after its ReLU and dropout for VGG
-(NeuralTalk2's 38 layers of VGG-16: 4096), the average pool for ResNet and most others, the class
-token for ViT. SqueezeNet has no Linear: the mean of its last map (512). The grid is the last
-feature map; for ViT, the patches' tokens. Auxiliary classifiers are left out.
+Pooled features are what the network's last Linear sees: fc7 after its ReLU for VGG (NeuralTalk2's
+VGG-16: 4096), the average pool for ResNet and most others, the class token for ViT. SqueezeNet has
+no Linear: the mean of its last map (512). The grid is the last feature map; for ViT, the patches'
+tokens. Auxiliary classifiers are left out, and so is a dropout just before the last Linear: that
+is an option of the encoder, which drops cached features alike.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Torchvision(Backbone):
         super().__init__(architecture, class_scores)
         self.net = _network(architecture)
         head_name, self._reads_map = _head(self.net)
+        _leave_dropout_to_the_encoder(self.net, head_name)
         self.dropped = AUXILIARY
         if not class_scores:  # an unused classifier would be stored in every model
             self.net.set_submodule(head_name, nn.Identity())
@@ -127,6 +129,14 @@ def _head(net: nn.Module) -> tuple[str, bool]:
     """The classifier's name, and whether it reads a feature map rather than a vector."""
     linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
     return (linear[-1], False) if linear else ("classifier", True)
+
+
+def _leave_dropout_to_the_encoder(net: nn.Module, head: str) -> None:
+    """Otherwise a fine-tuned network would drop its features, and the encoder once more."""
+    names = [name for name, _ in net.named_modules()]
+    before = names[names.index(head) - 1]
+    if isinstance(net.get_submodule(before), nn.Dropout):
+        net.set_submodule(before, nn.Identity())
 
 
 def _grid_module(net: nn.Module) -> nn.Module:

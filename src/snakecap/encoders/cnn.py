@@ -43,7 +43,7 @@ class CNNEncoder(nn.Module):
             preprocessing: keyword arguments of `preprocess` that the backbone was trained with.
             activation: after the projection.
             batch_norm: after the projection, as the tutorial.
-            dropout: on the features; VGG-16's own last dropout is 0.5.
+            dropout: on the features, cached or not; VGG-16's own last dropout (drop7) is 0.5.
         """
         super().__init__()
         self.backbone = backbone

@@ -24,7 +24,7 @@ def encode(
     vocabulary: Path,
     captions: Path,
     images: Path | None = None,
-    settings: configuration.Vocabulary = configuration.Vocabulary(),  # noqa: B008 (it is frozen)
+    settings: configuration.Vocabulary = configuration.Vocabulary(),
 ) -> None:
     """Pack captions as ids, in NeuralTalk2's HDF5 and JSON format.
 

@@ -22,9 +22,9 @@ Format = Literal["json", "jsonl", "csv", "text"]
 
 
 def photos(
+    *,
     model: Path,
     photos: list[Path],
-    *,
     output: Path | None = None,
     format: Format | None = None,
     settings: Decoding = Decoding(),

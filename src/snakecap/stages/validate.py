@@ -14,11 +14,10 @@ from snakecap.files.vocabulary import Vocabulary
 from snakecap.metrics.scorer import Scorer
 from snakecap.models.captioner import Captioner
 from snakecap.search.greedy import greedy
-from snakecap.settings import Stage
+from snakecap.settings import VALIDATION_METRICS, Stage
 from snakecap.stages.fit import Validation
 
 BATCH = 64
-METRICS = ("Bleu", "ROUGE_L", "CIDEr")
 
 
 class Validator:
@@ -53,7 +52,7 @@ class Validator:
         if stage.language_eval:
             found = {picture.file: picture.captions for picture in collection.pictures}
             references = {packed.ids[row]: found[packed.files[row]] for row in rows}
-            self.scorer = Scorer(references, metrics=METRICS)
+            self.scorer = Scorer(references, metrics=VALIDATION_METRICS)
 
     @torch.inference_mode()
     def __call__(self) -> Validation:

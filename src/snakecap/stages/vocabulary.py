@@ -15,7 +15,7 @@ def vocabulary(
     *,
     pictures: Path,
     vocabulary: Path,
-    settings: configuration.Vocabulary = configuration.Vocabulary(),  # noqa: B008 (it is frozen)
+    settings: configuration.Vocabulary = configuration.Vocabulary(),
 ) -> None:
     """Choose the words that captions may use; prints NeuralTalk2's statistics.
 

@@ -1,0 +1,126 @@
+"""The `snakecap` command: every subcommand is there, explains itself and fails politely."""
+
+import inspect
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import docstring_parser
+import pytest
+
+from snakecap import arguments, cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def function(name):
+    module, _, attribute = cli.COMMANDS[name].location.partition(":")
+    return getattr(import_module(f"snakecap.{module}"), attribute)
+
+
+def shell(*words):
+    """The command as a user runs it."""
+    command = [sys.executable, "-c", "from snakecap.cli import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_every_rule_has_a_command():
+    stages = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
+    called = {row.location.partition(":")[0] for row in cli.COMMANDS.values()}
+    assert {f"stages.{stage}" for stage in stages} <= called
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_argument_is_explained(name):
+    chosen = function(name)
+    documented = docstring_parser.parse(chosen.__doc__)
+    described = {entry.arg_name: entry.description for entry in documented.params}
+    assert described.keys() == inspect.signature(chosen).parameters.keys()
+    assert all(described.values()) and documented.short_description
+    text = arguments.make_parser(chosen, f"snakecap {name}").format_help()
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_overview_lists_every_command(capsys):
+    for words in ([], ["--help"], ["-h"]):
+        cli.main(words)
+        text = capsys.readouterr().out
+        assert all(f"  {name} " in text for name in cli.COMMANDS)
+        assert max(map(len, text.splitlines())) <= 100
+
+
+def test_version(capsys):
+    cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("snakecap 0.")
+
+
+@pytest.mark.parametrize(("given", "said"), [("scor", "did you mean score?"), ("xyz", "--help")])
+def test_an_unknown_command(capsys, given, said):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([given])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_overview_is_quick_to_import():
+    """Help must not wait for torch."""
+    code = (
+        "import sys; from snakecap.cli import main; main([]); print({'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+
+
+def test_wrong_words_exit_2_and_bad_input_exits_1(tmp_path):
+    done = shell("references", "--split", "test")
+    assert done.returncode == 2 and "required" in done.stderr
+    gone = tmp_path / "gone.json"
+    done = shell("references", "--pictures", str(gone), "--references", "x")
+    assert done.returncode == 1
+    assert str(gone) in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_interrupt_is_quiet(monkeypatch):
+    def interrupted(name, words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["score"])
+    assert caught.value.code == 130
+
+
+def test_results_become_neuraltalk2s_page(tmp_path, capsys):
+    """Spec E4, E6 and E7 at the command line."""
+    (tmp_path / "a b.jpg").write_bytes(b"pixels")
+    results = [{"image_id": 7, "caption": "a cat", "file_name": "a b.jpg", "log_prob": -1.0}]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results))
+    folder = tmp_path / "vis"
+    cli.main(["vis", str(path), str(folder), "--root", str(tmp_path)])
+    assert json.loads((folder / "vis.json").read_text()) == [{"image_id": 7, "caption": "a cat"}]
+    assert (folder / "imgs" / "img1.jpg").read_bytes() == b"pixels"
+    other = tmp_path / "other"
+    cli.main(["vis", str(path), str(other), "--no-images", "--file-names"])
+    assert json.loads((other / "vis.json").read_text())[0]["file_name"] == "a b.jpg"
+    assert not (other / "imgs").exists()
+    cli.main(["vis", str(path), str(tmp_path / "none"), "--no-images", "--no-captions"])
+    assert not (tmp_path / "none").exists()
+
+
+def test_back_to_the_raw_json(tmp_path):
+    """Spec P11 at the command line: validation pictures first."""
+    from snakecap.files.pictures import Collection, Picture, write
+
+    pictures = [
+        Picture(id=1, file="t.jpg", split="train", captions=("a dog",)),
+        Picture(id=2, file="v.jpg", split="val", captions=("a cat",)),
+    ]
+    write(tmp_path / "pictures.json", Collection(tmp_path, tuple(pictures)))
+    output = tmp_path / "coco_raw.json"
+    cli.main(["raw", "--pictures", str(tmp_path / "pictures.json"), "--output", str(output)])
+    rows = json.loads(output.read_text())
+    assert rows[0] == {"file_path": "v.jpg", "id": 2, "captions": ["a cat"]}

@@ -1,0 +1,343 @@
+"""What a result was made from: digests that follow the code, and folders that one job holds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from snakecap import provenance
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A source tree of our own, and a function that writes a module and forgets what was read."""
+    monkeypatch.setattr(provenance, "SOURCE", tmp_path)
+
+    def write(name, text):
+        path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        provenance._parse.cache_clear()
+        provenance.reachable.cache_clear()
+
+    yield write
+    provenance._parse.cache_clear()
+    provenance.reachable.cache_clear()
+
+
+CODE = '''\
+"""Says what it is."""
+import os
+
+
+def double(value: int) -> int:
+    """Twice."""
+    # A comment.
+    return 2 * value
+'''
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        CODE.replace("# A comment.", "# Another one,\n    # and longer."),
+        CODE.replace("Twice.", "Two times."),
+        CODE.replace('    """Twice."""\n', ""),
+        CODE.replace("Says what it is.", "Says more."),
+        CODE.replace("return 2 * value", "return (\n        2\n        * value\n    )"),
+        CODE.replace("\n\n\n", "\n\n"),
+    ],
+)
+def test_comments_docstrings_and_layout_do_not_count(source, same):
+    source("package.one", CODE)
+    before = provenance.digest("package.one")
+    assert same != CODE
+    source("package.one", same)
+    assert provenance.digest("package.one") == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        CODE.replace("2 *", "3 *"),
+        CODE.replace("value", "number"),
+        CODE.replace("int", "float"),
+        CODE.replace("import os", "import sys"),
+        CODE + "\nLIMIT = 'text'\n",
+    ],
+)
+def test_code_counts(source, other):
+    source("package.one", CODE)
+    before = provenance.digest("package.one")
+    source("package.one", other)
+    assert provenance.digest("package.one") != before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import package.two",
+        "import package.two as other",
+        "from package import two",
+        "from package.two import VALUE",
+        "from .two import VALUE",
+        "from . import two",
+        "def f():\n    from package.two import VALUE",
+        "def f():\n    if f:\n        import package.two",
+        "try:\n    import package.two\nexcept ImportError:\n    pass",
+        "class A:\n    from package import two",
+    ],
+)
+def test_imports_are_followed_wherever_they_are(source, line):
+    source("package.__init__", "")
+    source("package.one", line)
+    source("package.two", "from package.three import VALUE")
+    source("package.three", "VALUE = 1")
+    before = provenance.digest("package.one")
+    source("package.three", "VALUE = 2")
+    assert provenance.digest("package.one") != before
+
+
+def test_relative_imports_from_a_package_and_above(source):
+    source("package.sub.__init__", "from .inner import A\nfrom ..two import B")
+    source("package.sub.inner", "A = 1")
+    source("package.two", "B = 1")
+    found = provenance.reachable("package.sub")
+    assert found == {"package.sub", "package.sub.inner", "package.two"}
+
+
+def test_importing_a_module_runs_its_packages(source):
+    source("package.__init__", "VALUE = 1")
+    source("package.sub.__init__", "")
+    source("package.sub.deep", "")
+    source("one", "import package.sub.deep")
+    before = provenance.digest("one")
+    source("package.__init__", "VALUE = 2")
+    assert provenance.digest("one") != before
+
+
+def test_what_is_for_type_checkers_or_elsewhere_is_not_followed(source):
+    source(
+        "package.one",
+        """
+        from typing import TYPE_CHECKING
+        import json, torch
+        if TYPE_CHECKING:
+            from package.two import B
+        else:
+            from package.three import C
+        """,
+    )
+    source("package.two", "B = 1")
+    source("package.three", "C = 1")
+    assert provenance.reachable("package.one") == {"package.one", "package.three"}
+
+
+def test_circles_end(source):
+    source("package.one", "from package import two")
+    source("package.two", "def f():\n    from package import one")
+    assert provenance.digest("package.one") == provenance.digest("package.two")
+
+
+def test_templates_of_a_package_count(source, tmp_path):
+    source("package.__init__", "")
+    source("package.page", "")
+    (tmp_path / "package" / "page.html").write_text("<p>")
+    source("package.page", "")
+    before = provenance.digest("package.page")
+    (tmp_path / "package" / "page.html").write_text("<b>")
+    source("package.page", "")
+    changed = provenance.digest("package.page")
+    (tmp_path / "package" / "notes.txt").write_text("not part of the page")
+    source("package.page", "")
+    assert before != changed == provenance.digest("package.page")
+
+
+def test_order_and_repeats_of_names_do_not_count(source):
+    source("package.one", "A = 1")
+    source("package.two", "B = 1")
+    both = provenance.digest("package.one", "package.two")
+    assert both == provenance.digest("package.two", "package.one", "package.one")
+    assert both != provenance.digest("package.one")
+
+
+def test_a_module_that_is_not_there(source):
+    with pytest.raises(ModuleNotFoundError, match=r"package\.none"):
+        provenance.digest("package.none")
+
+
+def test_settings_stay_out_of_every_digest():
+    """Their values are params; their code would redo everything."""
+    found = provenance.reachable("snakecap.stages.train")
+    assert not found & provenance.UNTRACKED
+    assert "snakecap.stages.fit" in found
+
+
+@pytest.mark.parametrize(
+    ("stage", "families"),
+    [
+        ("vocabulary", {"files", "text"}),
+        ("encode", {"files"}),  # the tokenizer's module is added by the plan
+        ("resize", {"files"}),
+        ("score", {"files", "metrics"}),
+        ("features", {"files", "encoders", "device"}),
+    ],
+)
+def test_stages_depend_on_what_they_use_only(stage, families):
+    """Small modules: few stages share one, so that few run again after an edit."""
+    found = provenance.reachable(f"snakecap.stages.{stage}")
+    assert {name for name in found if name.startswith("snakecap.stages.")} == {
+        f"snakecap.stages.{stage}"
+    }
+    others = {name.split(".")[1] for name in found if name.count(".")} - {"stages"}
+    assert others == families
+
+
+# Settings as text.
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({"a": 1}, {"a": 1.0}),
+        ({"a": [1, (2, 3)]}, {"a": (1, [2.0, 3])}),
+        ({"a": {"b": 2e-3}}, {"a": {"b": 0.002}}),
+        ({1: "x"}, {"1": "x"}),
+    ],
+)
+def test_equal_settings_are_equal_text(one, other):
+    assert provenance.canonical(one) == provenance.canonical(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1}, {"a": "1"}),
+        ({"a": 1}, {"a": True}),
+        ({"a": None}, {}),
+        ({"a": [1, 2]}, {"a": [2, 1]}),
+        ({"a": 0.1}, {"a": 0.10000001}),
+    ],
+)
+def test_different_settings_are_different_text(one, other):
+    assert provenance.canonical(one) != provenance.canonical(other)
+
+
+def test_canonical_text_is_json_and_gives_the_value_back():
+    value = {"b": [1, 2.5, None, True], "a": {"é": "ß\n'\"{}"}}
+    text = provenance.canonical(value)
+    assert json.loads(text) == value and text.index('"a"') < text.index('"b"')
+
+
+def test_file_digest_is_sha256(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert provenance.file_digest(tmp_path / "file") == expected
+
+
+# Rule scripts.
+
+
+def test_a_job_whose_code_changed_after_planning_stops(source, monkeypatch):
+    source("package.one", "A = 1")
+    planned = f"package.one={provenance.digest('package.one')}"
+    ran = []
+
+    def stage(*, count: int) -> None:
+        """Count."""
+        ran.append((count, provenance.stamp(extra=1)))
+
+    monkeypatch.setenv("SNAKECAP_CODE", "")
+    provenance.run(stage, ["--code", planned, "--count", "3"])
+    assert ran == [(3, {"code": planned.partition("=")[2], "extra": 1})]
+    source("package.one", "A = 2")
+    with pytest.raises(provenance.ProvenanceError, match="run snakemake again"):
+        provenance.run(stage, ["--code", planned, "--count", "3"])
+    assert len(ran) == 1
+
+
+def test_a_script_runs_by_hand_without_a_digest():
+    ran = []
+
+    def stage(*, count: int = 1) -> None:
+        """Count."""
+        ran.append(count)
+
+    provenance.run(stage, ["--count", "2"])
+    assert ran == [2]
+
+
+def test_jobs_find_this_interpreter_and_this_source(monkeypatch):
+    monkeypatch.setenv("PATH", "/somewhere")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    for _ in range(2):
+        provenance.put_interpreter_first()
+    assert os.environ["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/somewhere"
+    assert os.environ["PYTHONPATH"] == str(provenance.SOURCE)
+
+
+# Folders for resumable state.
+
+
+def test_state_stays_after_a_failure_and_goes_after_success(tmp_path):
+    output = tmp_path / "model"
+    with pytest.raises(KeyError), provenance.work_folder(output, {"a": 1}) as folder:
+        (folder / "state").write_text("half")
+        raise KeyError
+    with provenance.work_folder(output, {"a": 1.0}) as again:
+        assert again == folder and (again / "state").read_text() == "half"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "key", "code"),
+    [("model", {"a": 2}, "x"), ("other", {"a": 1}, "x"), ("model", {"a": 1}, "y")],
+)
+def test_another_job_has_another_folder(tmp_path, monkeypatch, output, key, code):
+    monkeypatch.setenv("SNAKECAP_CODE", "x")
+    with provenance.work_folder(tmp_path / "model", {"a": 1}) as first:
+        monkeypatch.setenv("SNAKECAP_CODE", code)
+        with provenance.work_folder(tmp_path / output, key) as second:
+            assert first != second
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
+    """Also when the first was killed: after kill -9 of a controller its jobs run on."""
+    output = tmp_path / "model"
+    code = f"""
+    import sys, time
+    from pathlib import Path
+    from snakecap import provenance
+    with provenance.work_folder(Path({str(output)!r}), 1) as folder:
+        (folder / "state").write_text("half")
+        print("held", flush=True)
+        time.sleep(60)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path(provenance.__file__).parents[1])}
+    environment.pop("SNAKECAP_CODE", None)
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        assert child.stdout.readline() == "held\n"
+        with (
+            pytest.raises(RuntimeError, match=r"model is being made by another process.*\.lock"),
+            provenance.work_folder(output, 1),
+        ):
+            pass
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    with provenance.work_folder(output, 1) as folder:
+        assert (folder / "state").read_text() == "half"

@@ -1,0 +1,46 @@
+"""Parts by name: each one is there, is of its family, and is named when it is not."""
+
+import inspect
+
+import pytest
+
+from snakecap import registry
+
+REGISTERED = [(family, name) for family, table in registry.FAMILIES.items() for name in table]
+# The names of the arguments that each family's parts are called with.
+CALLED_WITH = {
+    "backbone": ["architecture", "class_scores"],
+    "dataset": ["root"],
+    "tokenizer": ["caption"],
+    "schedule": ["iteration", "total"],
+    "optimiser": ["parameters", "gradients", "slots", "numbers"],
+    "metric": ["references"],
+}
+BUILT_WITH = {"width", "vocabulary_size", "backbone", "preprocessing"}  # models/build.py
+
+
+@pytest.mark.parametrize(("family", "name"), REGISTERED)
+def test_every_part_is_what_its_family_is_called_with(family, name):
+    part = registry.load(family, name)
+    parameters = inspect.signature(part).parameters.values()
+    if family in CALLED_WITH:
+        positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        assert positional == CALLED_WITH[family]
+        assert all(p.default is not p.empty for p in parameters if p.kind is p.KEYWORD_ONLY)
+    else:  # encoders and decoders are built from what the system has
+        assert all(p.kind is p.KEYWORD_ONLY for p in parameters)
+        assert {p.name for p in parameters if p.default is p.empty} <= BUILT_WITH
+    assert inspect.getdoc(part)
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES)
+def test_unknown_names_list_the_known(family):
+    with pytest.raises(ValueError, match=f"unknown {family} 'nothing'; known: ") as caught:
+        registry.location(family, "nothing")
+    assert all(name in str(caught.value) for name in registry.FAMILIES[family])
+
+
+def test_a_part_lives_in_a_module_of_its_own():
+    """A changed line of one part must not redo the work of the others."""
+    places = [registry.module(family, name) for family, name in REGISTERED]
+    assert len(set(places)) == len(places)
