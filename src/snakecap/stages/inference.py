@@ -63,7 +63,7 @@ class Model:
         Raises:
             ValueError: a photo cannot be read; names it.
         """
-        chosen = (decoding or Decoding()).model_copy(update=Decoding(**options).model_dump())
+        chosen = Decoding.model_validate({**(decoding or Decoding()).model_dump(), **options})
         if isinstance(photos, str | bytes | Path):
             return self.caption([photos], chosen)[0]
         texts = []
