@@ -40,8 +40,14 @@ COMMANDS = {
     "train": Command("stages.train:train", "train one stage of one system"),
     "caption-split": Command("stages.caption:caption", "caption a split of a data set"),
     "report": Command("stages.report:report", "table, curves and page of many systems"),
-    "sweep": Command("stages.sweep:sweep", "a recipe with random variants of a system"),
-    "vis": Command("stages.vis:vis", "results as NeuralTalk2's vis.json and its pictures"),
+    "sweep": Command(
+        "stages.sweep:sweep", "a recipe with random variants of a system", ("configs",)
+    ),
+    "vis": Command(
+        "stages.vis:vis",
+        "results as NeuralTalk2's vis.json and its pictures",
+        ("results", "folder"),
+    ),
 }
 
 

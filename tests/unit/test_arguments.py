@@ -10,9 +10,9 @@ from snakecap.settings import Decoding, Download, Score
 
 
 def stage(
+    *,
     model: Path,
     photos: list[Path],
-    *,
     output: Path | None = None,
     format: Literal["json", "text"] = "text",
     names: list[str] | None = None,
@@ -45,8 +45,8 @@ def stage(
     return locals()
 
 
-def parse(*words, function=stage):
-    return arguments.parse(function, words, "snakecap stage")
+def parse(*words, function=stage, positional=("model", "photos")):
+    return arguments.parse(function, words, "snakecap stage", positional)
 
 
 def refused(capsys, *words, function=stage):
@@ -78,16 +78,18 @@ def test_what_is_not_given_is_left_to_the_function():
     assert parse("m", "a").keys() == {"model", "photos", "settings"}
 
 
-def test_positional_arguments_may_be_named_as_rules_do():
-    assert parse("--model", "m", "--photos", "a", "b") == parse("m", "a", "b")
-    assert parse("--photos=a", "m") == parse("m", "a")
+def test_rules_name_every_argument():
+    named = parse("--model", "m", "--photos", "a", "b", positional=())
+    assert named == parse("m", "a", "b")
+    assert parse("m", "--photos=a", positional=("model",)) == parse("m", "a")
 
 
 def test_lists_of_positionals_leave_the_last_word_to_the_next():
-    def score(results: list[Path], references: Path, *, scores: list[Path] | None = None):
+    def score(*, results: list[Path], references: Path, scores: list[Path] | None = None):
         """Score."""
 
-    values = parse("a", "b", "r", "--scores", "s", "t", function=score)
+    words = ("a", "b", "r", "--scores", "s", "t")
+    values = parse(*words, function=score, positional=("results", "references"))
     assert values["results"] == [Path("a"), Path("b")] and values["references"] == Path("r")
     assert values["scores"] == [Path("s"), Path("t")]
 
@@ -119,7 +121,7 @@ def test_options_change_the_functions_own_default_settings():
     def other(*, settings: Decoding = Decoding(beam_width=7)):
         """Other."""
 
-    values = parse("--max-length", "5", function=other)
+    values = parse("--max-length", "5", function=other, positional=())
     assert values["settings"] == Decoding(beam_width=7, max_length=5)
 
 
@@ -133,7 +135,8 @@ def test_a_rules_settings_survive_the_trip(tmp_path):
         """Score."""
 
     text = provenance.canonical(settings.model_dump(mode="json"))
-    assert parse("--settings", text, function=score)["settings"] == settings
+    values = parse("--settings", text, function=score, positional=())
+    assert values["settings"] == settings
 
 
 @pytest.mark.parametrize(
@@ -190,7 +193,7 @@ def test_mistakes_of_ours_keep_their_traceback(error):
 def test_help_says_everything_and_fits(monkeypatch):
     for columns in ("20", "400"):
         monkeypatch.setenv("COLUMNS", columns)
-        text = arguments.make_parser(stage, "snakecap stage").format_help()
+        text = arguments.make_parser(stage, "snakecap stage", ["model", "photos"]).format_help()
         assert max(map(len, text.splitlines())) <= 100
         assert text.startswith("usage: snakecap stage")
     for words in (

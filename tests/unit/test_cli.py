@@ -39,7 +39,8 @@ def test_every_argument_is_explained(name):
     described = {entry.arg_name: entry.description for entry in documented.params}
     assert described.keys() == inspect.signature(chosen).parameters.keys()
     assert all(described.values()) and documented.short_description
-    text = arguments.make_parser(chosen, f"snakecap {name}").format_help()
+    positional = cli.COMMANDS[name].positional
+    text = arguments.make_parser(chosen, f"snakecap {name}", positional).format_help()
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -61,6 +61,7 @@ def test_rows_are_the_pictures_in_order(tmp_path):
 
 def test_the_number_of_workers_changes_no_byte(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "CHUNK", 2)
+    monkeypatch.setattr(stage, "ALONE", 0)
     names = photos(tmp_path / "photos", 24)
     (tmp_path / "photos" / names[5]).write_bytes(b"bad")
     contents = set()
@@ -175,7 +176,7 @@ def test_kill_9_leaves_no_process_and_no_half_output(tmp_path):
 from pathlib import Path
 from snakecap.settings import Resize
 from snakecap.stages import resize as stage
-stage.CHUNK, stage.SAVE = 4, 1
+stage.CHUNK, stage.SAVE, stage.ALONE = 4, 1, 0.05
 stage.resize(pictures=Path({str(paths["pictures"])!r}), images=Path({str(paths["images"])!r}),
              rejected=Path({str(paths["rejected"])!r}), settings=Resize(size=8), workers=2)
 """
@@ -217,8 +218,17 @@ def group(leader: int) -> list[int]:
     return found
 
 
+def test_a_short_job_starts_no_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "CHUNK", 1)
+    monkeypatch.setattr(stage, "ProcessPoolExecutor", None)
+    paths = collection(tmp_path, photos(tmp_path / "photos", 9))
+    resize(**paths, settings=Resize(size=8), workers=2)
+    assert len(Images(paths["images"])) == 9
+
+
 def test_a_dead_worker_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "CHUNK", 1)
+    monkeypatch.setattr(stage, "ALONE", 0)
     monkeypatch.setattr(stage, "_fill", die)
     paths = collection(tmp_path, photos(tmp_path / "photos", 8))
     with pytest.raises(RuntimeError, match="fewer workers"):

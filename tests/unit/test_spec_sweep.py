@@ -1,6 +1,5 @@
 """Random search over learning rates (spec H1, NeuralTalk2's cv/driver.py)."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -19,36 +18,38 @@ def load(path):
 
 
 def test_variants_differ_in_what_is_drawn_only_and_are_valid(tmp_path):
-    sweep([CONFIG], system="neuraltalk2", output=tmp_path / "s.yaml", settings=Sweep(number=20))
+    output = tmp_path / "s.yaml"
+    chosen = Sweep(number=20, betas=(0.995, 0.999))
+    sweep(configs=[CONFIG], system="neuraltalk2", output=output, settings=chosen)
     config = load(CONFIG)
-    base = settings.read(config)
-    update_config(config, load(tmp_path / "s.yaml"))
+    base = settings.read(config).systems["neuraltalk2"]
+    update_config(config, load(output))
     checked = settings.read(config)
     assert list(checked.runs()) == [f"neuraltalk2_{n}" for n in range(1, 21)]
     assert checked.evaluate == ("val",)
-    drawn = {"optimiser": (-5.5, -4.5), "backbone_optimiser": (-5.5, -4.25)}
-    rates = set()
-    for row in checked.runs().values():
-        one = row.stages[0]
-        rates.add(one.optimiser.learning_rate)
-        for stage, original in zip(row.stages, base.systems["neuraltalk2"].stages, strict=True):
-            for name, (low, high) in drawn.items():
-                numbers = getattr(stage, name)
-                assert low - 0.01 <= math.log10(numbers.learning_rate) <= high + 0.01
-                assert numbers.beta in (0.995, 0.999) and numbers == getattr(one, name)
-                stage = stage.model_copy(update={name: getattr(original, name)})
+    factors = {}
+    for name, row in checked.runs().items():
+        for stage, original in zip(row.stages, base.stages, strict=True):
+            for kind in ("optimiser", "backbone_optimiser"):
+                drawn, before = getattr(stage, kind), getattr(original, kind)
+                factor = drawn.learning_rate / before.learning_rate
+                assert 1 / 3.02 < factor < 3.02 and drawn.beta in (0.995, 0.999)
+                assert factors.setdefault((name, kind), factor) == pytest.approx(factor, rel=0.01)
+                same = {"learning_rate": before.learning_rate, "beta": before.beta}
+                assert drawn.model_copy(update=same) == before
+                stage = stage.model_copy(update={kind: before})
             assert stage == original
-        rest = {"stages": base.systems["neuraltalk2"].stages}
-        assert row.model_copy(update=rest) == base.systems["neuraltalk2"]
-    assert len(rates) == 20
-    # Log-uniform: about half below the geometric middle.
-    assert 4 <= sum(rate < 1e-5 for rate in rates) <= 16
+        assert row.model_copy(update={"stages": base.stages}) == base
+    assert len(set(factors.values())) > 35
+    # Log-uniform: about half make it smaller.
+    assert 12 <= sum(factor < 1 for factor in factors.values()) <= 28
 
 
 def test_the_seed_decides(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         chosen = Sweep(number=2, seed=seed)
-        sweep([CONFIG], system="show_and_tell", output=tmp_path / name, settings=chosen)
+        output = tmp_path / name
+        sweep(configs=[CONFIG], system="show_and_tell", output=output, settings=chosen)
     rows = [load(tmp_path / name) for name in "abc"]
     assert rows[0] == rows[1] != rows[2]
 

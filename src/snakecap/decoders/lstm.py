@@ -38,8 +38,8 @@ class LSTMDecoder(Decoder):
         Args:
             width: D, size of word and picture vectors.
             vocabulary_size: V, words with ids 1..V.
-            hidden_size: H.
-            layers: L.
+            hidden_size: H, numbers in a layer's state.
+            layers: L, LSTMs on top of each other.
             dropout: on the inputs of layers 2.. and on the top output, as NeuralTalk2.
             input_dropout: on word and picture vectors; NeuralTalk2 has none.
             tie_embeddings: output weights are the word vectors (needs H = D).

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from snakecap.encoded import Encoded
 from snakecap.encoders.backbone import Backbone
@@ -34,6 +35,7 @@ class CNNEncoder(nn.Module):
         activation: Literal["relu", "none"] = "relu",
         batch_norm: bool = False,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        standardise: bool = False,
     ):
         """Build the encoder.
 
@@ -44,10 +46,13 @@ class CNNEncoder(nn.Module):
             activation: after the projection.
             batch_norm: after the projection, as the tutorial.
             dropout: on the features, cached or not; VGG-16's own last dropout (drop7) is 0.5.
+            standardise: each feature to mean 0 and variance 1, by its running statistics; for
+                backbones whose features are far from that, such as Caffe's.
         """
         super().__init__()
         self.backbone = backbone
         self.preprocessing = dict(preprocessing)
+        self.standardise = Standardise(backbone.width) if standardise else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(backbone.width, width)
         self.normalise = nn.BatchNorm1d(width, momentum=0.01) if batch_norm else nn.Identity()
@@ -63,7 +68,7 @@ class CNNEncoder(nn.Module):
         features = inputs.get("pooled")
         if features is None:
             features = self._features(inputs)
-        projected = self.project(self.dropout(features.float()))
+        projected = self.project(self.dropout(self.standardise(features.float())))
         return Encoded(self.activate(self.normalise(projected)))
 
     def _features(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -75,3 +80,21 @@ class CNNEncoder(nn.Module):
         )
         pooled: Tensor = self.backbone(images).pooled
         return pooled
+
+
+class Standardise(nn.BatchNorm1d):
+    """Features to mean 0 and variance 1 by the statistics of all batches so far.
+
+    Not by the batch's own, as batch norm does while training: with sixteen pictures those are
+    noise, and the model would see other features in evaluation.
+    """
+
+    def __init__(self, width: int):
+        # momentum None: the plain average over all batches.
+        super().__init__(width, momentum=None, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Standardise features of shape (B, F); in training the statistics learn from them."""
+        if self.training and len(features) > 1:
+            super().forward(features.detach())
+        return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)

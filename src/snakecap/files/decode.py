@@ -5,8 +5,9 @@ prepro.py (scipy's ``imresize``: bilinear, antialiased, aspect ratio not kept) i
 
 Known deviations from it: EXIF rotation is applied; transparency is laid on white (the original
 crashed); a JPEG at least four times larger than needed is decoded at a half, quarter or eighth,
-never below twice the target (up to 7x faster on photos from a camera; see docs/log.md for the
-accuracy). CMYK and colour profiles are not managed: the plain conversion, as the original.
+never below twice the target (mosaics of COCO pictures of 2.8 and 11 megapixels to 256: 50 dB from
+the full decode, 2 and 2.8 times as fast; exactly equal below that size). CMYK is converted by the
+plain formula and colour profiles are ignored, as they were there.
 """
 
 from __future__ import annotations

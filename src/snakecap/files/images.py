@@ -90,6 +90,7 @@ def keep(source: Path, target: Path, rows: Sequence[int], block: int = 64) -> No
         for row, image in enumerate(images.read(rows[start : start + block]), start=start):
             writer.write(row, image)
     writer.close()
+    flush(target)
 
 
 class Images:

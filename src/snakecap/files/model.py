@@ -1,6 +1,13 @@
 """``model.safetensors``: weights and, in the header, all it takes to caption with them.
 
-No pickle: loading executes nothing, and works on any device.
+No pickle: loading executes nothing, and works on any device. The header's metadata has one key,
+``snakecap``, which holds JSON:
+
+- ``settings``: parts, width, backbone, preprocessing, geometry and stage (`settings.Training`);
+- ``vocabulary``: words, tokenizer and counts, as in ``vocabulary.json``;
+- ``best``: the iteration, and the validation score that chose it;
+- ``code``, ``parameters``, ``words``: the code's digest, and how large the model is;
+- ``shared``: second names of tensors that are stored once (tied embeddings).
 """
 
 from __future__ import annotations

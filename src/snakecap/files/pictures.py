@@ -1,7 +1,15 @@
 """``pictures.json``: one record type for every data set.
 
-A *picture* is a record; an *image* is pixels. Boxes are (x, y, width, height) in pixels of the
-original image, top-left origin.
+A *picture* is a record; an *image* is pixels. The file is ``{"root", "pictures"}`` and a stamp; a
+record is ``{"id", "file", "split", "captions", "objects", "regions", "width", "height"}``:
+
+- ``root``: folder that every ``file`` is relative to;
+- ``id``: an integer where the source has one, else text; ``split``: train, val, test or extra;
+- ``captions``: sentences as written, not tokenised;
+- ``objects``: ``[{"category", "box", "crowd"}]``; ``regions``: ``[{"phrase", "box"}]``;
+- ``width``, ``height``: pixels of the original image; 0 when the source does not say.
+
+Boxes are [x, y, width, height] in pixels of the original image, top-left origin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""``rejected.tsv``: the pictures that could not be read, and why."""
+"""``rejected.tsv``: the pictures that could not be read, and why.
+
+Tab-separated, with the header ``file<tab>reason``; one line a picture, none when all were read.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """``vocabulary.json``: words and their ids.
 
+``{"words": [...], "tokenizer": name, "counts": {word: occurrences}}``, the statistics that
+NeuralTalk2's prepro.py printed, the settings, and a stamp.
+
 Ids are 1..V in the order of the list; 0 is padding in files, START as a model's first input and
 END as its output. UNK, when there is one, is the last word.
 """

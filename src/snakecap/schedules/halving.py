@@ -14,7 +14,14 @@ def factor(
     start: Annotated[int, Field(ge=-1)] = -1,
     every: Annotated[int, Field(ge=1)] = 50000,
 ) -> float:
-    """0.5 ** ((iteration - start) / every) after `start`; -1 means no decay."""
+    """0.5 ** ((iteration - start) / every) after `start`.
+
+    Args:
+        iteration: from 0.
+        total: iterations of the stage; not used.
+        start: the iteration at which the decay starts; -1: no decay.
+        every: iterations in which the learning rate halves.
+    """
     if start < 0 or iteration <= start:
         return 1.0
     return float(0.5 ** ((iteration - start) / every))

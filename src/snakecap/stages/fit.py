@@ -27,7 +27,20 @@ Batch = Any
 
 @dataclass
 class History:
-    """What a run has been through; the field names are those of NeuralTalk2's report."""
+    """What a run has been through; the field names are those of NeuralTalk2's report.
+
+    Attributes:
+        iteration: steps done.
+        seconds: spent training, validation not counted.
+        captions: trained on, with repeats.
+        first_loss: what an explosion is measured by.
+        loss_history: training loss, in nats a token, by iteration.
+        val_loss_history: validation loss, the mean over all tokens, by iteration.
+        val_lang_stats_history: metrics of the greedy validation captions, by iteration.
+        val_predictions: the newest of these captions, as COCO results.
+        best: the iteration of the best model, its score, and the number that decides.
+        stopped: why training ended early; empty otherwise.
+    """
 
     iteration: int = 0
     seconds: float = 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +26,7 @@ from snakecap.files import rejected as rejected_tsv
 from snakecap.settings import Resize
 
 CHUNK = 32  # pictures a task: small enough to share out, large enough to send
+ALONE = 1.5  # seconds before other processes are started: they need about one to start
 SAVE = 32  # chunks between lines in the journal, each with a flush of the disk
 Bad = tuple[int, str]  # a row and the reason
 
@@ -133,15 +135,19 @@ def _shared_out(
     workers: int | None,
 ) -> Iterator[list[Bad]]:
     """Results in the order of the tasks, whoever did them."""
-    processes = min(workers or _processors(), len(tasks) // 4)  # a process takes .3 s to start
-    if processes <= 1:
-        yield from map(work, tasks)
+    alone, start = 0, time.monotonic()
+    processes = min(workers or _processors(), len(tasks))
+    while alone < len(tasks) and (processes == 1 or time.monotonic() < start + ALONE):
+        yield work(tasks[alone])
+        alone += 1
+    if alone == len(tasks):
         return
     # forkserver: forking a process that has threads (torch's, say) can deadlock.
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, not in every worker
     pool = ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
     try:
-        yield from pool.map(work, tasks)
+        yield from pool.map(work, tasks[alone:])
     except BrokenProcessPool:
         raise RuntimeError(
             "a resize process died, perhaps for want of memory: use fewer workers, "

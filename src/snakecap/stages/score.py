@@ -15,9 +15,9 @@ from snakecap.settings import Score
 
 
 def score(
+    *,
     results: list[Path],
     references: Path,
-    *,
     scores: list[Path] | None = None,
     settings: Score = Score(),
     subset: bool = False,

@@ -1,4 +1,8 @@
-"""Random search: many rows like one, with other learning rates (NeuralTalk2's cv/driver.py)."""
+"""Random search: many rows like one, with other learning rates.
+
+Source: neuraltalk2/cv/driver.py, which drew absolute rates for its one system; here they are drawn
+around those of the row.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
@@ -14,7 +18,6 @@ from pydantic import Field
 from snakecap import settings as configuration
 from snakecap.files.atomic import write_text
 
-Range = tuple[float, float]
 HEAD = """\
 # {number} random variants of {system}, compared on the validation split:
 #   snakemake --cores all --configfile {configs} {output}
@@ -22,16 +25,17 @@ HEAD = """\
 
 
 class Sweep(configuration.Model):
-    """What is drawn; the ranges are those of NeuralTalk2's driver.py."""
+    """What is drawn."""
 
-    learning_rate: Range = Field((10**-5.5, 10**-4.5), description="log-uniform, by every stage")
-    backbone_learning_rate: Range = Field((10**-5.5, 10**-4.25), description="log-uniform")
-    beta: tuple[float, ...] = Field((0.995, 0.999), description="one of these, for both optimisers")
+    spread: Annotated[float, Field(ge=1)] = Field(
+        3.0, description="learning rates are multiplied by 1/spread to spread, log-uniformly"
+    )
+    betas: tuple[float, ...] = Field((), description="beta is one of these; none: as it is")
     number: configuration.Positive = Field(8, description="variants")
     seed: int = Field(123, description="of the draws")
 
 
-def sweep(configs: list[Path], *, system: str, output: Path, settings: Sweep = Sweep()) -> None:
+def sweep(*, configs: list[Path], system: str, output: Path, settings: Sweep = Sweep()) -> None:
     """Write a recipe with random variants of a system, to be run after the given ones.
 
     Their captions of the validation split are scored, so that the report's table compares them.
@@ -51,8 +55,8 @@ def sweep(configs: list[Path], *, system: str, output: Path, settings: Sweep = S
     rows = configuration.read(merged).systems
     if system not in rows:
         raise ValueError(f"no system {system!r} in {configs[-1]}; known: {', '.join(rows)}")
-    variants = dict(_variants(system, merged["systems"][system], settings))
-    recipe = {"compare": list(variants), "evaluate": ["val"], "systems": variants}
+    variants = dict(_variants(system, merged["systems"][system], rows[system], settings))
+    recipe = {"compare": list(variants), "evaluate": ["val"], "seeds": [], "systems": variants}
     head = HEAD.format(
         number=settings.number,
         system=system,
@@ -63,30 +67,23 @@ def sweep(configs: list[Path], *, system: str, output: Path, settings: Sweep = S
 
 
 def _variants(
-    name: str, row: Mapping[str, Any], settings: Sweep
+    name: str, raw: Mapping[str, Any], row: configuration.System, settings: Sweep
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and rows: `raw` with drawn numbers in place of the checked ones of `row`."""
     random = Random(settings.seed)
     for number in range(1, settings.number + 1):
-        beta = random.choice(settings.beta)
-        rates = {
-            "optimiser": _log_uniform(random, settings.learning_rate),
-            "backbone_optimiser": _log_uniform(random, settings.backbone_learning_rate),
+        beta = {"beta": random.choice(settings.betas)} if settings.betas else {}
+        factors = {
+            "optimiser": settings.spread ** random.uniform(-1, 1),
+            "backbone_optimiser": settings.spread ** random.uniform(-1, 1),
         }
-        variant = copy.deepcopy(dict(row))
-        for stage in variant["stages"]:
-            for optimiser, rate in rates.items():
-                stage[optimiser] = {
-                    **stage.get(optimiser, {}),
-                    "learning_rate": rate,
-                    "beta": beta,
-                }
+        variant = copy.deepcopy(dict(raw))
+        for stage, checked in zip(variant["stages"], row.stages, strict=True):
+            for optimiser, factor in factors.items():
+                rate = getattr(checked, optimiser).learning_rate * factor
+                own = stage.get(optimiser, {})
+                stage[optimiser] = {**own, "learning_rate": float(f"{rate:.3g}"), **beta}
         yield f"{name}_{number}", variant
-
-
-def _log_uniform(random: Random, bounds: Range) -> float:
-    """A draw whose logarithm is uniform, to three digits."""
-    low, high = bounds
-    return float(f"{low * (high / low) ** random.random():.3g}")
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -56,7 +56,7 @@ class Validator:
 
     @torch.inference_mode()
     def __call__(self) -> Validation:
-        """Evaluate the captioner as it is; its mode and random state are left as they were."""
+        """Evaluate the captioner as it is, in evaluation mode; no random number is drawn."""
         self.captioner.eval()
         total = 0.0
         tokens = 0

@@ -8,9 +8,9 @@ from snakecap.files import vis as files
 
 
 def vis(
+    *,
     results: Path,
     folder: Path,
-    *,
     root: Path | None = None,
     captions: bool = True,
     images: bool = True,

@@ -1,0 +1,91 @@
+"""What every decoder in the registry must do; docs/adding.md promises it of a new one."""
+
+import pytest
+import torch
+
+from snakecap import options, registry
+from snakecap.encoded import Encoded
+from snakecap.losses.caption import caption_loss
+from snakecap.models.captioner import stepper
+from snakecap.optimisers.adam import update
+from snakecap.optimisers.group import Group, Numbers
+from snakecap.search.beam import beam
+
+B, T, V, D, H, R = 3, 4, 6, 8, 8, 5
+SMALL = {"hidden_size": H}
+pytestmark = pytest.mark.parametrize("name", registry.DECODERS)
+
+
+def build(name):
+    torch.manual_seed(0)
+    known = options.model("decoder", name).model_fields
+    chosen = {option: value for option, value in SMALL.items() if option in known}
+    return registry.load("decoder", name)(width=D, vocabulary_size=V, **chosen)
+
+
+def pictures(number=B, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    summary = torch.randn(number, D, generator=generator)
+    return Encoded(summary, torch.randn(number, R, D, generator=generator))
+
+
+WORDS = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [1, 0, 0, 0]])
+
+
+def test_shapes_and_probabilities(name):
+    model = build(name).eval()
+    log_probs = model(pictures(), WORDS)
+    assert log_probs.shape == (B, T + 1, V + 1)
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(B, T + 1))
+
+
+def test_step_by_step_is_the_whole(name):
+    model = build(name).eval()
+    encoded = pictures()
+    whole = model(encoded, WORDS)
+    state = model.start(encoded)
+    assert all(len(part) == B for part in state)
+    said = torch.cat([torch.zeros(B, 1, dtype=torch.long), WORDS], 1)
+    for t in range(T + 1):
+        logits, state = model.step(said[:, t], state, encoded)
+        torch.testing.assert_close(logits.log_softmax(-1), whole[:, t])
+
+
+def test_no_word_sees_what_follows_it(name):
+    model = build(name).eval()
+    later = WORDS.clone()
+    later[0, 2:] = torch.tensor([6, 6])
+    one, other = model(pictures(), WORDS), model(pictures(), later)
+    torch.testing.assert_close(one[0, :3], other[0, :3])
+    assert not torch.allclose(one[0, 3], other[0, 3])
+
+
+def test_captions_and_pictures_do_not_influence_each_other(name):
+    model = build(name).eval()
+    encoded = pictures()
+    alone = torch.tensor([1])
+    short = WORDS[1:2, :2]
+    torch.testing.assert_close(model(encoded.select(alone), short), model(encoded, WORDS)[1:2, :3])
+
+
+def test_the_picture_matters(name):
+    model = build(name).eval()
+    one, other = model(pictures(seed=1), WORDS), model(pictures(seed=2), WORDS)
+    assert bool(((one - other).abs().amax(-1) > 1e-6).all())
+
+
+def test_every_parameter_learns_and_eight_pictures_are_learnt(name):
+    model = build(name)
+    encoded = pictures(8)
+    words = torch.randint(1, V + 1, (8, T), generator=torch.Generator().manual_seed(2))
+    model.eval()  # without dropout, all of it can be learnt
+    group = Group(model.named_parameters(), update, Numbers(0.03))
+    for step in range(150):
+        loss = caption_loss(model, encoded, words)
+        loss.backward()
+        if step == 0:
+            assert all(p.grad is not None and bool((p.grad != 0).any()) for p in group.parameters)
+        group.step()
+    assert loss.item() < 0.1
+    found = beam(stepper(model, encoded), model.start(encoded), pictures=8, width=3, max_length=6)
+    assert [best[0].words for best in found] == [tuple(row) for row in words.tolist()]
