@@ -4,6 +4,8 @@ Made for the `shapes` data set, which asks how many, what colour and where. Narr
 minute holds many passes over the pictures, which helped more than width (docs/log.md). Two
 coordinate planes before the last block tell it where it looks (CoordConv, Liu et al., 2018), so
 that pooling does not lose position; the mean over the grid counts and the maximum finds.
+Group norm (Wu & He, 2018) is the same function in training and in evaluation, so that a fine-tuned
+stage begins with the very features that the frozen stage before it read.
 Imports no torchvision, whose import takes longer than a training epoch here.
 """
 
@@ -16,6 +18,7 @@ from snakecap.encoders.backbone import Backbone, BackboneOutput, as_grid
 
 HALVING = (16, 32, 64)  # channels of the blocks that halve the side
 LAST = 128
+GROUPS = 8  # of channels that are normalised together
 
 
 def build_backbone(architecture: str = "tiny", class_scores: bool = False) -> Backbone:
@@ -30,7 +33,7 @@ def build_backbone(architecture: str = "tiny", class_scores: bool = False) -> Ba
 
 
 class Tiny(Backbone):
-    """Four blocks of convolution, batch norm and ReLU; pooled: each channel's mean and maximum."""
+    """Four blocks of convolution, group norm and ReLU; pooled: each channel's mean and maximum."""
 
     grid_width = LAST
     width = 2 * LAST
@@ -53,10 +56,10 @@ class Tiny(Backbone):
 
 
 def block(before: int, after: int, side: int, stride: int) -> nn.Sequential:
-    """Convolution without bias (the batch norm has one), batch norm, ReLU."""
+    """Convolution without bias (the group norm has one), group norm, ReLU."""
     convolution = nn.Conv2d(before, after, side, stride, 1, bias=False)
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+    return nn.Sequential(convolution, nn.GroupNorm(GROUPS, after), nn.ReLU(inplace=True))
 
 
 def with_coordinates(features: Tensor) -> Tensor:
