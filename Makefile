@@ -39,7 +39,7 @@ format: .venv/ready ## put every file into its standard form
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow
 
-docs: .venv/ready ## generate docs/settings.md, docs/formats.md and envs/
+docs: .venv/ready ## generate docs/settings.md, its schema, docs/formats.md and docs/commands.md
 	@$(BIN)/python docs/generate.py
 
 lock: ## resolve the dependencies anew (needs uv)

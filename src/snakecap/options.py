@@ -43,15 +43,8 @@ def _explain(item: Any) -> str:
 
 @cache
 def model(family: str, name: str) -> type[BaseModel]:
-    """A part's options: its keyword arguments that have defaults, read from its source.
-
-    Reading the source instead of importing it keeps torch out of a dry run.
-    """
-    module, _, attribute = registry.location(family, name).partition(":")
-    path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    node: Any = nodes[attribute]
+    """A part's options: its keyword arguments that have defaults."""
+    node: Any = _definition(family, name)
     if isinstance(node, ast.ClassDef):
         methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
         node = methods.get("__init__")
@@ -63,6 +56,22 @@ def model(family: str, name: str) -> type[BaseModel]:
     }
     config = ConfigDict(extra="forbid", strict=False)
     return create_model(f"{family}_{name}", __config__=config, **fields)
+
+
+def constant(family: str, name: str, attribute: str) -> Any:
+    """A plain value in the class of a part, such as what an encoder ``reads``; None without it."""
+    for line in _definition(family, name).body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == attribute:
+            return ast.literal_eval(line.value)
+    return None
+
+
+def _definition(family: str, name: str) -> ast.FunctionDef | ast.ClassDef:
+    module, _, attribute = registry.location(family, name).partition(":")
+    path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    return nodes[attribute]
 
 
 def _annotation(node: ast.expr | None) -> Any:

@@ -2,7 +2,8 @@
 
 ``config.yaml`` is one `Settings`. Sources of the defaults: NeuralTalk2's prepro.py, train.py and
 eval.py (Karpathy, 2015), the Show-and-Tell tutorial (yunjey/pytorch-tutorial), and measurements
-in docs/log.md. Imports no torch: a dry run reads this module.
+in docs/log.md. The rows are in `snakecap.rows`; here they are put together and checked against each
+other. Imports no torch: a dry run reads this module.
 """
 
 from __future__ import annotations
@@ -10,269 +11,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from snakecap import registry
-from snakecap.options import check as check_options
+from snakecap import options
+from snakecap.rows.base import Count, Model, Name, Positive, SettingsError, Split
+from snakecap.rows.data import Dataset, Download, Geometry, Resize, Vocabulary
+from snakecap.rows.evaluation import Decoding, Report, Score
+from snakecap.rows.parts import Backbone, Features, Part, Preprocess
+from snakecap.rows.training import VALIDATION_METRICS, Optimiser, Schedule, Stage
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a row's: it becomes a folder's
-Split = Literal["train", "val", "test", "extra"]
-
-
-# METEOR would start a Java program at every validation.
-VALIDATION_METRICS = ("Bleu", "ROUGE_L", "CIDEr")
-
-
-class SettingsError(ValueError):
-    """A setting is unknown, of the wrong type or out of range; the message says which."""
-
-
-class Model(BaseModel):
-    """Base of all settings: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class Download(Model):
-    """One file that a data set needs from the network."""
-
-    url: str = Field(description="http(s) address, file:// address, or a path on this machine")
-    sha256: str | None = Field(None, description="null: the first download records it")
-    size: Count | None = Field(None, description="bytes, when the publisher says")
-    unpack: bool = Field(False, description="a zip or tar archive to unpack beside the download")
-
-
-class Dataset(Model):
-    """A row of `datasets`: where pictures and captions come from."""
-
-    reader: str = Field(description="how to read it: a name in registry.DATASETS")
-    root: str | None = Field(
-        None, description="folder with the files; used in place, nothing is downloaded into it"
-    )
-    downloads: tuple[Download, ...] = Field((), description="fetched into `downloads/{dataset}`")
-    options: dict[str, Any] = Field({}, description="keyword arguments of the reader")
-
-    @model_validator(mode="after")
-    def _known(self) -> Dataset:
-        check_options("dataset", self.reader, self.options)
-        return self
-
-
-class Geometry(Model):
-    """Pictures to one square size; a model records it to treat a user's photos alike."""
-
-    size: Annotated[int, Field(ge=8, le=4096)] = Field(256, description="side in pixels")
-    mode: Literal["squash", "crop"] = Field(
-        "squash", description="squash: both sides to `size`, as NeuralTalk2; crop: centre square"
-    )
-    max_pixels: Positive = Field(
-        200_000_000, description="a larger picture is rejected as a decompression bomb"
-    )
-
-
-class Resize(Geometry):
-    """A geometry, and how much loss is acceptable."""
-
-    max_rejected: Fraction = Field(
-        0.01, description="the run fails when a larger share of the pictures is unreadable"
-    )
-
-
-class Vocabulary(Model):
-    """A row of `vocabularies`: captions to words to ids."""
-
-    tokenizer: str = Field("neuraltalk2", description="a name in registry.TOKENIZERS")
-    min_count: Count = Field(5, description="NeuralTalk2 keeps words seen more than 5 times")
-    inclusive: bool = Field(
-        False, description="true keeps words seen exactly min_count times (the tutorial's rule)"
-    )
-    splits: tuple[Split, ...] = Field(
-        ("train",), description="splits that are counted; the original counted all of them"
-    )
-    max_length: Positive = Field(16, description="words; longer captions are clipped")
-
-    @model_validator(mode="after")
-    def _known(self) -> Vocabulary:
-        registry.location("tokenizer", self.tokenizer)
-        return self
-
-
-class Preprocess(Model):
-    """Square uint8 RGB pictures to what a backbone was trained on."""
-
-    crop: Positive | None = Field(224, description="centre crop in pixels; null: the whole picture")
-    scale: float = Field(255.0, gt=0, description="pixels are divided by this first")
-    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="RGB, after scale")
-    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="RGB, after scale")
-    bgr: bool = Field(False, description="Caffe's channel order")
-
-
-class Backbone(Model):
-    """A row of `backbones`: a convolutional network and how to feed it."""
-
-    architecture: str = Field(
-        "resnet50", description="any torchvision classification model, or `tiny`, ours"
-    )
-    weights: str = Field(
-        "torchvision",
-        description="`torchvision`, `random`, or a .pth, .safetensors or .npz state dict",
-    )
-    preprocess: Preprocess = Field(Preprocess(), description="what its weights were trained on")
-    class_scores: bool = Field(
-        False, description="append the softmax over the classes to the pooled features"
-    )
-
-    @property
-    def family(self) -> str:
-        """Which row of registry.BACKBONES builds it."""
-        return self.architecture if self.architecture in registry.BACKBONES else "torchvision"
-
-
-class Features(Model):
-    """How backbone features are cached."""
-
-    output: Literal["pooled", "grid"] = Field(
-        "pooled", description="one vector a picture, or one for each cell of the last feature map"
-    )
-    flip: bool = Field(False, description="store the mirrored picture's features too")
-    half: bool = Field(False, description="float16: half the disk, 3 decimal digits")
-    batch_size: Positive = Field(32, description="pictures at once")
-
-
-class Part(Model):
-    """A part of a model by name, with its keyword options checked against its constructor."""
-
-    part: str = Field(description="a name in the registry, see below")
-    options: dict[str, Any] = Field({}, description="keyword arguments of the part")
-
-
-class Optimiser(Model):
-    """One parameter group's optimiser (NeuralTalk2's optim_updates.lua, and AdamW)."""
-
-    name: str = Field("adam", description="a name in registry.OPTIMISERS")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        4e-4, description="NeuralTalk2's; times the schedule's factor"
-    )
-    alpha: Fraction = Field(0.8, description="Adam's beta 1, momentum, or RMSProp's decay")
-    beta: Fraction = Field(0.999, description="Adam's beta 2")
-    epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="added to the denominator")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="L2, added to the gradient before clipping (cnn_weight_decay)"
-    )
-    decoupled_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's own")
-    grad_clip: Annotated[float, Field(gt=0)] | None = Field(
-        0.1, description="each gradient element to +-this; NeuralTalk2's sweep found 0.1 best"
-    )
-
-    @model_validator(mode="after")
-    def _known(self) -> Optimiser:
-        registry.location("optimiser", self.name)
-        return self
-
-
-class Schedule(Model):
-    """Learning-rate factor by iteration; the same for every optimiser of a stage."""
-
-    name: str = Field("constant", description="a name in registry.SCHEDULES")
-    options: dict[str, Any] = Field({}, description="keyword arguments of the schedule")
-
-    @model_validator(mode="after")
-    def _known(self) -> Schedule:
-        check_options("schedule", self.name, self.options)
-        return self
-
-
-class Stage(Model):
-    """One training stage; it starts from the model of the stage before it."""
-
-    name: Name = Field(description="of the stage and of its folder")
-    epochs: Annotated[float, Field(gt=0)] | None = Field(10, description="passes over the pictures")
-    max_iterations: Positive | None = Field(None, description="whichever ends first")
-    batch_size: Positive = Field(16, description="pictures a step")
-    captions_per_picture: Positive = Field(5, description="NeuralTalk2's seq_per_img")
-    shuffle: bool = Field(True, description="false: file order, as NeuralTalk2")
-    optimiser: Optimiser = Field(Optimiser(), description="of all but the backbone")
-    finetune_from: str | None = Field(
-        None,
-        description="train the backbone from this layer up (`all`, or a prefix such as layer3); "
-        "null: frozen",
-    )
-    finetune_after: Count = Field(0, description="iteration at which backbone training starts")
-    backbone_optimiser: Optimiser = Field(
-        Optimiser(learning_rate=1e-5), description="of the fine-tuned layers"
-    )
-    train_batch_norm: bool = Field(
-        False, description="batch statistics in the fine-tuned layers; needs large batches"
-    )
-    schedule: Schedule = Field(Schedule(), description="of every learning rate of the stage")
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of a target's probability that is spread over all words"
-    )
-    flip: bool = Field(False, description="mirror pictures at random")
-    random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
-    seed: int = Field(123, description="of weights, order, captions and augmentation")
-    validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
-    validation_pictures: int = Field(
-        3200, ge=-1, description="how many of the validation split to use; -1: all"
-    )
-    language_eval: bool = Field(
-        True, description="choose the best model by validation CIDEr, else by validation loss"
-    )
-    log_every: Positive = Field(25, description="iterations between entries of the loss history")
-    checkpoint_every: Annotated[float, Field(gt=0)] = Field(
-        60.0, description="seconds between checkpoints that a killed run continues from"
-    )
-    explosion: Annotated[float, Field(gt=1)] = Field(
-        20.0, description="stop when the loss exceeds this many times the first"
-    )
-    precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
-    )
-
-    @property
-    def finetunes(self) -> bool:
-        """Whether this stage changes the backbone."""
-        return self.finetune_from is not None
-
-    @property
-    def reads_pictures(self) -> bool:
-        """Whether this stage needs pixels rather than cached features."""
-        return self.finetunes or self.random_crop
-
-    @model_validator(mode="after")
-    def _ends(self) -> Stage:
-        if self.epochs is None and self.max_iterations is None:
-            raise ValueError("give epochs or max_iterations: training must end")
-        return self
-
-
-class Decoding(Model):
-    """How words are searched for."""
-
-    method: Literal["beam", "greedy", "sample"] = Field("beam", description="kind of search")
-    beam_width: Positive = Field(
-        2, description="NeuralTalk2: 2 or 3 works well, more is not better"
-    )
-    max_length: Positive = Field(16, description="words; a caption that gets there is cut")
-    temperature: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="sampling: logits are divided by it"
-    )
-    top_k: Count = Field(0, description="sample among the k likeliest words; 0: all")
-    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="sample among the likeliest words that together have this probability"
-    )
-    length_normalisation: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="divide a caption's log-probability by (words + 1) to this power"
-    )
-    no_repeat_ngram: Count = Field(0, description="forbid a second n-gram of this size; 0: allow")
-    no_repeat_words: bool = Field(False, description="forbid a second use of a content word")
-    suppress_unknown: bool = Field(True, description="never say UNK")
-    n_best: Positive = Field(1, description="captions a picture, with their log-probabilities")
-    batch_size: Positive = Field(64, description="pictures at once")
-    seed: int = Field(123, description="of sampling, and of the shuffled-image control")
+__all__ = [
+    "VALIDATION_METRICS",
+    "Backbone",
+    "Dataset",
+    "Decoding",
+    "Download",
+    "Features",
+    "Geometry",
+    "Model",
+    "Optimiser",
+    "Part",
+    "Preprocess",
+    "Report",
+    "Resize",
+    "Schedule",
+    "Score",
+    "Settings",
+    "SettingsError",
+    "Stage",
+    "System",
+    "Training",
+    "Vocabulary",
+    "read",
+]
 
 
 class System(Model):
@@ -302,7 +73,13 @@ class System(Model):
             raise ValueError("a stage that reads pictures needs a backbone")
         for family, parts in (("encoder", self.encoders), ("decoder", (self.decoder,))):
             for part in parts:
-                check_options(family, part.part, part.options)
+                options.check(family, part.part, part.options)
+        for part in self.encoders:
+            reads = options.constant("encoder", part.part, "reads")
+            if reads not in (None, self.features.output):
+                raise ValueError(
+                    f"the encoder {part.part} reads {reads} features: set features.output: {reads}"
+                )
         from_cache = self.backbone is not None and not self.features.flip
         if from_cache and any(row.flip and not row.reads_pictures for row in self.stages):
             raise ValueError(
@@ -337,30 +114,6 @@ class Training(Model):
     backbone: Backbone | None = Field(None, description="see backbones")
     geometry: Geometry = Field(Geometry(), description="see resize")
     stage: Stage = Field(description="the stage to train")
-
-
-class Score(Model):
-    """Metrics and their intervals."""
-
-    metrics: tuple[str, ...] = Field(
-        ("Bleu", "METEOR", "ROUGE_L", "CIDEr"), description="names in registry.METRICS"
-    )
-    bootstrap: Count = Field(1000, description="resamples for the 95 % intervals; 0: none")
-    seed: int = Field(123, description="of the resampling")
-
-    @model_validator(mode="after")
-    def _known(self) -> Score:
-        for metric in self.metrics:
-            registry.location("metric", metric)
-        return self
-
-
-class Report(Model):
-    """The static page and the plots."""
-
-    title: str = Field("Image captioning systems compared", description="of the page")
-    shown: Count = Field(200, description="pictures on the page; 0: all")
-    thumbnail: Positive = Field(256, description="side in pixels of the embedded pictures")
 
 
 class Settings(Model):

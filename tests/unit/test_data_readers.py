@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from snakecap import registry, settings
+from snakecap import options as part_options
+from snakecap import registry
 from snakecap.data import coco, flickr8k, folder, karpathy, raw
 from snakecap.files import pictures as records
 from snakecap.files.pictures import Collection, Object
@@ -128,7 +129,7 @@ def test_every_reader_is_checked_here() -> None:
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_every_reader_gives(name: str, tmp_path: Path) -> None:
     options = MAKERS[name](tmp_path)
-    settings.check_options("dataset", name, options)
+    part_options.check("dataset", name, options)
     collection = load(name, tmp_path, **options)
     records.check(collection.pictures, name)
     assert collection.pictures
@@ -237,7 +238,7 @@ def test_coco_splits_are_the_same_in_any_order_of_the_setting(tmp_path: Path) ->
     turned = dict(reversed(names.items()))
     assert coco.read(tmp_path, splits=names) == coco.read(tmp_path, splits=turned)
     with pytest.raises(ValueError, match=r"splits\.dev"):
-        settings.check_options("dataset", "coco", {"splits": {"dev": "val2014"}})
+        part_options.check("dataset", "coco", {"splits": {"dev": "val2014"}})
 
 
 def test_coco_pictures_without_captions(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_the_schema_accepts_the_configuration_and_refuses_mistakes():
 
 
 def test_history_has_the_keys_that_are_described(generate):
-    from snakecap.stages.fit import History
+    from snakecap.stages.checkpoints import History
 
     described = set(re.findall(r"^- `(\w+)`:", generate._history(), re.MULTILINE))
     assert vars(History()).keys() <= described

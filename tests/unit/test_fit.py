@@ -8,7 +8,8 @@ from torch import nn
 
 from snakecap.optimisers.adam import update
 from snakecap.optimisers.group import Group, Numbers
-from snakecap.stages.fit import History, Plan, Validation, fit
+from snakecap.stages.checkpoints import History
+from snakecap.stages.fit import Plan, Validation, fit
 
 
 class KilledError(Exception):

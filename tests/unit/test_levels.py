@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src"
 SCRIPTS = SOURCE.parent / "workflow" / "scripts"
 GROUND = """
-    settings options registry provenance log arguments plan text files device encoded
+    settings rows options registry provenance log arguments plan text files device encoded
 """
 PARTS = "data encoders decoders search losses metrics schedules optimisers"
 LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))

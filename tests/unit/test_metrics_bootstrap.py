@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons against naive resampling and theory."""
+"""Intervals against naive resampling and theory."""
 
 import numpy as np
 import pytest
@@ -62,29 +62,3 @@ def test_intervals_have_the_width_that_theory_gives():
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
     assert bootstrap.intervals(scores, resamples=0).intervals == {}
-
-
-def test_a_system_paired_with_itself_does_not_differ():
-    for found in bootstrap.paired(_scores(CAPTIONS), _scores(CAPTIONS)).values():
-        assert (found.difference, found.low, found.high, found.standard_error) == (0, 0, 0, 0)
-
-
-def test_pairs_share_images_by_id_and_cancel_their_difficulty():
-    values = np.random.default_rng(0).normal(1.0, 2.0, size=300)
-
-    def scores(column, order):
-        rows = [[column[number], 1.0] for number in order]
-        per_image = {str(number): {"CIDEr": column[number]} for number in order}
-        return Scores({"CIDEr": float(column.mean())}, per_image, {"CIDEr": rows})
-
-    better = values + 0.1
-    found = bootstrap.paired(scores(better, range(300)), scores(values, range(299, -1, -1)))
-    assert found["CIDEr"].difference == pytest.approx(0.1)
-    assert found["CIDEr"].low == pytest.approx(0.1) == found["CIDEr"].high
-    assert found["CIDEr"].standard_error == pytest.approx(0, abs=1e-12)
-
-
-def test_pairs_of_different_images_are_an_error():
-    other = Scores({}, {"77": {}}, {})
-    with pytest.raises(ValueError, match=r"different images.*77"):
-        bootstrap.paired(_scores(CAPTIONS), other)

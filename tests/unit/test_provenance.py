@@ -174,7 +174,7 @@ def test_a_module_that_is_not_there(source):
 def test_settings_stay_out_of_every_digest():
     """Their values are params; their code would redo everything."""
     found = provenance.reachable("snakecap.stages.train")
-    assert not found & provenance.UNTRACKED
+    assert not {name.split(".")[1] for name in found - {"snakecap"}} & provenance.UNTRACKED
     assert "snakecap.stages.fit" in found
 
 

@@ -144,6 +144,11 @@ MISTAKES = [
     ((*FROZEN, "epochs"), None, ["stages.0", "epochs or max_iterations"]),
     ((*FROZEN, "flip"), True, ["systems.neuraltalk2", "features.flip"]),
     (
+        ("systems", "neuraltalk2", "features"),
+        {"output": "grid"},
+        ["systems.neuraltalk2", "cnn reads pooled", "set features.output: pooled"],
+    ),
+    (
         ("backbones", "tiny", "preprocess", "crop"),
         100,
         ["backbones.tiny.preprocess.crop", "100", "resize.size 64"],
@@ -270,7 +275,7 @@ def test_training_holds_nothing_that_a_stage_does_not_use(config, place, value):
         (("backbones", "tiny", "preprocess", "bgr"), True),
         (("resize", "size"), 128),
         ((*FROZEN, "batch_size"), 8),
-        ((*FROZEN, "optimiser", "learning_rate"), 1e-3),
+        ((*FROZEN, "optimiser", "learning_rate"), 0.123),
     ],
 )
 def test_training_holds_what_a_stage_uses(config, place, value):

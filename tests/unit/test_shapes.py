@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pycocoevalcap.cider.cider import Cider
 
-from snakecap import settings
+from snakecap import options as part_options
 from snakecap.data import drawing, phrases, shapes
 from snakecap.data.scene import COLOURS, KINDS, Scene, scene
 from snakecap.data.shapes import Looks, generate
@@ -248,7 +248,7 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
         shapes.read(tmp_path, fewest=5, most=4)
     for options in ({"size": 3}, {"train": 0}, {"sise": 96}):
         with pytest.raises(ValueError, match=next(iter(options))):
-            settings.check_options("dataset", "shapes", options)
+            part_options.check("dataset", "shapes", options)
 
 
 def test_nine_shapes_find_room(tmp_path: Path) -> None:

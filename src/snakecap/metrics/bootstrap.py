@@ -1,10 +1,9 @@
-"""Confidence intervals by resampling images, and paired comparison of two systems.
+"""Confidence intervals by resampling images.
 
 Images are drawn with replacement, and each resample is scored from the sums of its images'
 statistics (`snakecap.metrics.metric`): BLEU and METEOR from their counts, ROUGE-L and CIDEr as
 means of the images' values. CIDEr keeps the document frequencies of the whole corpus. Percentile
-intervals (Efron, 1979); pairs share their resamples (Koehn, 2004), so that the difficulty of
-the images cancels.
+intervals (Efron, 1979).
 
 Letters: B resamples, N images, K statistics, M names.
 """
@@ -12,7 +11,6 @@ Letters: B resamples, N images, K statistics, M names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,22 +21,6 @@ from snakecap.metrics.metric import Array
 BLOCK = 4_000_000  # weights in memory at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How much higher one system scores than another.
-
-    Attributes:
-        difference: of the values on all images.
-        low, high: 95 % interval of it.
-        standard_error: standard deviation over the resamples.
-    """
-
-    difference: float
-    low: float
-    high: float
-    standard_error: float
-
-
 def intervals(scores: Scores, *, resamples: int = 1000, seed: int = 123) -> Scores:
     """The scores with 95 % intervals of all values; none when `resamples` is 0."""
     if not resamples:
@@ -46,34 +28,6 @@ def intervals(scores: Scores, *, resamples: int = 1000, seed: int = 123) -> Scor
     drawn = _resampled(scores.statistics, resamples, seed)
     bounds = {name: tuple(np.quantile(row, (0.025, 0.975)).tolist()) for name, row in drawn.items()}
     return Scores(scores.values, scores.per_image, scores.statistics, bounds)
-
-
-def paired(
-    first: Scores, second: Scores, *, resamples: int = 1000, seed: int = 123
-) -> dict[str, Difference]:
-    """For every metric that both have: first minus second on the same images.
-
-    Raises:
-        ValueError: the two are of different images.
-    """
-    if first.per_image.keys() != second.per_image.keys():
-        odd = sorted(first.per_image.keys() ^ second.per_image.keys())
-        raise ValueError(f"scores of different images cannot be paired: {', '.join(odd[:10])}")
-    place = {key: number for number, key in enumerate(second.per_image)}
-    order = [place[key] for key in first.per_image]
-    shared = [name for name in first.statistics if name in second.statistics]
-    ours = _resampled({name: first.statistics[name] for name in shared}, resamples, seed)
-    rows = {name: np.asarray(second.statistics[name])[order] for name in shared}
-    theirs = _resampled(rows, resamples, seed)
-    return {
-        name: _difference(first.values[name] - second.values[name], ours[name] - theirs[name])
-        for name in ours
-    }
-
-
-def _difference(value: float, drawn: Array) -> Difference:
-    low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
-    return Difference(value, low, high, float(drawn.std(ddof=1)))
 
 
 def _resampled(

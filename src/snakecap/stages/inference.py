@@ -73,10 +73,18 @@ class Model:
         return texts
 
     def read(self, photo: str | bytes | Path) -> NDArray[np.uint8]:
-        """A photo as this model wants it: uint8 of shape (3, S, S)."""
-        from snakecap.files.decode import load
+        """A photo as this model wants it: uint8 of shape (3, S, S).
 
-        return load(photo, **self.training.geometry.model_dump())
+        Raises:
+            ValueError: it cannot be read; names it.
+        """
+        from snakecap.files.decode import Unreadable, load
+
+        try:
+            return load(photo, **self.training.geometry.model_dump())
+        except Unreadable as error:
+            name = "the image" if isinstance(photo, bytes) else photo
+            raise Unreadable(f"{name}: {error}") from None
 
     def pixels(self, images: NDArray[np.uint8]) -> dict[str, Tensor]:
         """Encoder inputs for uint8 pictures of shape (B, 3, S, S)."""

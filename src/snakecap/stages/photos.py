@@ -101,8 +101,8 @@ def _read(loaded: Model, files: list[Path], failed: list[str]) -> Iterator[tuple
         try:
             yield path, loaded.read(path)
         except ValueError as error:
-            logger.error("%s: %s", path, error)
-            failed.append(f"{path}: {error}")
+            logger.error("%s", error)
+            failed.append(str(error))
 
 
 def _format(output: Path | None) -> Format:

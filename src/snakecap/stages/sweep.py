@@ -17,6 +17,7 @@ from pydantic import Field
 
 from snakecap import settings as configuration
 from snakecap.files.atomic import write_text
+from snakecap.rows.base import Model, Positive
 
 HEAD = """\
 # {number} random variants of {system}, compared on the validation split:
@@ -24,14 +25,14 @@ HEAD = """\
 """
 
 
-class Sweep(configuration.Model):
+class Sweep(Model):
     """What is drawn."""
 
     spread: Annotated[float, Field(ge=1)] = Field(
         3.0, description="learning rates are multiplied by 1/spread to spread, log-uniformly"
     )
     betas: tuple[float, ...] = Field((), description="beta is one of these; none: as it is")
-    number: configuration.Positive = Field(8, description="variants")
+    number: Positive = Field(8, description="variants")
     seed: int = Field(123, description="of the draws")
 
 

@@ -26,7 +26,8 @@ from snakecap.models.build import build
 from snakecap.models.captioner import Captioner
 from snakecap.settings import Stage, Training
 from snakecap.stages.batches import Batches, Source
-from snakecap.stages.fit import History, Plan, fit
+from snakecap.stages.checkpoints import History
+from snakecap.stages.fit import Plan, fit
 from snakecap.stages.groups import Groups
 from snakecap.stages.validate import Validator
 

@@ -1,0 +1,23 @@
+"""What all settings share: immutable rows, checked, and the types of their fields."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a row's: it becomes a folder's
+Split = Literal["train", "val", "test", "extra"]
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, of the wrong type or out of range; the message says which."""
+
+
+class Model(BaseModel):
+    """Base of all settings: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -1,0 +1,60 @@
+"""How captions are searched for, judged and shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from snakecap import registry
+from snakecap.rows.base import Count, Model, Positive
+
+
+class Decoding(Model):
+    """How words are searched for."""
+
+    method: Literal["beam", "greedy", "sample"] = Field("beam", description="kind of search")
+    beam_width: Positive = Field(
+        2, description="NeuralTalk2: 2 or 3 works well, more is not better"
+    )
+    max_length: Positive = Field(16, description="words; a caption that gets there is cut")
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="sampling: logits are divided by it"
+    )
+    top_k: Count = Field(0, description="sample among the k likeliest words; 0: all")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="sample among the likeliest words that together have this probability"
+    )
+    length_normalisation: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="divide a caption's log-probability by (words + 1) to this power"
+    )
+    no_repeat_ngram: Count = Field(0, description="forbid a second n-gram of this size; 0: allow")
+    no_repeat_words: bool = Field(False, description="forbid a second use of a content word")
+    suppress_unknown: bool = Field(True, description="never say UNK")
+    n_best: Positive = Field(1, description="captions a picture, with their log-probabilities")
+    batch_size: Positive = Field(64, description="pictures at once")
+    seed: int = Field(123, description="of sampling, and of the shuffled-image control")
+
+
+class Score(Model):
+    """Metrics and their intervals."""
+
+    metrics: tuple[str, ...] = Field(
+        ("Bleu", "METEOR", "ROUGE_L", "CIDEr"), description="names in registry.METRICS"
+    )
+    bootstrap: Count = Field(1000, description="resamples for the 95 % intervals; 0: none")
+    seed: int = Field(123, description="of the resampling")
+
+    @model_validator(mode="after")
+    def _known(self) -> Score:
+        for metric in self.metrics:
+            registry.location("metric", metric)
+        return self
+
+
+class Report(Model):
+    """The static page and the plots."""
+
+    title: str = Field("Image captioning systems compared", description="of the page")
+    shown: Count = Field(200, description="pictures on the page; 0: all")
+    thumbnail: Positive = Field(256, description="side in pixels of the embedded pictures")

@@ -1,0 +1,59 @@
+"""What a model is made of: rows of `backbones`, cached features, and parts by name."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from snakecap import registry
+from snakecap.rows.base import Model, Positive
+
+
+class Preprocess(Model):
+    """Square uint8 RGB pictures to what a backbone was trained on."""
+
+    crop: Positive | None = Field(224, description="centre crop in pixels; null: the whole picture")
+    scale: float = Field(255.0, gt=0, description="pixels are divided by this first")
+    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="RGB, after scale")
+    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="RGB, after scale")
+    bgr: bool = Field(False, description="Caffe's channel order")
+
+
+class Backbone(Model):
+    """A row of `backbones`: a convolutional network and how to feed it."""
+
+    architecture: str = Field(
+        "resnet50", description="any torchvision classification model, or `tiny`, ours"
+    )
+    weights: str = Field(
+        "torchvision",
+        description="`torchvision`, `random`, or a .pth, .safetensors or .npz state dict",
+    )
+    preprocess: Preprocess = Field(Preprocess(), description="what its weights were trained on")
+    class_scores: bool = Field(
+        False, description="append the softmax over the classes to the pooled features"
+    )
+
+    @property
+    def family(self) -> str:
+        """Which row of registry.BACKBONES builds it."""
+        return self.architecture if self.architecture in registry.BACKBONES else "torchvision"
+
+
+class Features(Model):
+    """How backbone features are cached."""
+
+    output: Literal["pooled", "grid"] = Field(
+        "pooled", description="one vector a picture, or one for each cell of the last feature map"
+    )
+    flip: bool = Field(False, description="store the mirrored picture's features too")
+    half: bool = Field(False, description="float16: half the disk, 3 decimal digits")
+    batch_size: Positive = Field(32, description="pictures at once")
+
+
+class Part(Model):
+    """A part of a model by name, with its keyword options checked against its constructor."""
+
+    part: str = Field(description="a name in the registry, see below")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the part")
