@@ -11,7 +11,7 @@ export OMP_NUM_THREADS := 1
 export PIP_FIND_LINKS :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all lint format lock docs clean
+.PHONY: help demo test test-all lint format docs readme lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ format: .venv/ready ## put every file into its standard form
 
 docs: .venv/ready ## generate docs/settings.md, its schema, docs/formats.md and docs/commands.md
 	@$(BIN)/python docs/generate.py
+
+readme: demo ## put the demo's table and figure into the README
+	@$(BIN)/python docs/readme.py
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
