@@ -1,7 +1,4 @@
-"""Put the demo's table and figure into the README: run after `make demo`.
-
-    python docs/readme.py
-"""
+"""Put the demo's table and figure into the README: run after `make demo`."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ REPORT = ROOT / "results" / "shapes" / "report" / "test"
 
 
 def main() -> None:
+    """Read the report, write README.md and docs/figure.png."""
     whole = (REPORT / "table.md").read_text(encoding="utf-8")
     start = whole.index("|")
     tables.insert(ROOT / "README.md", whole[start : whole.index("\n\n", start)])
