@@ -132,11 +132,14 @@ def _head(net: nn.Module) -> tuple[str, bool]:
 
 
 def _leave_dropout_to_the_encoder(net: nn.Module, head: str) -> None:
-    """Otherwise a fine-tuned network would drop its features, and the encoder once more."""
+    """Otherwise a fine-tuned network would drop its features, and the encoder once more.
+
+    That is the dropout just before the head, and what is in it, which would blur class scores.
+    """
     names = [name for name, _ in net.named_modules()]
-    before = names[names.index(head) - 1]
-    if isinstance(net.get_submodule(before), nn.Dropout):
-        net.set_submodule(before, nn.Identity())
+    for name in names[names.index(head) - 1 :]:
+        if isinstance(net.get_submodule(name), nn.Dropout):
+            net.set_submodule(name, nn.Identity())
 
 
 def _grid_module(net: nn.Module) -> nn.Module:

@@ -19,7 +19,11 @@ def writing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()
         yield temporary
+        temporary.chmod(mode)  # safetensors would keep a model from everybody else
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

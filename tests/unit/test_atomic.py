@@ -1,0 +1,56 @@
+"""Files are whole or not there."""
+
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from snakecap.files import atomic
+
+
+def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    atomic.write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic.writing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_the_file_appears_only_when_the_block_ends(tmp_path):
+    path = tmp_path / "file.txt"
+    with atomic.writing(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        assert temporary.parent == path.parent, "a rename must not cross file systems"
+    assert path.read_text() == "whole"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_others_may_read_what_the_umask_lets_them(tmp_path, umask):
+    """Whatever wrote it: safetensors makes its files private, results are for a whole team."""
+    path = tmp_path / "model.safetensors"
+    before = os.umask(umask)
+    try:
+        with atomic.writing(path) as temporary:
+            save_file({"a": torch.zeros(1)}, temporary)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_text_keeps_lone_surrogates_and_line_ends(tmp_path):
+    path = tmp_path / "file.txt"
+    atomic.write_text(path, "a\r\nb\ud800\u2028")
+    assert atomic.read_text(path) == "a\r\nb\ud800\u2028".replace("\r\n", "\n")
+
+
+def test_json_keeps_every_digit_and_names_a_broken_file(tmp_path):
+    path = tmp_path / "file.json"
+    atomic.write_json(path, {"x": 0.1 + 0.2, "name": "é"})
+    assert atomic.read_json(path) == {"x": 0.1 + 0.2, "name": "é"}
+    path.write_text('{"x": ')
+    with pytest.raises(ValueError, match=r"file\.json is not valid JSON.*line 1"):
+        atomic.read_json(path)
