@@ -79,6 +79,7 @@ WHERE = {
     "decoder": "systems.*.decoder: `{part, options}`",
     "dataset": "datasets.*: `{reader, options}`",
     "tokenizer": "vocabularies.*.tokenizer",
+    "search": "systems.*.decoding.method; the other keys of `decoding` are its options",
     "schedule": "systems.*.stages.*.schedule: `{name, options}`",
     "optimiser": "systems.*.stages.*.optimiser.name; every one reads the numbers it needs",
     "metric": "score.metrics",
@@ -100,7 +101,8 @@ def settings_page() -> str:
         text += [_model(model)]
     text.append(PARTS)
     for family, rows in registry.FAMILIES.items():
-        text.append(f"\n### {family.capitalize()}s\n\nIn {WHERE[family]}.\n\n")
+        plural = "es" if family.endswith("ch") else "s"
+        text.append(f"\n### {family.capitalize()}{plural}\n\nIn {WHERE[family]}.\n\n")
         text.append("\n".join(_part(family, name) for name in rows))
     return "".join(text)
 

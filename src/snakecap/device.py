@@ -16,6 +16,8 @@ def choose(device: str, threads: int | None = None) -> torch.device:
     Raises:
         ValueError: a GPU was asked for and there is none.
     """
+    if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
+        raise ValueError(f"device {device!r} is none of auto, cpu, cuda, cuda:1, ...")
     if threads is not None:
         torch.set_num_threads(threads)
     _keep_memory()

@@ -44,10 +44,7 @@ def _explain(item: Any) -> str:
 @cache
 def model(family: str, name: str) -> type[BaseModel]:
     """A part's options: its keyword arguments that have defaults."""
-    node: Any = _definition(family, name)
-    if isinstance(node, ast.ClassDef):
-        methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
-        node = methods.get("__init__")
+    node: Any = _constructor(_definition(family, name))
     pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
     fields: dict[str, Any] = {
         argument.arg: (_annotation(argument.annotation), ast.literal_eval(default))
@@ -58,12 +55,26 @@ def model(family: str, name: str) -> type[BaseModel]:
     return create_model(f"{family}_{name}", __config__=config, **fields)
 
 
+def needs(family: str, name: str) -> set[str]:
+    """What a part asks of its system: its keyword arguments without a default."""
+    node: Any = _constructor(_definition(family, name))
+    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
+    return {argument.arg for argument, default in pairs if default is None}
+
+
 def constant(family: str, name: str, attribute: str) -> Any:
     """A plain value in the class of a part, such as what an encoder ``reads``; None without it."""
     for line in _definition(family, name).body:
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == attribute:
             return ast.literal_eval(line.value)
     return None
+
+
+def _constructor(node: ast.FunctionDef | ast.ClassDef) -> ast.FunctionDef | None:
+    if isinstance(node, ast.FunctionDef):
+        return node
+    methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+    return methods.get("__init__")
 
 
 def _definition(family: str, name: str) -> ast.FunctionDef | ast.ClassDef:

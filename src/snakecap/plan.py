@@ -7,14 +7,15 @@ settings that it uses, as canonical JSON. Snakemake compares it as text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from snakecap import provenance, registry
-from snakecap.settings import VALIDATION_METRICS, Features, Settings, System
+from snakecap import options, provenance, registry
+from snakecap.settings import VALIDATION_METRICS, Features, Settings, SettingsError, System
 
 Job = dict[str, str]
 
@@ -118,7 +119,8 @@ class Plan:
     def caption(self, system: str) -> Job:
         """Captioning a split."""
         row = self.systems[system]
-        return self.job("caption", row.decoding, self.parts(row))
+        search = registry.module("search", row.decoding.method)
+        return self.job("caption", row.decoding, [*self.parts(row), search])
 
     def score(self) -> Job:
         """Scoring captions."""
@@ -140,6 +142,21 @@ class Plan:
         row = self.settings.datasets[dataset]
         return [f"<results>/{dataset}/downloads.json"] if row.downloads else []
 
+    def sources(self, dataset: str) -> list[str]:
+        """The files in a data set's `root` that its options name; the photos themselves not.
+
+        Changed captions or splits must run again what is made of them.
+        """
+        row = self.settings.datasets[dataset]
+        if row.root is None:
+            return []
+        root = Path(row.root).expanduser()
+        chosen = options.model("dataset", row.reader)(**row.options).model_dump()
+        names = [name for name in chosen.values() if isinstance(name, str) and name]
+        patterns = [re.sub(r"\{\w*\}", "*", name) for name in names]
+        found = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
+        return sorted(map(str, found))
+
     def captions(self, dataset: str, system: str) -> str:
         """A system's packed captions."""
         return f"<results>/{dataset}/captions/{self.systems[system].vocabulary}.h5"
@@ -154,7 +171,15 @@ class Plan:
 
     def _weights(self, backbone: str | None) -> list[str]:
         weights = self.settings.backbones[backbone].weights if backbone else "random"
-        return [] if weights in ("random", "torchvision") else [weights]
+        if weights in ("random", "torchvision"):
+            return []
+        # Snakemake would keep what was made with other weights, and go on from there.
+        if not Path(weights).is_file():
+            raise SettingsError(
+                f"backbones.{backbone}.weights: no file {weights}; give a .pth, .safetensors or "
+                ".npz state dict, `torchvision` or `random`"
+            )
+        return [weights]
 
     def train_images(self, dataset: str, system: str, stage: str) -> list[str]:
         """Pictures, when a stage reads pixels."""

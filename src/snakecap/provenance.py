@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[1]
+PACKAGE = "snakecap"  # its __init__ holds the version: a release must not rerun everything
 # Their values are params (settings), or they never change a result (the others).
 UNTRACKED = {"settings", "rows", "options", "registry", "log", "provenance", "arguments"}
 
@@ -97,7 +99,7 @@ def reachable(name: str) -> frozenset[str]:
     todo = [name]
     while todo:
         module = todo.pop()
-        if module not in seen and _family(module) not in UNTRACKED:
+        if module not in seen and module != PACKAGE and _family(module) not in UNTRACKED:
             seen.add(module)
             todo.extend(_parse(module)[1])
     return frozenset(seen)
@@ -174,7 +176,7 @@ def work_folder(output: Path, *key: Any) -> Iterator[Path]:
     import filelock
 
     text = canonical([output.name, *key, os.environ.get("SNAKECAP_CODE", "")])
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    name = f"{output.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     root = output.parent / ".work"
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,10 +189,22 @@ def work_folder(output: Path, *key: Any) -> Iterator[Path]:
             "wait for it, or stop it"
         ) from None
     try:
+        _remove_abandoned(root, output, but=name)
         yield folder
         shutil.rmtree(folder)
     finally:
         lock.release()
+
+
+def _remove_abandoned(root: Path, output: Path, *, but: str) -> None:
+    """Remove what runs with other settings left of the same output, unless they still run."""
+    import filelock
+
+    for folder in root.glob(f"{glob.escape(output.name)}-*/"):
+        if folder.name != but:
+            free = filelock.FileLock(root / f"{folder.name}.lock", timeout=0)
+            with contextlib.suppress(filelock.Timeout), free:
+                shutil.rmtree(folder)
 
 
 def put_interpreter_first() -> None:

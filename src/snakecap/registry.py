@@ -32,6 +32,11 @@ TOKENIZERS = {
     "neuraltalk2": "snakecap.text.neuraltalk2:tokenize",
     "treebank": "snakecap.text.treebank:tokenize",
 }
+SEARCHES = {
+    "beam": "snakecap.search.beam:search",
+    "greedy": "snakecap.search.greedy:search",
+    "sample": "snakecap.search.sample:search",
+}
 SCHEDULES = {
     "constant": "snakecap.schedules.constant:factor",
     "halving": "snakecap.schedules.halving:factor",
@@ -59,6 +64,7 @@ FAMILIES = {
     "decoder": DECODERS,
     "dataset": DATASETS,
     "tokenizer": TOKENIZERS,
+    "search": SEARCHES,
     "schedule": SCHEDULES,
     "optimiser": OPTIMISERS,
     "metric": METRICS,

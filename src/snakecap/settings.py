@@ -74,6 +74,9 @@ class System(Model):
         for family, parts in (("encoder", self.encoders), ("decoder", (self.decoder,))):
             for part in parts:
                 options.check(family, part.part, part.options)
+            for part in parts:
+                if self.backbone is None and "backbone" in options.needs(family, part.part):
+                    raise ValueError(f"the {family} {part.part} needs a backbone")
         for part in self.encoders:
             reads = options.constant("encoder", part.part, "reads")
             if reads not in (None, self.features.output):
@@ -124,7 +127,9 @@ class Settings(Model):
         {"results": "results", "logs": "results/logs"}, description="where results and logs go"
     )
     downloads: str = Field("downloads", description="where downloads go")
-    compare: tuple[str, ...] | None = Field(None, description="rows of `systems`; null: all")
+    compare: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="rows of `systems`; null: all"
+    )
     seeds: tuple[int, ...] = Field((), description="train every system once for each seed")
     evaluate: tuple[Split, ...] = Field(("test",), description="splits to caption and score")
     datasets: dict[Name, Dataset] = Field(description="where pictures and captions come from")
@@ -148,9 +153,29 @@ class Settings(Model):
             _row(f"{place}.vocabulary", system.vocabulary, "vocabularies", self.vocabularies)
             if system.backbone is not None:
                 _row(f"{place}.backbone", system.backbone, "backbones", self.backbones)
-        for system in self.runs().values():
-            self._check_crop(system.backbone)
+        self._check_runs()
+        if "CIDEr" not in self.score.metrics:
+            raise ValueError("score.metrics: the report compares systems by CIDEr: add it")
         return self
+
+    def _check_runs(self) -> None:
+        lists = {
+            "dataset": self.dataset.split("+"),
+            "compare": self.compare,
+            "evaluate": self.evaluate,
+            "seeds": self.seeds,
+        }
+        for place, names in lists.items():
+            if names is not None and len(set(names)) < len(names):
+                raise ValueError(f"{place}: {names} names something twice")
+        runs = self.runs()
+        if not runs or not self.evaluate:
+            raise ValueError("nothing to do: `systems`, `compare` and `evaluate` need entries")
+        taken = set(runs) & set(self.systems) if self.seeds else set()
+        if taken:
+            raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
+        for system in runs.values():
+            self._check_crop(system.backbone)
 
     def _check_crop(self, backbone: str | None) -> None:
         crop = None if backbone is None else self.backbones[backbone].preprocess.crop

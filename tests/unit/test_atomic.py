@@ -1,5 +1,6 @@
 """Files are whole or not there."""
 
+import json
 import os
 
 import pytest
@@ -16,7 +17,7 @@ def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
-    assert os.listdir(path.parent) == ["file.txt"]
+    assert [found.name for found in path.parent.iterdir()] == ["file.txt"]
 
 
 def test_the_file_appears_only_when_the_block_ends(tmp_path):
@@ -51,6 +52,13 @@ def test_json_keeps_every_digit_and_names_a_broken_file(tmp_path):
     path = tmp_path / "file.json"
     atomic.write_json(path, {"x": 0.1 + 0.2, "name": "é"})
     assert atomic.read_json(path) == {"x": 0.1 + 0.2, "name": "é"}
+    path.write_text('\ufeff{"x": 1}')
+    assert atomic.read_json(path) == {"x": 1}, "Windows's tools write a byte order mark"
+    atomic.write_json(path, {"file": "odd\udcff.jpg"})
+    assert json.loads(path.read_bytes()) == {"file": "odd\udcff.jpg"}, "valid UTF-8 for all tools"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"file\.json .*nested too deeply"):
+        atomic.read_json(path)
     path.write_text('{"x": ')
     with pytest.raises(ValueError, match=r"file\.json is not valid JSON.*line 1"):
         atomic.read_json(path)

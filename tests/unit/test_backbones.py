@@ -228,6 +228,13 @@ def test_batch_statistics_are_used_only_when_asked_for(batch_norm):
     assert bool(changed) == batch_norm
 
 
+def test_class_scores_are_not_dropped_while_training():
+    backbone = build_backbone("squeezenet1_1", class_scores=True)
+    set_mode(backbone, "all")
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(backbone(images).pooled, backbone(images).pooled)
+
+
 def test_dropout_is_active_where_it_trains():
     backbone = build_backbone("alexnet")
     set_mode(backbone, "classifier")

@@ -341,3 +341,17 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
         child.stdout.close()
     with provenance.work_folder(output, 1) as folder:
         assert (folder / "state").read_text() == "half"
+
+
+def test_what_other_settings_left_of_the_same_output_is_removed(tmp_path):
+    """A killed resize of COCO leaves 24 GB; but never what another process still writes."""
+    left = []
+    for output, key in (("images.h5", 1), ("images.h5", 2), ("images.h5.other", 1)):
+        with pytest.raises(KeyError), provenance.work_folder(tmp_path / output, key) as folder:
+            left.append(folder)
+            raise KeyError
+    assert [folder.exists() for folder in left] == [False, True, True]
+    with provenance.work_folder(tmp_path / "images.h5", 2) as held:
+        with provenance.work_folder(tmp_path / "images.h5", 3):
+            assert held.exists()
+        assert left[2].exists()

@@ -12,6 +12,7 @@ CALLED_WITH = {
     "backbone": ["architecture", "class_scores"],
     "dataset": ["root"],
     "tokenizer": ["caption"],
+    "search": ["step", "state", "decoding", "pictures", "constraints"],
     "schedule": ["iteration", "total"],
     "optimiser": ["parameters", "gradients", "slots", "numbers"],
     "metric": ["references"],

@@ -28,6 +28,7 @@ rule annotations:
     # reads a data set's own files; writes one record a picture
     input:
         manifest=lambda wildcards: PLAN.manifests(wildcards.dataset),
+        sources=lambda wildcards: PLAN.sources(wildcards.dataset),
     output:
         pictures="<results>/{dataset}/pictures.json",
     log:
@@ -92,7 +93,7 @@ rule resize:
         "<logs>/{dataset}/resize.log",
     conda:
         "../../envs/snakecap.yaml"
-    threads: workflow.cores
+    threads: 8  # Snakemake gives at most --cores
     resources:
         scripts=SCRIPTS,
     params:

@@ -44,7 +44,17 @@ def read_text(path: Path) -> str:
 
 def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
     """Write JSON; floats keep every digit."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    write_text(path, json_text(value, indent) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON that is valid UTF-8: lone surrogates (a file name's odd bytes) are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def read_json(path: Path) -> Any:
@@ -54,6 +64,8 @@ def read_json(path: Path) -> Any:
         ValueError: not JSON; the message names the file and the line.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path).removeprefix("\ufeff"))  # Windows's byte order mark
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is not JSON of ours: it is nested too deeply") from None

@@ -63,14 +63,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return weights, header
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Only the header: settings, vocabulary, how it was made."""
-    with safe_open(path, "pt") as file:
-        return _header(file.metadata(), path)
-
-
 def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
     if not metadata or KEY not in metadata:
         raise ValueError(f"{path} holds weights but no snakecap header: it is not our model")
-    header: dict[str, Any] = json.loads(metadata[KEY])
+    try:
+        header: dict[str, Any] = json.loads(metadata[KEY])
+        header["shared"].items()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ValueError(f"{path} is damaged: its snakecap header cannot be read") from None
     return header

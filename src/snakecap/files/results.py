@@ -101,7 +101,7 @@ def match(
     if missing and not subset:
         raise CaptionsError(
             f"{results} has no caption of images of {source}: {_few(missing)}; "
-            "give subset to score the others alone"
+            "give --subset to score the others alone"
         )
     return {key: row for key, row in references.items() if key in captions}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -13,13 +13,13 @@ from snakecap.rows.base import Count, Model, Positive
 class Decoding(Model):
     """How words are searched for."""
 
-    method: Literal["beam", "greedy", "sample"] = Field("beam", description="kind of search")
-    beam_width: Positive = Field(
+    method: str = Field("beam", description="beam, greedy or sample: a name in registry.SEARCHES")
+    beam_width: Annotated[Positive, Field(le=1000)] = Field(
         2, description="NeuralTalk2: 2 or 3 works well, more is not better"
     )
     max_length: Positive = Field(16, description="words; a caption that gets there is cut")
-    temperature: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="sampling: logits are divided by it"
+    temperature: Annotated[float, Field(ge=0.001)] = Field(
+        1.0, description="sampling: logits are divided by it; towards 0 it is greedy"
     )
     top_k: Count = Field(0, description="sample among the k likeliest words; 0: all")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -35,6 +35,15 @@ class Decoding(Model):
     batch_size: Positive = Field(64, description="pictures at once")
     seed: int = Field(123, description="of sampling, and of the shuffled-image control")
 
+    @model_validator(mode="after")
+    def _possible(self) -> Decoding:
+        registry.location("search", self.method)
+        if self.method == "greedy" and self.n_best > 1:
+            raise ValueError(
+                f"n_best {self.n_best}: greedy search finds one caption; use beam or sample"
+            )
+        return self
+
 
 class Score(Model):
     """Metrics and their intervals."""
@@ -49,6 +58,8 @@ class Score(Model):
     def _known(self) -> Score:
         for metric in self.metrics:
             registry.location("metric", metric)
+        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics {list(self.metrics)}: name at least one, and each once")
         return self
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from snakecap import registry
 from snakecap.rows.base import Model, Positive
@@ -35,6 +40,20 @@ class Backbone(Model):
         False, description="append the softmax over the classes to the pooled features"
     )
 
+    @model_validator(mode="after")
+    def _possible(self) -> Backbone:
+        known = torchvision_networks()
+        if self.family == "torchvision" and self.architecture not in known:
+            close = ", ".join(get_close_matches(self.architecture, known, 5, 0.4)) or "none"
+            ours = ", ".join(sorted(registry.BACKBONES.keys() - {"torchvision"}))
+            raise ValueError(
+                f"architecture {self.architecture!r} is neither ours ({ours}) nor a classification "
+                f"network of torchvision; the closest names: {close}"
+            )
+        if self.family != "torchvision" and self.weights == "torchvision":
+            raise ValueError(f"torchvision has no weights for {self.architecture}")
+        return self
+
     @property
     def family(self) -> str:
         """Which row of registry.BACKBONES builds it."""
@@ -57,3 +76,13 @@ class Part(Model):
 
     part: str = Field(description="a name in the registry, see below")
     options: dict[str, Any] = Field({}, description="keyword arguments of the part")
+
+
+@cache
+def torchvision_networks() -> tuple[str, ...]:
+    """Names of torchvision's classification networks, from its source: importing it takes 10 s."""
+    spec = find_spec("torchvision")
+    assert spec is not None and spec.origin is not None, "torchvision is a dependency"
+    files = Path(spec.origin).parent.joinpath("models").glob("*.py")
+    pattern = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
+    return tuple(sorted(name for file in files for name in pattern.findall(file.read_text())))

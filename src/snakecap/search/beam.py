@@ -27,6 +27,23 @@ from snakecap.search.hypothesis import (
     select,
     widen,
 )
+from snakecap.settings import Decoding
+
+
+def search(
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
+) -> list[list[Hypothesis]]:
+    """`beam` as the settings say."""
+    return beam(
+        step,
+        state,
+        width=max(decoding.beam_width, decoding.n_best),
+        max_length=decoding.max_length,
+        n_best=decoding.n_best,
+        length_normalisation=decoding.length_normalisation,
+        pictures=pictures,
+        constraints=constraints,
+    )
 
 
 @torch.no_grad()

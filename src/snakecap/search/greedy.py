@@ -10,6 +10,16 @@ from torch import Tensor
 from snakecap.search.constraints import NONE, Constraints
 from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step
 from snakecap.search.roll import roll
+from snakecap.settings import Decoding
+
+
+def search(
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
+) -> list[list[Hypothesis]]:
+    """`greedy` as the settings say."""
+    return greedy(
+        step, state, pictures=pictures, max_length=decoding.max_length, constraints=constraints
+    )
 
 
 def greedy(

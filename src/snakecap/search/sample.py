@@ -10,8 +10,27 @@ import torch
 from torch import Tensor
 
 from snakecap.search.constraints import NONE, Constraints
-from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step
+from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step, device_of
 from snakecap.search.roll import roll
+from snakecap.settings import Decoding
+
+
+def search(
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
+) -> list[list[Hypothesis]]:
+    """`sample` as the settings say."""
+    return sample(
+        step,
+        state,
+        max_length=decoding.max_length,
+        temperature=decoding.temperature,
+        top_k=decoding.top_k,
+        top_p=decoding.top_p,
+        n=decoding.n_best,
+        generator=torch.Generator(device_of(state)).manual_seed(decoding.seed),
+        pictures=pictures,
+        constraints=constraints,
+    )
 
 
 def sample(

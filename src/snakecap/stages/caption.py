@@ -15,7 +15,7 @@ from snakecap.files.pictures import Picture
 from snakecap.log import progress
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.settings import Decoding
-from snakecap.stages.inference import Model, results
+from snakecap.stages.inference import Model, results, seeded
 
 
 def caption(
@@ -57,7 +57,7 @@ def caption(
     ahead = Ahead(lambda i: batches(slice(i * size, (i + 1) * size)), -(-len(chosen) // size))
     found: list[list[Hypothesis]] = []
     for number in progress(range(ahead.end), title=f"caption {split}", unit="batch"):
-        found += loaded.search(ahead(number), settings)
+        found += loaded.search(ahead(number), seeded(settings, number * size))
     ahead.close()
     ids = [picture.id for picture in chosen]
     files = [picture.file for picture in chosen]

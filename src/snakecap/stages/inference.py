@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
 from snakecap import device as devices
+from snakecap import registry
 from snakecap.files import model as models
 from snakecap.files.vocabulary import Vocabulary
 from snakecap.models.build import build
-from snakecap.search.beam import beam
 from snakecap.search.constraints import Constraints
-from snakecap.search.greedy import greedy
 from snakecap.search.hypothesis import Hypothesis
-from snakecap.search.sample import sample
 from snakecap.settings import Decoding, Training
 from snakecap.text.function_words import content_words
 
@@ -43,8 +42,13 @@ class Model:
         """
         self.place = devices.choose(device, threads)
         weights, self.header = models.read(Path(path))
-        self.training = Training.model_validate(self.header["settings"])
-        self.vocabulary = Vocabulary.from_json(self.header["vocabulary"])
+        try:
+            self.training = Training.model_validate(self.header["settings"])
+            self.vocabulary = Vocabulary.from_json(self.header["vocabulary"])
+        except (ValidationError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} was made by another version of snakecap, or is damaged: {error}"
+            ) from None
         self.captioner = build(self.training, vocabulary_size=len(self.vocabulary))
         self.captioner.load_state_dict(weights)
         self.captioner.eval().to(self.place)
@@ -62,14 +66,21 @@ class Model:
 
         Raises:
             ValueError: a photo cannot be read; names it.
+            TypeError: `photos` is something else.
         """
         chosen = Decoding.model_validate({**(decoding or Decoding()).model_dump(), **options})
         if isinstance(photos, str | bytes | Path):
             return self.caption([photos], chosen)[0]
+        if not isinstance(photos, list | tuple):
+            raise TypeError(
+                f"photos are paths, the bytes of image files, or a list of them, not a "
+                f"{type(photos).__name__}"
+            )
         texts = []
         for start in range(0, len(photos), chosen.batch_size):
             images = np.stack([self.read(p) for p in photos[start : start + chosen.batch_size]])
-            texts += [self.text(best[0]) for best in self.search(self.pixels(images), chosen)]
+            found = self.search(self.pixels(images), seeded(chosen, start))
+            texts += [self.text(best[0]) for best in found]
         return texts
 
     def read(self, photo: str | bytes | Path) -> NDArray[np.uint8]:
@@ -98,31 +109,11 @@ class Model:
     def search(self, inputs: Mapping[str, Tensor], decoding: Decoding) -> list[list[Hypothesis]]:
         """The best captions of a batch, best first."""
         step, state, pictures = self.captioner.start(inputs)
-        where: dict[str, Any] = {"pictures": pictures, "max_length": decoding.max_length}
-        constraints = self.constraints(decoding)
-        if decoding.method == "sample":
-            return sample(
-                step,
-                state,
-                **where,
-                temperature=decoding.temperature,
-                top_k=decoding.top_k,
-                top_p=decoding.top_p,
-                n=decoding.n_best,
-                generator=torch.Generator(self.place).manual_seed(decoding.seed),
-                constraints=constraints,
-            )
-        if decoding.method == "greedy":
-            return greedy(step, state, **where, constraints=constraints)
-        return beam(
-            step,
-            state,
-            **where,
-            width=max(decoding.beam_width, decoding.n_best),
-            n_best=decoding.n_best,
-            length_normalisation=decoding.length_normalisation,
-            constraints=constraints,
+        search = registry.load("search", decoding.method)
+        found: list[list[Hypothesis]] = search(
+            step, state, decoding, pictures, self.constraints(decoding)
         )
+        return found
 
     def constraints(self, decoding: Decoding) -> Constraints:
         """What captions may not say, by id."""
@@ -132,6 +123,11 @@ class Model:
         if decoding.no_repeat_words:
             once = torch.as_tensor(content_words(self.vocabulary), device=self.place)
         return Constraints(suppress, decoding.no_repeat_ngram, once)
+
+
+def seeded(decoding: Decoding, first: int) -> Decoding:
+    """The decoding of the batch that starts at picture `first`: with random numbers of its own."""
+    return decoding.model_copy(update={"seed": decoding.seed + first})
 
 
 def results(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from snakecap.files.atomic import write_text
+from snakecap.files.atomic import json_text, write_text
 from snakecap.log import logger, progress
 from snakecap.settings import Decoding
-from snakecap.stages.inference import Model, results
+from snakecap.stages.inference import Model, results, seeded
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Format = Literal["json", "jsonl", "csv", "text"]
@@ -69,7 +69,7 @@ def find(places: list[Path]) -> list[Path]:
     found: set[Path] = set()
     for place in places:
         if place.is_dir():
-            found.update(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found.update(p for p in place.rglob("*") if _is_image(p))
         elif place.exists():
             found.add(place)
         else:
@@ -79,19 +79,26 @@ def find(places: list[Path]) -> list[Path]:
     return sorted(found)
 
 
+def _is_image(path: Path) -> bool:
+    """By its name; macOS leaves a ._photo.jpg beside photos that is none."""
+    known = path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+    return known and path.is_file()
+
+
 def _caption(
     loaded: Model, files: list[Path], settings: Decoding
 ) -> tuple[list[dict[str, Any]], list[str]]:
     records: list[dict[str, Any]] = []
     failed: list[str] = []
     size = settings.batch_size
+    stems = Counter(path.stem for path in files)  # an id must be one photo's alone
     for start in progress(range(0, len(files), size), title="caption", unit="batch"):
         read = list(_read(loaded, files[start : start + size], failed))
         if read:
             names = [str(path) for path, _ in read]
             images = np.stack([image for _, image in read])
-            found = loaded.search(loaded.pixels(images), settings)
-            ids = [path.stem for path, _ in read]
+            found = loaded.search(loaded.pixels(images), seeded(settings, start))
+            ids = [path.stem if stems[path.stem] == 1 else str(path) for path, _ in read]
             records += results(loaded, ids, names, found)
     return records, failed
 
@@ -113,11 +120,11 @@ def _format(output: Path | None) -> Format:
 
 
 def _as_json(records: list[dict[str, Any]]) -> str:
-    return json.dumps(records, ensure_ascii=False, indent=1) + "\n"
+    return json_text(records, indent=1) + "\n"
 
 
 def _as_lines(records: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return "".join(json_text(record) + "\n" for record in records)
 
 
 def _as_table(records: list[dict[str, Any]]) -> str:
@@ -125,12 +132,19 @@ def _as_table(records: list[dict[str, Any]]) -> str:
     columns = ["file_name", "caption", "log_prob"]
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(_each(records))
     return text.getvalue()
 
 
 def _as_text(records: list[dict[str, Any]]) -> str:
-    return "".join(f"{record['file_name']}\t{record['caption']}\n" for record in records)
+    return "".join(f"{row['file_name']}\t{row['caption']}\n" for row in _each(records))
+
+
+def _each(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each caption: with several best ones a photo has several, best first."""
+    for record in records:
+        for best in record.get("n_best", [record]):
+            yield {**record, **best}
 
 
 FORMATS = {"json": _as_json, "jsonl": _as_lines, "csv": _as_table, "text": _as_text}

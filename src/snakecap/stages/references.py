@@ -20,7 +20,7 @@ def references(
         images: images.h5; pictures that it lacks (they could not be read) are left out.
 
     Raises:
-        ValueError: the split has no captions.
+        ValueError: pictures of the split have no captions.
     """
     chosen = records.read(pictures).split(split)
     if images is not None:
@@ -30,4 +30,10 @@ def references(
         chosen = tuple(picture for picture in chosen if picture.file in readable)
     if not any(picture.captions for picture in chosen):
         raise ValueError(f"split {split!r} of {pictures} has no captions: nothing to score against")
+    bare = [picture.file for picture in chosen if not picture.captions]
+    if bare:
+        raise ValueError(
+            f"{len(bare)} pictures of split {split!r} of {pictures} have no captions to score "
+            f"against, {bare[0]} the first: give their data set the split `extra`"
+        )
     atomic.write_json(references, records.references(chosen))

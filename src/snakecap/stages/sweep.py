@@ -52,7 +52,7 @@ def sweep(*, configs: list[Path], system: str, output: Path, settings: Sweep = S
     """
     merged: dict[str, Any] = {}
     for path in configs:
-        _merge(merged, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        _merge(merged, _read(path))
     rows = configuration.read(merged).systems
     if system not in rows:
         raise ValueError(f"no system {system!r} in {configs[-1]}; known: {', '.join(rows)}")
@@ -85,6 +85,16 @@ def _variants(
                 own = stage.get(optimiser, {})
                 stage[optimiser] = {**own, "learning_rate": float(f"{rate:.3g}"), **beta}
         yield f"{name}_{number}", variant
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a configuration: it has no keys")
+    return content
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

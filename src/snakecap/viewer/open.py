@@ -31,7 +31,7 @@ def find(page: Path) -> Path:
 
     Raises:
         FileNotFoundError: there is no such file, or the folder holds neither.
-        ValueError: a .json file is not a ``vis.json``.
+        ValueError: a .json file is not a ``vis.json``, or it is neither page nor JSON.
     """
     if page.is_dir():
         candidates = [page / "vis.json", page / "index.html"]
@@ -41,6 +41,8 @@ def find(page: Path) -> Path:
         page = found
     if not page.is_file():
         raise FileNotFoundError(f"{page} does not exist: run snakemake to make the report")
+    if page.suffix not in (".json", ".html", ".htm"):
+        raise ValueError(f"{page} is neither a page (.html) nor a vis.json")
     return of_vis(page) if page.suffix == ".json" else page.resolve()
 
 
