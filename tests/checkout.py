@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-KEPT = ("Snakefile", "workflow", "src", "envs", "requirements.lock")
+KEPT = ("Snakefile", "workflow", "profiles", "src", "envs", "requirements.lock")
 
 STAGE = {"epochs": 1, "batch_size": 8, "captions_per_picture": 2, "checkpoint_every": 3600}
 CONFIG = {

@@ -32,6 +32,9 @@ class Plan:
         Args:
             settings: the checked configuration.
             folder: of the checkout, where the lock file is.
+
+        Raises:
+            SettingsError: a backbone's file of weights is not there.
         """
         lock = folder / "requirements.lock"
         self.settings = settings
@@ -43,6 +46,18 @@ class Plan:
             for system in self.systems.values()
             if system.backbone is not None
         }
+
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        """Snakemake would keep what other weights made, and go on from there."""
+        for backbone in dict.fromkeys(system.backbone for system in self.systems.values()):
+            for path in self._weights(backbone):
+                if not Path(path).is_file():
+                    raise SettingsError(
+                        f"backbones.{backbone}.weights: no file {path}; give a .pth, .safetensors "
+                        "or .npz state dict, `torchvision` or `random`"
+                    )
 
     @property
     def gpus(self) -> int:
@@ -173,12 +188,6 @@ class Plan:
         weights = self.settings.backbones[backbone].weights if backbone else "random"
         if weights in ("random", "torchvision"):
             return []
-        # Snakemake would keep what was made with other weights, and go on from there.
-        if not Path(weights).is_file():
-            raise SettingsError(
-                f"backbones.{backbone}.weights: no file {weights}; give a .pth, .safetensors or "
-                ".npz state dict, `torchvision` or `random`"
-            )
         return [weights]
 
     def train_images(self, dataset: str, system: str, stage: str) -> list[str]:

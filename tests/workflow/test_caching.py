@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import shutil
 import subprocess
 import sys
@@ -216,9 +217,16 @@ def test_one_tokenizers_code_redoes_its_vocabulary_alone(finished):
         assert finished.planned() == expected
 
 
-def test_the_search_redoes_captions_but_not_training(finished):
+def test_a_search_redoes_the_captions_of_the_systems_that_use_it(finished):
     with edited(finished, "src/snakecap/search/beam.py", "class _Done", "A = 1\n\n\nclass _Done"):
-        assert finished.planned() == after_training(NEURALTALK2 | SHOW_AND_TELL) | REPORT
+        assert finished.planned() == after_training(NEURALTALK2) | REPORT
+    with edited(finished, "src/snakecap/search/sample.py", "def sample", "A = 1\n\n\ndef sample"):
+        assert finished.planned() == set()
+
+
+def test_a_release_changes_nothing(finished):
+    with edited(finished, "src/snakecap/__init__.py", '__version__ = "', '__version__ = "9'):
+        assert finished.planned() == set()
 
 
 def test_a_metric_redoes_scores_and_report(finished):
@@ -241,6 +249,44 @@ def test_the_lock_file_redoes_everything(finished):
 
 
 # Files.
+
+
+def test_changed_captions_are_read_again_and_an_untouched_set_is_not(finished, tmp_path):
+    annotations = tmp_path / "mine_train.json"
+    (tmp_path / "photo.jpg").write_bytes(b"")
+
+    def caption(text):
+        image = {"id": 1, "file_name": "photo.jpg"}
+        content = {"images": [image], "annotations": [{"image_id": 1, "caption": text}]}
+        annotations.write_text(json.dumps(content))
+
+    def change(config):
+        splits = {"splits": {"train": "train"}, "captions": "mine_{name}.json", "images": ""}
+        row = {"reader": "coco", "root": str(tmp_path), "options": splits}
+        config["datasets"]["mine"] = row
+
+    target = "results/mine/pictures.json"
+    caption("a dog")
+    with configured(finished, change):
+        finished.snakemake(target)
+        assert finished.planned(target) == set()
+        caption("a dog on a beach")
+        assert finished.planned(target) == {"annotations"}
+        assert finished.planned() == set()
+
+
+def test_weights_that_are_not_there_stop_the_plan(finished):
+    """Snakemake would keep what other weights made, and train on from it."""
+    with configured(finished, lambda config: config["backbones"]["tiny"].update(weights="no.pth")):
+        done = finished.snakemake("--dry-run", check=False)
+        assert done.returncode != 0
+        assert "backbones.tiny.weights: no file no.pth" in done.stdout
+
+
+def test_a_dead_runs_lock_needs_one_word(finished):
+    """The README's; cores need not be said."""
+    command = [sys.executable, "-m", "snakemake", "--unlock"]
+    subprocess.run(command, cwd=finished.folder, check=True, capture_output=True)
 
 
 def test_a_deleted_result_is_made_again(finished):
