@@ -8,14 +8,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from snakecap.files.atomic import json_text, write_text
 from snakecap.log import logger, progress
 from snakecap.settings import Decoding
-from snakecap.stages.inference import Model, results, seeded
+
+if TYPE_CHECKING:
+    from snakecap.stages.inference import Model
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Format = Literal["json", "jsonl", "csv", "text"]
@@ -46,6 +48,8 @@ def photos(
     Raises:
         SystemExit: photos that could not be read, after the others were captioned.
     """
+    from snakecap.stages.inference import Model  # torch takes seconds: help must not wait
+
     files = find(photos)
     loaded = Model(model, device, threads)
     records, failed = _caption(loaded, files, settings)
@@ -88,6 +92,8 @@ def _is_image(path: Path) -> bool:
 def _caption(
     loaded: Model, files: list[Path], settings: Decoding
 ) -> tuple[list[dict[str, Any]], list[str]]:
+    from snakecap.stages.inference import results, seeded
+
     records: list[dict[str, Any]] = []
     failed: list[str] = []
     size = settings.batch_size
