@@ -52,11 +52,12 @@ lock: ## resolve the dependencies anew (needs uv)
 clean: ## remove results, not downloads
 	rm -rf results .snakemake
 
-# uv installs in seconds and pip in minutes; both check every hash.
+# uv installs in seconds and pip in minutes; both check every hash. Byte code is compiled now, as pip
+# does: where Python may not write it later, torch would take three times as long to import, each time.
 .venv/ready: requirements.lock pyproject.toml
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
-		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock && \
 		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
 		$(PYTHON) -m venv .venv && \
