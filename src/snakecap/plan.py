@@ -7,6 +7,7 @@ settings that it uses, as canonical JSON. Snakemake compares it as text.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -82,9 +83,14 @@ class Plan:
         return self.job("download", [row.model_dump(mode="json") for row in rows])
 
     def annotations(self, dataset: str) -> Job:
-        """Reading a data set."""
+        """Reading a data set; other captions or splits in its `root` are another job.
+
+        By content, not by date: a copy of a data set must not train everything again.
+        """
         row = self.settings.datasets[dataset]
-        return self.job("annotations", row, [registry.module("dataset", row.reader)])
+        job = self.job("annotations", row, [registry.module("dataset", row.reader)])
+        sums = [(path.name, provenance.file_digest(path)) for path in self.sources(dataset)]
+        return {**job, "sources": provenance.canonical(sums)}
 
     def vocabulary(self, name: str) -> Job:
         """Counting words."""
@@ -157,20 +163,19 @@ class Plan:
         row = self.settings.datasets[dataset]
         return [f"<results>/{dataset}/downloads.json"] if row.downloads else []
 
-    def sources(self, dataset: str) -> list[str]:
-        """The files in a data set's `root` that its options name; the photos themselves not.
-
-        Changed captions or splits must run again what is made of them.
-        """
+    def sources(self, dataset: str) -> list[Path]:
+        """The files in a data set's `root` that its options name; the photos themselves not."""
         row = self.settings.datasets[dataset]
         if row.root is None:
             return []
         root = Path(row.root).expanduser()
         chosen = options.model("dataset", row.reader)(**row.options).model_dump()
         names = [name for name in chosen.values() if isinstance(name, str) and name]
-        patterns = [re.sub(r"\{\w*\}", "*", name) for name in names]
-        found = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
-        return sorted(map(str, found))
+        # "captions_{name}.json" stands for captions_train.json and others.
+        patterns = [re.sub(r"\{\w*\}", "*", glob.escape(str(root / name))) for name in names]
+        # Not Path.glob, which takes neither an absolute pattern nor ".".
+        found = {Path(path) for pattern in patterns for path in glob.glob(pattern)}  # noqa: PTH207
+        return sorted(path for path in found if path.is_file())
 
     def captions(self, dataset: str, system: str) -> str:
         """A system's packed captions."""

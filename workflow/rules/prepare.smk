@@ -28,7 +28,6 @@ rule annotations:
     # reads a data set's own files; writes one record a picture
     input:
         manifest=lambda wildcards: PLAN.manifests(wildcards.dataset),
-        sources=lambda wildcards: PLAN.sources(wildcards.dataset),
     output:
         pictures="<results>/{dataset}/pictures.json",
     log:
