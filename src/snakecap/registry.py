@@ -20,6 +20,14 @@ BACKBONES = {
 DECODERS = {
     "lstm": "snakecap.decoders.lstm:LSTMDecoder",
 }
+DETECTORS = {
+    "yolov2": "snakecap.detectors.yolov2:YOLOv2",
+    "yolox": "snakecap.detectors.yolox:YOLOX",
+    "torchvision": "snakecap.detectors.torchvision:TorchvisionDetector",
+    "truth": "snakecap.detectors.truth:Truth",
+    "results": "snakecap.detectors.results:Results",
+    "darknet": "snakecap.detectors.darknet_lines:DarknetLines",
+}
 DATASETS = {
     "shapes": "snakecap.data.shapes:read",
     "coco": "snakecap.data.coco:read",
@@ -62,6 +70,7 @@ FAMILIES = {
     "encoder": ENCODERS,
     "backbone": BACKBONES,
     "decoder": DECODERS,
+    "detector": DETECTORS,
     "dataset": DATASETS,
     "tokenizer": TOKENIZERS,
     "search": SEARCHES,

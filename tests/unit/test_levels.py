@@ -10,9 +10,10 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src"
 SCRIPTS = SOURCE.parent / "workflow" / "scripts"
 GROUND = """
-    settings rows options registry provenance log arguments plan text files device encoded
+    settings rows options registry provenance log arguments plan text files device encoded boxes
+    categories
 """
-PARTS = "data encoders decoders search losses metrics schedules optimisers"
+PARTS = "data encoders decoders detectors search losses metrics schedules optimisers"
 LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))
 LEVEL = {family: level for level, families in enumerate(LEVELS) for family in families}
 MODULES = sorted(SOURCE.glob("snakecap/**/*.py"))

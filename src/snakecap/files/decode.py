@@ -1,4 +1,4 @@
-"""One image file, whatever its format, to a square of RGB bytes.
+"""One image file, whatever its format, to RGB bytes: a square, or as it is.
 
 Pillow reads everything, so that pixels never depend on what else is installed. NeuralTalk2's
 prepro.py (scipy's ``imresize``: bilinear, antialiased, aspect ratio not kept) is mode ``squash``.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
@@ -64,6 +64,30 @@ def load(
     Raises:
         Unreadable: missing, empty, not an image, truncated, corrupt or too large.
     """
+    return _decoded(source, max_pixels, lambda image: _square(image, size, mode))
+
+
+def load_whole(source: Path | str | bytes, max_pixels: int = 200_000_000) -> NDArray[np.uint8]:
+    """Decode one image at its own size, upright.
+
+    Args:
+        source: a path, or the bytes of an image file.
+        max_pixels: a larger image is refused before it is decompressed.
+
+    Returns:
+        RGB of shape (3, H, W), 0..255.
+
+    Raises:
+        Unreadable: missing, empty, not an image, truncated, corrupt or too large.
+    """
+    return _decoded(source, max_pixels, _whole)
+
+
+def _decoded(
+    source: Path | str | bytes,
+    max_pixels: int,
+    pixels: Callable[[Image.Image], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
     data = source if isinstance(source, bytes) else _read(Path(source))
     if not data:
         raise Unreadable("empty file")
@@ -71,7 +95,7 @@ def load(
     if image.width * image.height > max_pixels:
         raise Unreadable(f"{image.width} x {image.height} pixels is more than {max_pixels}")
     try:
-        return _square(image, size, mode)
+        return pixels(image)
     except Exception as error:  # Pillow's readers raise nearly anything on corrupt bytes
         raise Unreadable(_reason(error)) from error
 
@@ -129,8 +153,18 @@ def _square(image: Image.Image, size: int, mode: str) -> NDArray[np.uint8]:
     if mode == "crop":
         box = _centre(box[2], box[3])
     small = _rgb(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
-    undo = UNDO.get(_orientation(image))
-    upright = small if undo is None else small.transpose(undo)
+    return _upright(image, small)
+
+
+def _whole(image: Image.Image) -> NDArray[np.uint8]:
+    image.load()
+    return _upright(image, _rgb(image))
+
+
+def _upright(source: Image.Image, pixels: Image.Image) -> NDArray[np.uint8]:
+    """Pixels turned as the source's EXIF block says, as (3, H, W)."""
+    undo = UNDO.get(_orientation(source))
+    upright = pixels if undo is None else pixels.transpose(undo)
     return np.ascontiguousarray(np.asarray(upright).transpose(2, 0, 1))
 
 

@@ -1,0 +1,47 @@
+"""What every detector is: pictures to the objects in them.
+
+A detector is built from its row of `detectors`: its options (keyword arguments that have defaults)
+and, by name, what it asks for of these (keyword arguments without a default): ``file``, a path to
+its weights or results; ``categories``, the names of the data set's categories; ``min_score``,
+``overlap`` and ``limit`` of the row; ``place``, a torch device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snakecap.boxes import Detections
+from snakecap.files.pictures import Picture
+
+
+class Detector:
+    """Base class; the family's tests hold every detector to what is said here.
+
+    Attributes:
+        reads_images: whether `detect` looks at pixels.
+        uses: ``weights`` (a file, or trained by `snakecap.stages.train_detector`), ``file``
+            (weights or results that it cannot make), or ``nothing``.
+        categories: names; `Detections.categories` are places in it.
+    """
+
+    reads_images: ClassVar[bool] = True
+    uses: ClassVar[Literal["weights", "file", "nothing"]] = "nothing"
+    categories: tuple[str, ...]
+
+    def detect(
+        self, pictures: Sequence[Picture], images: Sequence[NDArray[np.uint8]]
+    ) -> list[Detections]:
+        """The objects of each picture, in the detector's own order.
+
+        Args:
+            pictures: their records.
+            images: uint8 RGB of shape (3, H, W) each; empty when `reads_images` is false.
+
+        Returns:
+            One entry for each picture; it does not depend on the others of the batch.
+        """
+        raise NotImplementedError
