@@ -23,6 +23,8 @@ wildcard_constraints:
     dataset="[^/]+",
     vocabulary="|".join(PLAN.settings.vocabularies) or "none",
     features="|".join(PLAN.features) or "none",
+    detector="|".join(PLAN.detectors) or "none",
+    layout="|".join(PLAN.layouts) or "none",
     system="|".join(PLAN.systems) or "none",
     stage="[A-Za-z0-9_-]+",
     split="train|val|test|extra",
@@ -30,6 +32,7 @@ wildcard_constraints:
 
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/features.smk"
+include: "workflow/rules/detect.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/caption.smk"
 include: "workflow/rules/report.smk"

@@ -29,6 +29,11 @@ CONFIG = {
     "backbones": {
         "tiny": {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
     },
+    "detectors": {
+        "yolov2": {"part": "yolov2", "training": {"epochs": 1, "batch_size": 8}},
+        "truth": {"part": "truth"},
+    },
+    "layouts": {"seen": {"detector": "yolov2", "threshold": 0.1}},
     "systems": {
         "neuraltalk2": {
             "vocabulary": "neuraltalk2",
@@ -49,6 +54,14 @@ CONFIG = {
             "decoder": {"part": "lstm", "options": {"hidden_size": 16, "dropout": 0.0}},
             "stages": [{"name": "frozen", **STAGE}],
             "decoding": {"method": "greedy"},
+        },
+        "obj2text": {
+            "vocabulary": "neuraltalk2",
+            "layout": "seen",
+            "width": 16,
+            "encoders": [{"part": "layout_lstm"}],
+            "decoder": {"part": "attention", "options": {"hidden_size": 16}},
+            "stages": [{"name": "train", **STAGE}],
         },
     },
     "score": {"bootstrap": 10},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ import numpy as np
 
 from snakecap.files import pictures as picture_files
 from snakecap.files.pictures import Collection, Picture
+from snakecap.stages.report import report
 
+CATEGORIES = ("person", "dog", "kite")
 WORDS = ("a", "the", "red", "blue", "circle", "square", "above", "below", "dog", "runs", "on")
 
 
@@ -44,10 +48,13 @@ def make(
     side: int = 16,
     references: dict[int, list[str]] | None = None,
     captions: dict[tuple[str, int], str] | None = None,
+    reads: tuple[str, ...] = (),
+    categories: tuple[str, ...] = CATEGORIES,
 ) -> Inputs:
     """Write the inputs for `count` test pictures and one training picture.
 
     `references` and `captions` replace made-up sentences, by picture and by (system, picture).
+    With `reads`, layouts and detectors of these names; what reads a layout has attention.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(7)
@@ -78,7 +85,61 @@ def make(
     _json(inputs.files["references"], picture_files.references(test))
     for at, system in enumerate(systems):
         _system(inputs, at, system, test, captions or {}, chance)
+    if reads:
+        _layouts(inputs, reads, categories)
+        _attention(inputs, reads, chance)
     return inputs
+
+
+def _layouts(inputs: Inputs, reads: tuple[str, ...], categories: tuple[str, ...]) -> None:
+    """Layouts of one to four objects a picture, the third's empty; and where they come from."""
+    names = [name for name in dict.fromkeys(reads) if name != "-"]
+    inputs.files |= {"reads": list(reads), "layouts": [], "detectors": [], "detector_scores": []}
+    for place, name in enumerate(names):
+        records = [
+            {
+                "id": picture.id,
+                "file": picture.file,
+                "width": picture.width,
+                "height": picture.height,
+                "objects": [
+                    {
+                        "category": categories[(at + place + k) % len(categories)],
+                        "box": [0.1 * k, 0.15 * k, 0.5 - 0.1 * k, 0.25],
+                        "score": 0.987 - 0.1 * k,
+                    }
+                    for k in range(0 if at == 2 else at % 4 + 1)
+                ],
+            }
+            for at, picture in enumerate(inputs.pictures)
+        ]
+        info = {"detector": name, "categories": categories, "throughput": 12.34 + place}
+        row = {"AP": 0.294, "AP50": 0.458, "AP75": 0.3, "pictures": 1234, "objects": 5000}
+        for key, file, value in (
+            ("layouts", f"layouts/{name}.json", {"categories": categories, "layouts": records}),
+            ("detectors", f"detections/{name}_info.json", info),
+            ("detector_scores", f"detections/{name}_scores.json", {"test": row, "val": row}),
+        ):
+            path = inputs.folder / file
+            path.parent.mkdir(exist_ok=True)
+            _json(path, value)
+            inputs.files[key].append(path)
+
+
+def _attention(inputs: Inputs, reads: tuple[str, ...], chance: random.Random) -> None:
+    """Every word looks at every object a bit, and at a quarter elsewhere."""
+    seen = {
+        path.stem: [len(row["objects"]) for row in json.loads(path.read_text())["layouts"]]
+        for path in inputs.files["layouts"]
+    }
+    for name, path in zip(reads, inputs.files["captions"], strict=True):
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        for at, row in enumerate(rows if name != "-" else []):
+            weights = [
+                [chance.random() for _ in range(seen[name][at])] for _ in row["caption"].split()
+            ]
+            row["attention"] = [[0.75 * v / sum(some) for v in some] for some in weights]
+        _json(path, rows)
 
 
 def _words(chance: random.Random) -> str:
@@ -147,3 +208,24 @@ def _images(path: Path, files: list[str], side: int) -> None:
 
 def _json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def run(folder: Path, inputs: Inputs, **changes: Any) -> Path:
+    """The folder of the stage's outputs."""
+    arguments = inputs.arguments(folder / "out", **changes)
+    report(**arguments)
+    return folder / "out"
+
+
+def embedded(page: Path) -> dict[str, Any]:
+    """The data in a page."""
+    text = page.read_text(encoding="ascii")
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', text)[1]
+    )
+
+
+def edit(path: Path, change: Callable[[Any], Any]) -> None:
+    """Change a JSON file, or replace what it holds."""
+    value = json.loads(path.read_text())
+    path.write_text(json.dumps(change(value) or value))

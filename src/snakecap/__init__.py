@@ -10,10 +10,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(path: str, device: str = "auto") -> Model:
-    """A trained model, ready to caption: ``load("model.safetensors").caption("photo.jpg")``."""
+def load(path: str, device: str = "auto", detector: str | None = None) -> Model:
+    """A trained model, ready to caption: ``load("model.safetensors").caption("photo.jpg")``.
+
+    Args:
+        path: model.safetensors.
+        device: auto, cpu or cuda.
+        detector: for models that read layouts, what finds the objects in photos: a YOLOX .onnx, a
+            YOLOv2 .safetensors, or a row of `detectors` as JSON.
+    """
     # Imported here: the package itself must stay light, every dry run imports it.
     from importlib import import_module
 
-    model: Model = import_module("snakecap.stages.inference").Model(path, device)
+    model: Model = import_module("snakecap.stages.inference").Model(path, device, detector=detector)
     return model

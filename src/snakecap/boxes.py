@@ -143,4 +143,5 @@ def suppress(
     from torchvision.ops import batched_nms
 
     kept = batched_nms(corners(boxes.float()), scores.float(), categories, overlap)[:limit]
-    return kept.sort().values
+    places: Tensor = kept.sort().values
+    return places

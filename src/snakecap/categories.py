@@ -18,7 +18,7 @@ COCO = {
         "fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,"
         "cake,chair,couch,potted plant,bed,,dining table,,,toilet,,tv,laptop,mouse,remote,"
         "keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,,book,clock,vase,scissors,"
-        "teddy bear,hair drier,toothbrush".split(","),
+        "teddy bear,hair drier,toothbrush".split(","),  # noqa: SIM905
         start=1,
     )
     if name

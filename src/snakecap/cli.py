@@ -20,7 +20,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "caption": Command(
-        "stages.photos:photos", "caption your own photos with a trained model", ("model", "photos")
+        "stages.photos:photos", "caption your own photos, or layouts of objects", ("model", "photos")
     ),
     "score": Command(
         "stages.score:score",
@@ -37,6 +37,12 @@ COMMANDS = {
     "references": Command("stages.references:references", "a split's captions as COCO JSON"),
     "raw": Command("stages.raw:raw", "pictures.json as NeuralTalk2's coco_raw.json"),
     "features": Command("stages.features:features", "a backbone's features, cached"),
+    "train-detector": Command(
+        "stages.train_detector:train_detector", "train a detector on a data set's own boxes"
+    ),
+    "detect": Command("stages.detect:detect", "the objects in a data set's pictures"),
+    "judge": Command("stages.judge:judge", "average precision of detections"),
+    "layout": Command("stages.layout:layout", "detections to the layouts that systems read"),
     "train": Command("stages.train:train", "train one stage of one system"),
     "caption-split": Command("stages.caption:caption", "caption a split of a data set"),
     "report": Command("stages.report:report", "table, curves and page of many systems"),

@@ -48,6 +48,8 @@ class Plan:
             if system.backbone is not None
         }
 
+        self.layouts = sorted({row.layout for row in self.systems.values() if row.layout})
+        self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
         self._check_weights()
 
     def _check_weights(self) -> None:
@@ -59,6 +61,10 @@ class Plan:
                         f"backbones.{backbone}.weights: no file {path}; give a .pth, .safetensors "
                         "or .npz state dict, `torchvision` or `random`"
                     )
+        for name in self.detectors:
+            file = self.settings.detectors[name].file
+            if file is not None and not Path(file).is_file():
+                raise SettingsError(f"detectors.{name}.file: there is no file {file}")
 
     @property
     def gpus(self) -> int:
@@ -114,6 +120,26 @@ class Plan:
         row = self.settings.backbones[backbone]
         options = {"backbone": row.model_dump(mode="json"), "features": features.model_dump()}
         return self.job("features", options, [registry.module("backbone", row.family)])
+
+    def train_detector(self, name: str) -> Job:
+        """Training a detector."""
+        row = self.settings.detectors[name]
+        assert row.training is not None, f"no job trains {name}"
+        parts = [row.module, registry.module("schedule", row.training.schedule.name)]
+        parts.append(registry.module("optimiser", row.training.optimiser.name))
+        # The rest is how it is asked: another score threshold must not train it again.
+        settings = row.model_dump(mode="json", include={"part", "options", "training"})
+        return self.job("train_detector", settings, parts)
+
+    def detect(self, name: str) -> Job:
+        """Looking for objects."""
+        row = self.settings.detectors[name]
+        return self.job("detect", row, [row.module])
+
+    def layout(self, name: str) -> Job:
+        """Choosing and ordering objects."""
+        settings = self.settings.layouts[name].model_dump(mode="json", exclude={"detector"})
+        return self.job("layout", settings)
 
     def parts(self, system: System) -> list[str]:
         """The modules of the parts that a system's model is composed of."""
@@ -185,6 +211,29 @@ class Plan:
         """A system's vocabulary."""
         return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
 
+    def images(self, dataset: str) -> list[str]:
+        """The pictures as squares, for data sets that have any."""
+        return [f"<results>/{dataset}/images.h5"] if self.settings.pixels else []
+
+    def detector_weights(self, dataset: str, detector: str) -> list[str]:
+        """A detector's weights or results: its file, or what its training makes."""
+        row = self.settings.detectors[detector]
+        trained = f"<results>/{dataset}/detectors/{detector}/model.safetensors"
+        return [trained] if row.training else [row.file] if row.file else []
+
+    def detected_images(self, dataset: str, detector: str) -> list[str]:
+        """Pictures, when a detector looks at them: which of them are readable."""
+        return self.images(dataset) if self.settings.detectors[detector].reads_images else []
+
+    def detections(self, dataset: str, layout: str, file: str) -> str:
+        """A file of the detector of a layout."""
+        return f"<results>/{dataset}/detections/{self.settings.layouts[layout].detector}{file}"
+
+    def read_layouts(self, dataset: str, system: str) -> list[str]:
+        """Layouts, when a system reads those."""
+        name = self.systems[system].layout
+        return [f"<results>/{dataset}/layouts/{name}.h5"] if name else []
+
     def weights(self, features: str) -> list[str]:
         """A backbone's weights when they are a file on this machine."""
         return self._weights(self.features[features][0])
@@ -239,3 +288,17 @@ class Plan:
         """One file of every evaluated system and stage, in the same order."""
         folder = f"<results>/{self.dataset}"
         return [f"{folder}/{name}/{stage}/{pattern}" for name, stage in self.evaluated()]
+
+    # What the report shows besides.
+
+    def reads(self) -> list[str]:
+        """The layout that each evaluated system reads, or a hyphen."""
+        return [self.systems[name].layout or "-" for name, _ in self.evaluated()]
+
+    def layout_files(self) -> list[str]:
+        """The layouts that systems read, for people."""
+        return [f"<results>/{self.dataset}/layouts/{name}.json" for name in self.layouts]
+
+    def detector_files(self, file: str) -> list[str]:
+        """A file of every detector that the layouts come from."""
+        return [f"<results>/{self.dataset}/detections/{name}{file}" for name in self.detectors]

@@ -11,6 +11,9 @@ from typing import Any
 
 ENCODERS = {
     "cnn": "snakecap.encoders.cnn:CNNEncoder",
+    "cnn_grid": "snakecap.encoders.cnn_grid:CNNGridEncoder",
+    "layout_lstm": "snakecap.encoders.layout_lstm:LayoutLSTMEncoder",
+    "layout_set": "snakecap.encoders.layout_set:LayoutSetEncoder",
 }
 # `torchvision` stands for every architecture that is not named here.
 BACKBONES = {
@@ -19,6 +22,7 @@ BACKBONES = {
 }
 DECODERS = {
     "lstm": "snakecap.decoders.lstm:LSTMDecoder",
+    "attention": "snakecap.decoders.attention:AttentionDecoder",
 }
 DETECTORS = {
     "yolov2": "snakecap.detectors.yolov2:YOLOv2",

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from snakecap import options
 from snakecap.rows.base import Count, Model, Name, Positive, SettingsError, Split
 from snakecap.rows.data import Dataset, Download, Geometry, Resize, Vocabulary
+from snakecap.rows.detection import Detector, DetectorTraining, Layout
 from snakecap.rows.evaluation import Decoding, Report, Score
 from snakecap.rows.parts import Backbone, Features, Part, Preprocess
 from snakecap.rows.training import VALIDATION_METRICS, Optimiser, Schedule, Stage
@@ -25,9 +26,12 @@ __all__ = [
     "Backbone",
     "Dataset",
     "Decoding",
+    "Detector",
+    "DetectorTraining",
     "Download",
     "Features",
     "Geometry",
+    "Layout",
     "Model",
     "Optimiser",
     "Part",
@@ -52,6 +56,7 @@ class System(Model):
     vocabulary: str = Field(description="a row of `vocabularies`")
     backbone: str | None = Field(None, description="a row of `backbones`; null: reads no pictures")
     features: Features = Field(Features(), description="what frozen stages read")
+    layout: str | None = Field(None, description="a row of `layouts`; null: reads no objects")
     encoders: Annotated[tuple[Part, ...], Field(min_length=1)] = Field(
         (Part(part="cnn"),), description="their vectors add up"
     )
@@ -77,19 +82,29 @@ class System(Model):
             for part in parts:
                 if self.backbone is None and "backbone" in options.needs(family, part.part):
                     raise ValueError(f"the {family} {part.part} needs a backbone")
-        for part in self.encoders:
-            reads = options.constant("encoder", part.part, "reads")
-            if reads not in (None, self.features.output):
+        self._check_inputs()
+        return self
+
+    def _check_inputs(self) -> None:
+        reads = {
+            part.part: options.constant("encoder", part.part, "reads") for part in self.encoders
+        }
+        for name, what in reads.items():
+            if what == "layout" and self.layout is None:
+                raise ValueError(f"the encoder {name} reads layouts: set layout")
+            if what in ("pooled", "grid") and what != self.features.output:
                 raise ValueError(
-                    f"the encoder {part.part} reads {reads} features: set features.output: {reads}"
+                    f"the encoder {name} reads {what} features: set features.output: {what}"
                 )
+        for given, wanted in (("layout", {"layout"}), ("backbone", {"pooled", "grid"})):
+            if getattr(self, given) is not None and not wanted & set(reads.values()):
+                raise ValueError(f"{given}: {getattr(self, given)} is read by no encoder")
         from_cache = self.backbone is not None and not self.features.flip
         if from_cache and any(row.flip and not row.reads_pictures for row in self.stages):
             raise ValueError(
                 "a stage with flip: true and a frozen backbone reads the features of mirrored "
                 "pictures: set features.flip too"
             )
-        return self
 
     def stage(self, name: str) -> Stage:
         """The stage of that name, with the system's seed when it has one."""
@@ -115,6 +130,7 @@ class Training(Model):
     decoder: Part = Field(Part(part="lstm"), description="see systems")
     width: Positive = Field(512, description="size of word and picture vectors")
     backbone: Backbone | None = Field(None, description="see backbones")
+    features_output: Literal["pooled", "grid"] = Field("pooled", description="see features")
     geometry: Geometry = Field(Geometry(), description="see resize")
     stage: Stage = Field(description="the stage to train")
 
@@ -136,6 +152,8 @@ class Settings(Model):
     resize: Resize = Field(Resize(), description="one size for all pictures")
     vocabularies: dict[Name, Vocabulary] = Field({}, description="words and ids")
     backbones: dict[Name, Backbone] = Field({}, description="networks that look")
+    detectors: dict[Name, Detector] = Field({}, description="what finds objects")
+    layouts: dict[Name, Layout] = Field({}, description="objects as systems read them")
     systems: dict[Name, System] = Field({}, description="what is compared")
     score: Score = Field(Score(), description="how captions are judged")
     report: Report = Field(Report(), description="what people look at")
@@ -153,6 +171,10 @@ class Settings(Model):
             _row(f"{place}.vocabulary", system.vocabulary, "vocabularies", self.vocabularies)
             if system.backbone is not None:
                 _row(f"{place}.backbone", system.backbone, "backbones", self.backbones)
+            if system.layout is not None:
+                _row(f"{place}.layout", system.layout, "layouts", self.layouts)
+        for name, layout in self.layouts.items():
+            _row(f"layouts.{name}.detector", layout.detector, "detectors", self.detectors)
         self._check_runs()
         if "CIDEr" not in self.score.metrics:
             raise ValueError("score.metrics: the report compares systems by CIDEr: add it")
@@ -174,8 +196,24 @@ class Settings(Model):
         taken = set(runs) & set(self.systems) if self.seeds else set()
         if taken:
             raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
-        for system in runs.values():
+        for name, system in runs.items():
             self._check_crop(system.backbone)
+            if not self.pixels and self._looks(system):
+                raise ValueError(
+                    f"systems.{name} reads pictures, and the data set {self.dataset} has none "
+                    "(pixels: false): compare systems of layouts alone"
+                )
+
+    @property
+    def pixels(self) -> bool:
+        """Whether the data set has image files."""
+        return all(self.datasets[name].pixels for name in self.dataset.split("+"))
+
+    def _looks(self, system: System) -> bool:
+        if system.layout is None:
+            return True
+        detector = self.detectors[self.layouts[system.layout].detector]
+        return system.backbone is not None or detector.reads_images
 
     def _check_crop(self, backbone: str | None) -> None:
         crop = None if backbone is None else self.backbones[backbone].preprocess.crop
@@ -194,6 +232,7 @@ class Settings(Model):
             decoder=system.decoder,
             width=system.width,
             backbone=row,
+            features_output=system.features.output,
             geometry=Geometry(**geometry),
             stage=system.stage(stage),
         )

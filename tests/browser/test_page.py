@@ -68,6 +68,43 @@ def html(tmp_path_factory) -> Path:
     return folder / "index.html"
 
 
+READS = ("truth", "-", "net")
+CATEGORIES = ("person", "<img src=x onerror=\"document.title='owned'\">", "</script> & \u05e9")
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory) -> Path:
+    """A report whose first and last systems read layouts; pictures of every proportion."""
+    folder = tmp_path_factory.mktemp("layouts")
+    captions = {("plain/frozen", identity): text for identity, text in HOSTILE.items()}
+    inputs = make(folder, SYSTEMS, count=20, captions=captions, reads=READS, categories=CATEGORIES)
+    report(**inputs.arguments(folder, settings=Report(title="Layouts")))
+    return folder / "index.html"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """Layouts without photos, one of them of 40 objects."""
+    folder = tmp_path_factory.mktemp("alone")
+    inputs = make(folder, SYSTEMS, count=4, reads=("truth", "truth", "truth"))
+    path = inputs.files["layouts"][0]
+    value = json.loads(path.read_text())
+    boxes = [[0.1 * (at % 8), 0.17 * (at // 8), 0.14, 0.2] for at in range(40)]
+    value["layouts"][0]["objects"] = [
+        {"category": f"a long name {at % 7}", "box": box, "score": 1}
+        for at, box in enumerate(boxes)
+    ]
+    path.write_text(json.dumps(value))
+    captions = [
+        [{**row, "attention": None} for row in json.loads(path.read_text())]
+        for path in inputs.files["captions"]
+    ]
+    for path, rows in zip(inputs.files["captions"], captions, strict=True):
+        path.write_text(json.dumps(rows))
+    report(**inputs.arguments(folder, images=None))
+    return folder / "index.html"
+
+
 @pytest.fixture
 def page(browser):
     """A page that fails the test on a console message, an error or a request to the network."""
@@ -295,10 +332,12 @@ def test_keyboard_alone_is_enough(page, html):
     assert page.input_value("#search") == "" and page.text_content("#count") == "20 pictures"
 
 
-def test_everything_has_a_name_for_those_who_do_not_see_it(page, html):
-    visit(page, html)
+@pytest.mark.parametrize("name", ["html", "layouts", "alone"])
+def test_everything_has_a_name_for_those_who_do_not_see_it(page, request, name):
+    visit(page, request.getfixturevalue(name))
     nameless = page.evaluate(
-        """[...document.querySelectorAll('button, input, select, img, dialog, [role=region]')]
+        """[...document.querySelectorAll(
+          'button, input, select, img, [role=img], [role=group], dialog, [role=region]')]
         .filter(node => !(node.getAttribute('aria-label') || node.getAttribute('alt')
           || node.getAttribute('aria-labelledby') || node.textContent.trim()
           || node.closest('label')?.textContent.trim()))
@@ -313,11 +352,12 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(page, html):
     assert page.evaluate("document.activeElement.closest('dialog').id") == "large"
 
 
+@pytest.mark.parametrize("name", ["html", "layouts", "alone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast_and_nothing_is_wider_than_a_phone(browser, html, scheme):
+def test_text_has_contrast_and_nothing_is_wider_than_a_phone(browser, request, name, scheme):
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
     tab = context.new_page()
-    visit(tab, html)
+    visit(tab, request.getfixturevalue(name))
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     tab.keyboard.press("j")
     tab.keyboard.press("Enter")
@@ -348,7 +388,7 @@ def test_seeds_are_folded_away_until_asked_for(page, tmp_path):
     inputs = make(tmp_path, systems, count=3)
     report(**inputs.arguments(tmp_path))
     visit(page, tmp_path / "index.html")
-    assert texts(page, 0, ".system") == ["a_seed1frozen", "bfrozen"]
+    assert texts(page, 0, ".system") == ["a_seed1", "b"], "one stage: its name says nothing"
     assert page.locator(".scores tbody tr:visible").count() == 2
     page.check("#seeds")
     assert page.locator(".scores tbody tr:visible").count() == 4
@@ -384,6 +424,288 @@ def test_a_page_in_a_frame_works_without_an_address(page, html, tmp_path):
     frame = page.frame_locator("iframe")
     frame.locator("#search").fill("plain reference")
     expect(frame.locator("#count")).to_have_text("9 of 20 pictures")
+
+
+# Layouts
+
+
+def known(html: Path, name: str) -> list[list[dict]]:
+    """The objects of every picture, from the file that the page was made of."""
+    value = json.loads((html.parent / "layouts" / f"{name}.json").read_text())
+    return [row["objects"] for row in value["layouts"]]
+
+
+def label(tab, at: int = 0) -> str:
+    """What a picture's layout says of itself."""
+    return (
+        tab.locator("article")
+        .nth(at)
+        .locator(".frame")
+        .evaluate("frame => frame.querySelector('.layout')?.getAttribute('aria-label') || ''")
+    )
+
+
+def shown_labels(tab, place: str = "#large-body") -> list[str]:
+    return tab.locator(f"{place} .label:visible").all_text_contents()
+
+
+PLACES = """scene => {
+  const image = scene.querySelector("img").getBoundingClientRect();
+  const { naturalWidth: w, naturalHeight: h } = scene.querySelector("img");
+  const scale = Math.min(image.width / w, image.height / h); /* object-fit: contain */
+  const left = image.x + (image.width - w * scale) / 2;
+  const top = image.y + (image.height - h * scale) / 2;
+  const found = {};
+  for (const box of scene.querySelectorAll(".layout > rect")) {
+    const { x, y, width, height } = box.getBoundingClientRect();
+    const pixels = [x - left, y - top, width, height];
+    found[box.dataset.object] = pixels.map((v, at) => v / scale / (at % 2 ? h : w));
+  }
+  return found;
+}"""
+
+
+def test_boxes_lie_on_the_photo(page, layouts):
+    visit(page, layouts)
+    page.locator("article").nth(10).scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => [...document.images].slice(0, 12).every(image => image.naturalWidth)"
+    )
+    for at in range(12):  # 4:3, 3:4, unknown and so square, in turns
+        scene = page.locator("article").nth(at)
+        found, objects = scene.evaluate(PLACES), known(layouts, "truth")[at]
+        assert len(found) == len(objects)
+        for number, one in enumerate(objects):
+            assert found[str(number)] == pytest.approx(one["box"], abs=0.02)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    objects = known(layouts, "truth")[0]
+    found = page.locator("#large-body").evaluate(PLACES)
+    assert [found[str(at)] for at in range(len(objects))] == [
+        pytest.approx(one["box"], abs=0.02) for one in objects
+    ]
+
+
+def test_crowded_layouts_label_the_largest_and_the_rest_when_pointed_at(page, alone):
+    visit(page, alone)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    assert page.locator("#large-body .layout > rect").count() == 40
+    boxes = [node.bounding_box() for node in page.locator("#large-body .label:visible rect").all()]
+    assert 5 < len(boxes) < 40
+    for at, one in enumerate(boxes):
+        for other in boxes[:at]:
+            assert (
+                one["x"] >= other["x"] + other["width"]
+                or other["x"] >= one["x"] + one["width"]
+                or one["y"] >= other["y"] + other["height"]
+                or other["y"] >= one["y"] + one["height"]
+            )
+    hidden = page.locator("#large-body .label:not(.free)").first.get_attribute("data-label")
+    page.hover(f'#large-body [data-object="{hidden}"]')
+    assert shown_labels(page) == [f"a long name {int(hidden) % 7}"]
+    page.mouse.move(2, 2)
+    assert len(shown_labels(page)) == len(boxes)
+
+
+def test_layouts_without_photos_are_drawn_on_paper(page, alone):
+    visit(page, alone)
+    assert page.locator("article .layout.plain").count() == 4
+    assert page.locator("article img").count() == 0 and not page.is_visible(".none")
+    assert "40" not in label(page) and label(page).startswith("Layout truth: 6 a long name 0")
+    assert label(page, 2) == "Layout truth: no objects"
+    sizes = [
+        box["width"] / box["height"]
+        for box in (page.locator("article .layout").nth(at).bounding_box() for at in range(3))
+    ]
+    assert sizes == pytest.approx([4 / 3, 3 / 4, 1], rel=0.01)
+    assert page.locator(".layouts select:visible option").all_text_contents() == ["truth", "none"]
+    page.keyboard.press("l")
+    assert page.locator(".layout").count() == 0
+    assert page.locator("article .none").first.text_content() == "no image"
+
+
+def test_layouts_are_switched_and_chosen(page, layouts):
+    visit(page, layouts)
+    choice = page.locator("#toolbar .layouts select")
+    assert choice.locator("option").all_text_contents() == ["truth", "net", "none"]
+    assert label(page, 1).startswith("Layout truth: 1 ")
+    choice.select_option(label="net")
+    assert label(page, 1).startswith("Layout net: 1 ") and state(page)["layout"] == ["net"]
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("l")
+    assert page.locator(".layout").count() == 0 and choice.input_value() == "-1"
+    assert page.text_content("#spoken") == "Layout: none"
+    page.reload()
+    page.wait_for_selector("article")
+    assert page.locator(".layout").count() == 0, "the address keeps it"
+    page.keyboard.press("l")
+    assert label(page, 1).startswith("Layout truth"), "l brings back the first"
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.locator("#large .layouts select").select_option(label="net")
+    page.evaluate("document.activeElement.blur()")
+    assert page.locator("#large-body .layout").get_attribute("aria-label").startswith("Layout net")
+    page.keyboard.press("l")
+    assert page.locator(".layout").count() == 0 and page.locator(".objects button").count() == 0
+    page.keyboard.press("l")
+    assert label(page).startswith("Layout net") and page.locator(".objects button").count() == 1
+    page.keyboard.press("?")
+    assert "layouts on and off" in page.locator("#help").text_content()
+
+
+@pytest.mark.parametrize(("words", "shown"), [("layout=", ""), ("layout=x", "Layout truth")])
+def test_layout_of_the_address(page, layouts, words, shown):
+    visit(page, layouts, f"#{words}")
+    assert label(page).startswith(shown) and bool(label(page)) == bool(shown)
+
+
+def attention(html: Path, system: int, at: int) -> list[list[int]]:
+    rows = json.loads((html.parent / SYSTEMS[system] / "captions.json").read_text())
+    return [[round(100 * share) for share in row] for row in rows[at]["attention"]]
+
+
+def test_words_show_what_they_look_at(page, layouts):
+    visit(page, layouts)
+    page.keyboard.press("j")
+    for _ in range(9):
+        page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    assert page.text_content("#large-title") == "photos/009.jpg"
+    names = {
+        name: [one["category"] for one in known(layouts, name)[9]] for name in ("truth", "net")
+    }
+    assert label(page, 9).startswith("Layout truth")
+    groups = page.locator("#large-body .captions .words")
+    assert groups.count() == 2, "plain/finetune reads no layout"
+    for group, (name, system) in enumerate((("truth", 0), ("net", 2))):
+        words = groups.nth(group).locator(".word")
+        rows = attention(layouts, system, 9)
+        assert words.count() == len(rows)
+        for at, row in enumerate(rows):
+            words.nth(at).hover()
+            layout = page.locator("#large-body .layout")
+            assert layout.get_attribute("aria-label").startswith(f"Layout {name}")
+            expected = {f"{names[name][k]} {share} %" for k, share in enumerate(row) if share >= 5}
+            assert set(shown_labels(page)) == expected
+            widths = [
+                layout.locator(f'[data-object="{k}"]').evaluate(
+                    "box => parseFloat(getComputedStyle(box).strokeWidth)"
+                )
+                for k in range(len(row))
+            ]
+            assert sorted(range(len(row)), key=lambda k: widths[k]) == sorted(
+                range(len(row)), key=lambda k: row[k]
+            ) or len(set(row)) < len(row)
+            assert page.locator("#large-body .frame").get_attribute("data-elsewhere") == (
+                "elsewhere 25 %"
+            )
+    page.hover("#large-title")
+    assert (
+        page.locator("#large-body .layout").get_attribute("aria-label").startswith("Layout truth")
+    )
+    assert page.locator("#large-body .layout.asked").count() == 0
+
+
+def test_words_are_reached_by_keyboard(page, layouts):
+    visit(page, layouts, "#open=109")
+    page.wait_for_selector("#large[open]")
+
+    def word():
+        return page.evaluate("document.activeElement.dataset.word ?? null")
+
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        if word() is not None:
+            break
+    assert word() == "0", "one stop for a caption"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert word() == "1" and page.text_content("#large-title") == "photos/009.jpg"
+    row = attention(layouts, 0, 9)[1]
+    title = page.evaluate("document.activeElement.title")
+    assert title.startswith("person") or CATEGORIES[1] in title or CATEGORIES[2] in title
+    assert f" {max(row)} %" in title and "elsewhere 25 %" in title
+    assert len(shown_labels(page)) == sum(share >= 5 for share in row)
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    assert word() == "7"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.system") == "2" and word() == "0"
+    page.keyboard.press("Shift+Tab")
+    assert word() == "7", "it remembers the word"
+    page.keyboard.press("j")
+    assert page.text_content("#large-title") == "photos/010.jpg"
+    assert page.evaluate("document.activeElement.id") == "large-title"
+
+
+def test_categories_are_pointed_at(page, layouts):
+    visit(page, layouts, "#open=103")
+    page.wait_for_selector("#large[open]")
+    chips = page.locator(".objects button")
+    assert sorted(chips.all_text_contents()) == sorted(
+        [f"{CATEGORIES[0]} \u00d7 2", CATEGORIES[1], CATEGORIES[2]]
+    )
+    colours = chips.locator(".dot").evaluate_all("dots => dots.map(dot => dot.style.background)")
+    assert len(set(colours)) == 3
+    chips.first.focus()
+    opaque = page.locator("#large-body .layout > rect").evaluate_all(
+        "boxes => boxes.filter(box => getComputedStyle(box).strokeOpacity === '1').length"
+    )
+    assert opaque == 2
+
+
+def test_cards_show_attention_where_one_points(page, layouts):
+    visit(page, layouts)
+    scene = page.locator("article").nth(9)
+    assert scene.locator(".words button").count() == 0, "Tab enters the gallery once"
+    scene.locator(".words").nth(1).locator(".word").nth(2).hover()
+    assert label(page, 9).startswith("Layout net")
+    assert page.locator(".layout.asked").count() == 1
+    page.hover("#count")
+    assert label(page, 9).startswith("Layout truth") and not page.locator(".layout.asked").count()
+    search(page, '"red circle"')
+    assert page.locator("article dd mark").count() == len(
+        [text for text in page.locator("article dd").all_text_contents() if "red circle" in text]
+    ), "a mark may span words"
+
+
+def test_hostile_categories_and_words_stay_text(page, layouts):
+    visit(page, layouts)
+    page.keyboard.press("j")
+    for at in range(9):
+        page.keyboard.press("Enter")
+        dd = page.locator("#large-body dd").first.text_content()
+        assert dd == (" ".join(list(HOSTILE.values())[at].split()) or "(empty)")
+        for word in page.locator("#large-body .word").all()[:3]:
+            word.hover()
+        page.keyboard.press("Escape")
+        page.keyboard.press("j")
+    assert page.title() == "Layouts"
+    assert page.locator("article script, .layout img, .objects img, article dd img").count() == 0
+    assert CATEGORIES[1] in label(page, 0) + label(page, 1) + label(page, 3)
+
+
+def test_pages_without_layouts_have_no_choice_of_them(page, html):
+    visit(page, html)
+    assert page.locator(".layouts:visible, .layout").count() == 0
+    page.keyboard.press("l")
+    assert "layout" not in state(page) and page.text_content("#spoken") == ""
+    page.keyboard.press("?")
+    assert page.locator("#help .layouts:visible").count() == 0
+
+
+def test_vis_json_in_a_page_with_layouts(page, layouts, folder):
+    visit(page, layouts)
+    page.set_input_files("#file", str(folder / "vis.json"))
+    page.wait_for_function("() => document.querySelectorAll('article').length === 3")
+    page.keyboard.press("l")
+    assert page.locator(".layout, .layouts:visible").count() == 0
+    page.click("#back")
+    assert label(page).startswith("Layout truth")
+    page.problems.clear()  # imgs/ is not beside this page
 
 
 # NeuralTalk2's vis.json

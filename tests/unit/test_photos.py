@@ -99,7 +99,7 @@ def test_captions_are_printed_without_an_output(model, folder, capsys):
 def test_a_bad_photo_does_not_stop_the_others(model, folder, tmp_path, caplog):
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 not really")
     output = tmp_path / "out.json"
-    with pytest.raises(SystemExit, match=r"1 of 5 photos could not be read: .*broken\.jpg"):
+    with pytest.raises(SystemExit, match=r"1 of 5 could not be captioned: .*broken\.jpg"):
         photos(model=model, photos=[folder], output=output, device="cpu")
     assert len(json.loads(output.read_text())) == 4
     assert "broken.jpg" in caplog.text
@@ -179,7 +179,7 @@ def test_batches_draw_their_own_random_numbers(model, folder):
 
 
 def test_something_else_than_photos(model):
-    with pytest.raises(TypeError, match="not a NoneType"):
+    with pytest.raises(TypeError, match="not for a NoneType"):
         Model(model, "cpu").caption(None)
     with pytest.raises(ValueError, match=r"none of auto, cpu"):
         Model(model, "gpu")

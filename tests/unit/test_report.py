@@ -10,31 +10,17 @@ from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from report_inputs import make
+from report_inputs import edit, embedded, make, run
 
 from snakecap.settings import Report
-from snakecap.stages.report import report
 from snakecap.stages.reporting import tables
 
 SEEDED = ("plain_seed1/frozen", "plain_seed2/frozen", "plain_seed3/frozen", "other/frozen")
 
 
-def run(folder: Path, inputs, **changes):
-    arguments = inputs.arguments(folder / "out", **changes)
-    report(**arguments)
-    return folder / "out"
-
-
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def embedded(page: Path) -> dict:
-    text = page.read_text(encoding="ascii")
-    return json.loads(
-        re.search(r'<script type="application/json" id="data">(.*?)</script>', text)[1]
-    )
 
 
 def test_csv_keeps_every_digit_of_the_scores(tmp_path):
@@ -80,7 +66,11 @@ def test_seeds_get_their_mean_and_sample_deviation(tmp_path):
     assert float(table[0]["CIDEr"]) == pytest.approx(mean, rel=1e-12)
     assert float(table[1]["CIDEr"]) == pytest.approx(deviation, rel=1e-12)
     assert table[0]["seeds"] == "1 2 3" and [row["seeds"] for row in table[2:5]] == ["1", "2", "3"]
-    assert f"{mean:.3f} ± {deviation:.3f}" in (out / "table.md").read_text().replace("**", "")
+    text = (out / "table.md").read_text().replace("**", "")
+    assert f"{mean:.3f} ± {deviation:.3f}" in text
+    assert float(table[0]["CIDEr_low"]) < mean < float(table[0]["CIDEr_high"])
+    first, _, last = text.partition("## Every seed")
+    assert "seed 2" not in first and last.count("| plain (seed ") == 3
 
 
 def test_table_goes_between_the_markers_of_a_readme(tmp_path):
@@ -157,7 +147,7 @@ def test_images_and_histories_may_be_missing(tmp_path):
     assert all("image" not in row for row in data["pictures"])
     assert "control" not in rows(out / "table.csv")[0]
     assert "not recorded" in (out / "curves.svg").read_text()
-    with pytest.raises(ValueError, match="figure needs images"):
+    with pytest.raises(ValueError, match="figure needs images, or layouts"):
         run(tmp_path, inputs, images=None, figure=tmp_path / "figure.png")
 
 
@@ -166,11 +156,6 @@ def test_figure_shows_four_pictures(tmp_path):
     with Image.open(out / "figure.png") as image:
         assert image.format == "PNG" and image.width > image.height
         assert len(set(image.convert("L").tobytes())) > 99
-
-
-def edit(path: Path, change):
-    value = json.loads(path.read_text())
-    path.write_text(json.dumps(change(value) or value))
 
 
 @pytest.mark.parametrize(

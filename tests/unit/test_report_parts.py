@@ -1,5 +1,6 @@
 import json
 import re
+from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -67,11 +68,30 @@ def test_stages_then_systems_are_compared():
     ]
 
 
-def test_many_systems_are_compared_with_the_best():
+def test_few_systems_are_compared_with_each_other():
+    found = differences([entry(f"s{at}") for at in range(5)])
+    assert [(item.first, item.second) for item in found] == list(
+        combinations([f"s{at}" for at in range(5)], 2)
+    )
+
+
+def test_many_systems_are_compared_with_the_one_before_and_with_the_best():
     entries = [entry(f"s{at}", ciders=(at % 5, at % 5)) for at in range(8)]
     found = differences(entries)
-    assert {item.second for item in found} == {"s4 / frozen"} and len(found) == 7
-    assert all(item.mean >= 0 for item in found)
+    pairs = [(item.first, item.second) for item in found]
+    steps = list(pairwise(f"s{at}" for at in range(8)))
+    # s3 and s5 are the best's neighbours already.
+    assert pairs == steps + [(f"s{at}", "s4") for at in (0, 1, 2, 6, 7)]
+    means = {pair: item.mean for pair, item in zip(pairs, found, strict=True)}
+    assert means["s0", "s1"] == 1 and means["s4", "s5"] == -4 and means["s0", "s4"] == 4
+
+
+def test_many_systems_with_stages_are_compared_after_their_last():
+    entries = [entry(f"s{at}", stage) for at in range(6) for stage in ("one", "two")]
+    pairs = [(item.first, item.second) for item in differences(entries)]
+    assert pairs[:6] == [(f"s{at} / one", f"s{at} / two") for at in range(6)]
+    assert all(name.endswith("/ two") for pair in pairs[6:] for name in pair)
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)
 
 
 def test_seeds_enter_with_their_mean_over_pictures_they_share():
@@ -88,6 +108,30 @@ def test_nothing_in_common_is_no_difference():
 # Table
 
 
+def test_a_means_interval_is_of_the_pictures_means():
+    generator = np.random.default_rng(1)
+    runs = generator.gamma(1.0, 0.8, (3, 500))
+    seeded = [entry(f"a_seed{at}", ciders=row) for at, row in enumerate(runs)]
+    mean, *_ = tables.rows(seeded)
+    pictures = runs.mean(0)
+    half = 1.96 * pictures.std(ddof=1) / np.sqrt(500)
+    expected = (pictures.mean() - half, pictures.mean() + half)
+    assert mean.kind == "mean" and mean.intervals["CIDEr"] == pytest.approx(expected, abs=half / 8)
+    assert re.search(r"0\.200 ± 0\.000 \[\d\.\d{3}, \d\.\d{3}\]", tables.markdown([mean]))
+
+
+def test_stages_have_a_column_when_they_differ():
+    def head(*stages):
+        entries = [Entry(f"s{at}", stage, scores={"CIDEr": 0.2}) for at, stage in enumerate(stages)]
+        rows = tables.rows(entries)
+        text, html = tables.markdown(rows), page.scores_html(rows, [])
+        assert ('<td class="text">' in html) == ("| stage |" in text.splitlines()[0])
+        return text.splitlines()[0]
+
+    assert head("train", "train") == "| system | CIDEr |"
+    assert head("frozen", "tuned") == "| system | stage | CIDEr |"
+
+
 def test_columns_follow_what_is_there():
     rows = tables.rows([Entry("a", "s", scores={"SPICE": 0.1, "CIDEr": 0.2, "Bleu_1": 0.3})])
     assert tables.columns(rows) == ["Bleu_1", "CIDEr", "SPICE"]
@@ -95,8 +139,9 @@ def test_columns_follow_what_is_there():
 
 
 def test_names_cannot_break_the_markdown():
-    text = tables.markdown(tables.rows([Entry("a|b<c>", "s\nt", scores={"CIDEr": 0.2})]))
-    assert "| a\\|b&lt;c> | s t | 0.200 |" in text
+    names = [("a|b<c>", "s\nt"), ("other", "t")]
+    text = tables.markdown(tables.rows([Entry(*name, scores={"CIDEr": 0.2}) for name in names]))
+    assert "| a\\|b&lt;c> | s t | **0.200** |" in text
 
 
 # Curves
@@ -174,6 +219,22 @@ def test_figure_grows_with_its_captions():
     long = figure.draw([figure.Panel(image, [("a", "#123456", "a dog " * 200)])] * 2)
     assert short.width == long.width and short.height < long.height < 3 * short.height
     assert (255, 0, 0) in {colour for _, colour in short.getcolors(1 << 24)}
+
+
+def test_figure_cuts_long_names_and_draws_labels_apart():
+    font = figure._font("DejaVuSans-Bold.ttf", 11)
+    cut = figure._cut("objname_location_" * 9, font)
+    assert cut.endswith("…") and font.getlength(cut) <= (figure.SIDE - 14) * figure.SCALE
+    assert figure._cut("objname", font) == "objname"
+    image = Image.new("RGB", (64, 48), "white")
+    boxes = [(0.1, 0.1, 0.8, 0.8), (0.1, 0.1, 0.7, 0.7), (0.5, 0.6, 0.2, 0.2)]
+    ones = [
+        figure.Outline("dog", c, "#fff", b)
+        for c, b in zip(("#aa0000", "#00aa00", "#0000aa"), boxes, strict=True)
+    ]
+    drawn = figure.draw([figure.Panel(image, [("a", "#123456", "a dog")], ones)])
+    found = {colour for _, colour in drawn.getcolors(1 << 24)}
+    assert {(170, 0, 0), (0, 170, 0), (0, 0, 170)} <= found
 
 
 def test_wrapped_lines_fit_and_keep_the_words():

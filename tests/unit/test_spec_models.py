@@ -114,33 +114,41 @@ def test_pictures_are_plain_unless_asked(images):
     """Spec I2: no mirroring and no crop by default, and never outside of training."""
     rows = torch.tensor([4, 1])
     plain = Pixels(lambda wanted: images[wanted], torch.device("cpu"))
-    both = Pixels(lambda wanted: images[wanted], torch.device("cpu"), flip=True, margin=2)
-    for inputs in (plain.plainly(rows), plain.augmented(rows, generator()), both.plainly(rows)):
+    both = Pixels(lambda wanted: images[wanted], torch.device("cpu"), margin=2)
+    augmented = plain.augmented(rows, None, generator())
+    for inputs in (plain.plainly(rows), augmented, both.plainly(rows)):
         assert inputs.keys() == {"images"}
         assert torch.equal(inputs["images"], torch.from_numpy(images[[4, 1]]))
 
 
-def test_augmented_pictures_have_each_their_own_crop_and_mirroring(images):
-    source = Pixels(lambda wanted: images[wanted], torch.device("cpu"), flip=True, margin=2)
+def test_augmented_pictures_have_each_their_own_crop_and_the_batchs_mirroring(images):
+    source = Pixels(lambda wanted: images[wanted], torch.device("cpu"), margin=2)
     rows = torch.arange(6)
-    found = [source.augmented(rows, generator(seed)) for seed in range(40)]
+    flip = torch.tensor([True, False, False, True, True, False])
+    found = [source.augmented(rows, flip, generator(seed)) for seed in range(40)]
     offsets = torch.cat([inputs["offset"] for inputs in found])
     assert set(offsets.unique().tolist()) == {0, 1, 2}  # the last one too; the original never
     assert len(offsets[:6].unique(dim=0)) > 1  # the original had one for the whole batch
-    share = torch.cat([inputs["flip"] for inputs in found]).float().mean().item()
-    assert share == pytest.approx(0.5, abs=0.1)
-    again = source.augmented(rows, generator(0))
+    assert all(torch.equal(inputs["flip"], flip) for inputs in found)
+    again = source.augmented(rows, flip, generator(0))
     assert all(torch.equal(again[name], found[0][name]) for name in again)
 
 
-def test_cached_features_are_mirrored_at_random_in_training_only():
-    plain, mirrored = torch.zeros(50, 2), torch.ones(50, 2)
-    source = CachedFeatures(plain, mirrored)
-    rows = torch.arange(50)
-    assert bool((source.plainly(rows)["pooled"] == 0).all())
-    seen = source.augmented(rows, generator())["pooled"]
-    assert 10 < int(seen[:, 0].sum()) < 40 and torch.equal(seen[:, 0], seen[:, 1])
-    assert bool((CachedFeatures(plain).augmented(rows, generator())["pooled"] == 0).all())
+@pytest.mark.parametrize("shape", [(50, 2), (50, 4, 2)])
+def test_cached_features_are_mirrored_where_the_batch_is_in_training_only(shape):
+    plain, mirrored = torch.zeros(shape), torch.ones(shape)
+    source = CachedFeatures(plain, mirrored, output="grid")
+    rows = torch.arange(50).flip(0)
+    flip = torch.rand(50, generator=generator()) < 0.5
+    assert bool((source.plainly(rows)["grid"] == 0).all())
+    seen = source.augmented(rows, flip, generator())["grid"]
+    assert torch.equal(seen.flatten(1).amin(1) == 1, flip)
+    assert torch.equal(seen.flatten(1).amax(1) == 1, flip)
+    for unmirrored in (
+        source.augmented(rows, None, generator()),
+        CachedFeatures(plain, output="grid").augmented(rows, flip, generator()),
+    ):
+        assert bool((unmirrored["grid"] == 0).all())
 
 
 def test_batches_made_ahead_are_those_asked_for():

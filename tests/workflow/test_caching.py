@@ -24,6 +24,12 @@ SHOW_AND_TELL = {
     "caption show_and_tell frozen test",
     "score show_and_tell frozen test",
 }
+OBJ2TEXT = {
+    "train obj2text train",
+    "caption obj2text train test",
+    "score obj2text train test",
+}
+DETECTIONS = {"detect yolov2", "judge yolov2", "layout seen"}
 REPORT = {"report test"}
 
 
@@ -76,7 +82,7 @@ def test_min_count_redoes_the_vocabulary_onward_for_its_systems(finished):
         config["vocabularies"]["neuraltalk2"]["min_count"] = 1
 
     with configured(finished, change):
-        expected = {"vocabulary neuraltalk2", "encode neuraltalk2"} | NEURALTALK2 | REPORT
+        expected = {"vocabulary neuraltalk2", "encode neuraltalk2"} | NEURALTALK2 | OBJ2TEXT | REPORT
         assert finished.planned() == expected
 
 
@@ -87,6 +93,37 @@ def test_a_training_setting_redoes_its_stage_onward(finished):
     with configured(finished, change):
         expected = {job for job in NEURALTALK2 if "finetune" in job} | REPORT
         assert finished.planned() == expected
+
+
+@pytest.mark.parametrize("setting", [{"threshold": 0.5}, {"order": "score"}, {"limit": 3}])
+def test_a_setting_of_a_layout_redoes_it_and_its_systems_not_the_detector(finished, setting):
+    with configured(finished, lambda config: config["layouts"]["seen"].update(setting)):
+        assert finished.planned() == {"layout seen"} | OBJ2TEXT | REPORT
+
+
+def test_how_a_detector_is_asked_does_not_train_it_again(finished):
+    with configured(finished, lambda config: config["detectors"]["yolov2"].update(overlap=0.6)):
+        assert finished.planned() == DETECTIONS | OBJ2TEXT | REPORT
+
+
+def test_how_a_detector_is_trained_redoes_all_that_it_sees(finished):
+    def change(config):
+        config["detectors"]["yolov2"]["training"]["epochs"] = 2
+
+    with configured(finished, change):
+        expected = {"train_detector yolov2"} | DETECTIONS | OBJ2TEXT | REPORT
+        assert finished.planned() == expected
+
+
+def test_another_detector_is_another_branch(finished):
+    def change(config):
+        config["layouts"]["annotated"] = {"detector": "truth"}
+        config["systems"]["gold"] = {**config["systems"]["obj2text"], "layout": "annotated"}
+
+    with configured(finished, change):
+        branch = {"detect truth", "judge truth", "layout annotated"}
+        jobs = {job.replace("obj2text", "gold") for job in OBJ2TEXT}
+        assert finished.planned() == branch | jobs | REPORT
 
 
 def test_an_equal_setting_written_differently_changes_nothing(finished):
@@ -168,7 +205,24 @@ def test_a_touched_file_changes_nothing(finished):
 def test_the_decoders_code_redoes_training_onward(finished):
     change = ("embedded = self.words(", "embedded = 1.0 * self.words(")
     with edited(finished, "src/snakecap/decoders/lstm.py", *change):
-        assert finished.planned() == NEURALTALK2 | SHOW_AND_TELL | REPORT
+        # The attention decoder holds an LSTM too.
+        assert finished.planned() == NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT | REPORT
+
+
+@pytest.mark.parametrize("name", ["encoders/layout_lstm", "decoders/attention"])
+def test_a_part_of_layout_systems_leaves_the_others_alone(finished, name):
+    with edited(finished, f"src/snakecap/{name}.py", "\nclass ", "\nA = 1\n\n\nclass "):
+        assert finished.planned() == OBJ2TEXT | REPORT
+    with edited(finished, "src/snakecap/encoders/layout_set.py", "class Layer", "A = 1\nclass Layer"):
+        assert finished.planned() == set()
+
+
+def test_a_detectors_code_redoes_what_it_sees(finished):
+    with edited(finished, "src/snakecap/detectors/yolov2.py", "\nclass ", "\nA = 1\n\n\nclass "):
+        expected = {"train_detector yolov2"} | DETECTIONS | OBJ2TEXT | REPORT
+        assert finished.planned() == expected
+    with edited(finished, "src/snakecap/detectors/yolox.py", "\nclass ", "\nA = 1\n\n\nclass "):
+        assert finished.planned() == set()
 
 
 def test_an_encoder_that_one_system_uses_redoes_that_system_alone(finished):
@@ -219,7 +273,7 @@ def test_one_tokenizers_code_redoes_its_vocabulary_alone(finished):
 
 def test_a_search_redoes_the_captions_of_the_systems_that_use_it(finished):
     with edited(finished, "src/snakecap/search/beam.py", "class _Done", "A = 1\n\n\nclass _Done"):
-        assert finished.planned() == after_training(NEURALTALK2) | REPORT
+        assert finished.planned() == after_training(NEURALTALK2 | OBJ2TEXT) | REPORT
     with edited(finished, "src/snakecap/search/sample.py", "def sample", "A = 1\n\n\ndef sample"):
         assert finished.planned() == set()
 

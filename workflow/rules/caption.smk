@@ -8,6 +8,7 @@ rule caption:
         pictures="<results>/{dataset}/pictures.json",
         images=lambda wildcards: PLAN.caption_images(**wildcards),
         features=lambda wildcards: PLAN.caption_features(**wildcards),
+        layouts=lambda wildcards: PLAN.read_layouts(wildcards.dataset, wildcards.system),
     output:
         captions="<results>/{dataset}/{system}/{stage}/captions/{split}.json",
         shuffled="<results>/{dataset}/{system}/{stage}/captions/{split}_shuffled.json",
@@ -23,11 +24,13 @@ rule caption:
         job=lambda wildcards: PLAN.caption(wildcards.system),
         images=flag("images"),
         features=flag("features"),
+        layouts=flag("layouts"),
     shell:
         run(
             "caption",
             "images",
             "features",
+            "layouts",
             settings="{params.job[settings]:q}",
             model="{input.model:q}",
             pictures="{input.pictures:q}",

@@ -136,7 +136,7 @@ rule encode:
     input:
         pictures="<results>/{dataset}/pictures.json",
         vocabulary="<results>/{dataset}/vocabularies/{vocabulary}.json",
-        images="<results>/{dataset}/images.h5",
+        images=lambda wildcards: PLAN.images(wildcards.dataset),
     output:
         captions="<results>/{dataset}/captions/{vocabulary}.h5",
         beside="<results>/{dataset}/captions/{vocabulary}.json",
@@ -148,13 +148,14 @@ rule encode:
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.encode(wildcards.vocabulary),
+        images=flag("images"),
     shell:
         run(
             "encode",
+            "images",
             settings="{params.job[settings]:q}",
             pictures="{input.pictures:q}",
             vocabulary="{input.vocabulary:q}",
-            images="{input.images:q}",
             captions="{output.captions:q}",
         )
 
@@ -163,7 +164,7 @@ rule references:
     # reads captions; writes them as COCO captions JSON, which every scorer reads
     input:
         pictures="<results>/{dataset}/pictures.json",
-        images="<results>/{dataset}/images.h5",
+        images=lambda wildcards: PLAN.images(wildcards.dataset),
     output:
         references="<results>/{dataset}/references/{split}.json",
     log:
@@ -175,11 +176,12 @@ rule references:
         scripts=SCRIPTS,
     params:
         job=PLAN.job("references", {}),
+        images=flag("images"),
     shell:
         run(
             "references",
+            "images",
             pictures="{input.pictures:q}",
-            images="{input.images:q}",
             split="{wildcards.split}",
             references="{output.references:q}",
         )

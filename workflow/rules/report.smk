@@ -5,12 +5,15 @@ rule report:
     # reads captions, scores and histories of every system; writes what people look at
     input:
         pictures=f"<results>/{PLAN.dataset}/pictures.json",
-        images=f"<results>/{PLAN.dataset}/images.h5",
+        images=PLAN.images(PLAN.dataset),
         references=f"<results>/{PLAN.dataset}/references/{{split}}.json",
         captions=PLAN.evaluated_files("captions/{split}.json"),
         scores=PLAN.evaluated_files("scores/{split}.json"),
         controls=PLAN.evaluated_files("scores/{split}_shuffled.json"),
         histories=PLAN.evaluated_files("history.json"),
+        layouts=PLAN.layout_files(),
+        detectors=PLAN.detector_files("_info.json"),
+        detector_scores=PLAN.detector_files("_scores.json"),
     output:
         table=report(
             f"<results>/{PLAN.dataset}/report/{{split}}/table.csv",
@@ -41,18 +44,24 @@ rule report:
     params:
         job=PLAN.report(),
         systems=["/".join(pair) for pair in PLAN.evaluated()],
+        reads=PLAN.reads(),
+        images=flag("images"),
     shell:
         run(
             "report",
+            "images",
             settings="{params.job[settings]:q}",
             pictures="{input.pictures:q}",
-            images="{input.images:q}",
             references="{input.references:q}",
             systems="{params.systems:q}",
             captions="{input.captions:q}",
             scores="{input.scores:q}",
             controls="{input.controls:q}",
             histories="{input.histories:q}",
+            layouts="{input.layouts:q}",
+            reads="{params.reads:q}",
+            detectors="{input.detectors:q}",
+            detector_scores="{input.detector_scores:q}",
             table_md="{output.markdown:q}",
             table_csv="{output.table:q}",
             curves="{output.curves:q}",

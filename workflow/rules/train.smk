@@ -9,6 +9,7 @@ rule train:
         pictures="<results>/{dataset}/pictures.json",
         images=lambda wildcards: PLAN.train_images(**wildcards),
         features=lambda wildcards: PLAN.train_features(**wildcards),
+        layouts=lambda wildcards: PLAN.read_layouts(wildcards.dataset, wildcards.system),
         previous=lambda wildcards: PLAN.previous(**wildcards),
         weights=lambda wildcards: PLAN.train_weights(**wildcards),
     output:
@@ -27,12 +28,14 @@ rule train:
         job=lambda wildcards: PLAN.train(wildcards.system, wildcards.stage),
         images=flag("images"),
         features=flag("features"),
+        layouts=flag("layouts"),
         previous=flag("previous"),
     shell:
         run(
             "train",
             "images",
             "features",
+            "layouts",
             "previous",
             settings="{params.job[settings]:q}",
             captions="{input.captions:q}",

@@ -80,6 +80,11 @@ class LSTMDecoder(Decoder):
 
     def step(self, words: Tensor, state: State, encoded: Encoded) -> tuple[Tensor, State]:
         """One word further; the picture is in the state."""
+        states, state = self.advance(words, state)
+        return self.logits(states), state
+
+    def advance(self, words: Tensor, state: State) -> tuple[Tensor, State]:
+        """The top layer's output after one more word, of shape (B * W, H), and the new state."""
         h, c = (part.transpose(0, 1).contiguous() for part in state)
         outputs, (h, c) = self.lstm(self.words(words).unsqueeze(1), (h, c))
-        return self.logits(outputs[:, 0]), (h.transpose(0, 1), c.transpose(0, 1))
+        return outputs[:, 0], (h.transpose(0, 1), c.transpose(0, 1))

@@ -25,11 +25,13 @@ class Detector:
         reads_images: whether `detect` looks at pixels.
         uses: ``weights`` (a file, or trained by `snakecap.stages.train_detector`), ``file``
             (weights or results that it cannot make), or ``nothing``.
+        device: where it computes, ``cpu`` or ``cuda``; None: where it was told to.
         categories: names; `Detections.categories` are places in it.
     """
 
     reads_images: ClassVar[bool] = True
     uses: ClassVar[Literal["weights", "file", "nothing"]] = "nothing"
+    device: str | None = None
     categories: tuple[str, ...]
 
     def detect(
@@ -38,10 +40,23 @@ class Detector:
         """The objects of each picture, in the detector's own order.
 
         Args:
-            pictures: their records.
+            pictures: their records; a size of 0 is not known.
             images: uint8 RGB of shape (3, H, W) each; empty when `reads_images` is false.
 
         Returns:
-            One entry for each picture; it does not depend on the others of the batch.
+            One entry for each picture; it does not depend on the others of the batch. Boxes are in
+            pixels of the images and inside them; of a detector that reads no images, in pixels of
+            the records, and as they were written: `snakecap.stages.detecting` clips them.
         """
         raise NotImplementedError
+
+    def match(self, pictures: Sequence[Picture]) -> list[tuple[str, str]]:
+        """Compare what the detector has read with all the pictures that it will be asked for.
+
+        Returns:
+            What is of none of them, as rows of ``rejected.tsv``.
+
+        Raises:
+            ValueError: its results are of other pictures.
+        """
+        return []

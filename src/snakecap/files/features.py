@@ -17,6 +17,8 @@ import lmdb
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from snakecap.files.store import Store
+
 FLIP = "@flip"
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 LONGEST_KEY = 511  # bytes: LMDB's own limit
@@ -40,7 +42,7 @@ def key(file: str) -> bytes:
     return name
 
 
-class Writer:
+class Writer(Store):
     """Adds features to a file that may already hold some.
 
     Args:
@@ -53,46 +55,29 @@ class Writer:
     """
 
     def __init__(self, path: Path, vdim: Sequence[int], dtype: str):
-        self.path, self.vdim, self.dtype = path, tuple(vdim), DTYPES[dtype]
-        # metasync off: a power cut can undo the last transactions, never break the file.
-        self.environment = lmdb.open(
-            str(path), subdir=False, map_size=1 << 28, metasync=False, max_readers=8
-        )
+        super().__init__(path)
+        self.vdim, self.dtype = tuple(vdim), DTYPES[dtype]
         shape = np.asarray(self.vdim, "<i4").tobytes()
-        with self.environment.begin() as transaction:
-            found = transaction.get(VDIM), transaction.get(DTYPE)
-        if found not in ((None, None), (shape, dtype.encode())):
+        if (self.get(VDIM), self.get(DTYPE)) not in ((None, None), (shape, dtype.encode())):
             self.environment.close()
             raise ValueError(f"{path} holds features of another shape or type: delete it")
-        self._put([(VDIM, shape), (DTYPE, dtype.encode())])
+        self.save([(VDIM, shape), (DTYPE, dtype.encode())])
 
     def has(self, files: Iterable[str]) -> list[bool]:
         """Whether each name is stored."""
-        with self.environment.begin() as transaction, transaction.cursor() as cursor:
-            return [cursor.set_key(key(file)) for file in files]
+        return self.holds(map(key, files))
 
     def put(self, files: Sequence[str], values: NDArray[Any]) -> None:
         """Store values (B, *vdim), one for each file, in one transaction."""
         assert values.shape == (len(files), *self.vdim), (values.shape, self.vdim)
         rows = np.ascontiguousarray(values, self.dtype)
-        self._put([(key(file), row.tobytes()) for file, row in zip(files, rows, strict=True)])
-
-    def _put(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-        try:
-            with self.environment.begin(write=True) as transaction:
-                for name, value in pairs:
-                    transaction.put(name, value)
-        except lmdb.MapFullError:  # the map is address space: doubling it costs nothing
-            self.environment.set_mapsize(2 * self.environment.info()["map_size"])
-            self._put(pairs)
+        self.save([(key(file), row.tobytes()) for file, row in zip(files, rows, strict=True)])
 
     def close(self, stamp: dict[str, Any] | None = None) -> None:
         """Flush to disk and close; `stamp` marks the file as complete."""
         if stamp is not None:
-            self._put([(STAMP, json.dumps(stamp).encode())])
-        self.environment.sync(True)
-        self.environment.close()
-        Path(f"{self.path}-lock").unlink(missing_ok=True)
+            self.save([(STAMP, json.dumps(stamp).encode())])
+        super().close()
 
 
 class _Environment:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from snakecap.files.atomic import read_json, write_json
+from snakecap.files.atomic import json_text, read_json, write_text
 
 Id = int | str
 SHOWN = 10  # ids in a message
@@ -21,14 +21,14 @@ class CaptionsError(ValueError):
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write results; each row has at least ``image_id`` and ``caption``.
+    """Write results, a line each; a row has at least ``image_id`` and ``caption``.
 
     Raises:
         CaptionsError: as `read_captions`, before anything is written.
     """
     content = [dict(row) for row in rows]
     _captions(content, path)
-    write_json(path, content, indent=0)
+    write_text(path, "[\n" + ",\n".join(map(json_text, content)) + "\n]\n")
 
 
 def read_captions(path: Path) -> dict[str, str]:

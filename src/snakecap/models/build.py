@@ -10,18 +10,23 @@ from snakecap.decoders.decoder import Decoder
 from snakecap.models.captioner import Captioner
 
 
-def build(training: settings.Training, *, vocabulary_size: int) -> Captioner:
+def build(
+    training: settings.Training, *, vocabulary_size: int, categories: int | None = None
+) -> Captioner:
     """Compose the model of a training job, with fresh weights.
 
     Args:
         training: parts, width and backbone.
         vocabulary_size: V, words without START and END.
+        categories: of the objects in layouts, when an encoder reads those.
     """
     available: dict[str, Any] = {
         "width": training.width,
         "vocabulary_size": vocabulary_size,
         **_backbone(training.backbone),
     }
+    if categories is not None:
+        available["categories"] = categories
     encoders = [_part("encoder", part, available) for part in training.encoders]
     decoder: Decoder = _part("decoder", training.decoder, available)
     return Captioner(encoders, decoder)

@@ -62,6 +62,28 @@ class Captioner(nn.Module):
         )
         return {"caption": loss}
 
+    def attention(self, inputs: Mapping[str, Tensor], words: Tensor) -> Tensor | None:
+        """How much each word of a caption looks at each object of its picture's layout.
+
+        Args:
+            inputs: of B pictures.
+            words: ids of their captions, 0-padded, of shape (B, T).
+
+        Returns:
+            Of shape (B, T + 1, R), the last row of a caption for END; None when the decoder has no
+            attention, or no encoder has a region for each object.
+        """
+        weigh = getattr(self.decoder, "weights", None)
+        looks = [getattr(encoder, "by_object", False) for encoder in self.encoders]
+        if weigh is None or not any(looks):
+            return None
+        parts = [encoder(inputs) for encoder in self.encoders]
+        earlier = parts[: looks.index(True)]
+        before = sum(part.regions.shape[1] for part in earlier if part.regions is not None)
+        objects = inputs["categories"].shape[1]
+        weights: Tensor = weigh(merge(parts), words)
+        return weights[:, :, before : before + objects]
+
     def start(self, inputs: Mapping[str, Tensor]) -> tuple[Step, State, int]:
         """What a search needs: a step function, the state of each picture, and how many."""
         encoded = self.encode(inputs)

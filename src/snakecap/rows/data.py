@@ -29,6 +29,9 @@ class Dataset(Model):
     )
     downloads: tuple[Download, ...] = Field((), description="fetched into `downloads/{dataset}`")
     options: dict[str, Any] = Field({}, description="keyword arguments of the reader")
+    pixels: bool = Field(
+        True, description="false: no image files, only captions and objects; for layout systems"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Dataset:

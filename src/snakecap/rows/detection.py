@@ -19,7 +19,7 @@ class DetectorTraining(Model):
     epochs: Annotated[float, Field(gt=0)] = Field(10, description="passes over the pictures")
     batch_size: Positive = Field(16, description="pictures a step")
     optimiser: Optimiser = Field(
-        Optimiser(learning_rate=1e-3, grad_clip=None), description="of all weights"
+        Optimiser(learning_rate=1e-3, alpha=0.9, grad_clip=None), description="of all weights"
     )
     schedule: Schedule = Field(Schedule(name="cosine"), description="of the learning rate")
     flip: bool = Field(True, description="mirror pictures at random")

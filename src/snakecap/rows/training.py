@@ -76,7 +76,14 @@ class Stage(Model):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of a target's probability that is spread over all words"
     )
-    flip: bool = Field(False, description="mirror pictures at random")
+    flip: bool = Field(False, description="mirror pictures, and their layouts, at random")
+    mirror_words: tuple[tuple[str, str], ...] = Field(
+        (), description="pairs of words that change places in a mirrored picture's captions"
+    )
+    object_dropout: Fraction = Field(0.0, description="share of a layout's objects left out")
+    box_jitter: Fraction = Field(
+        0.0, description="edges of a layout's boxes move by up to this share of the box's size"
+    )
     random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
     seed: int = Field(123, description="of weights, order, captions and augmentation")
     validate_every: Positive | None = Field(None, description="iterations; null: every epoch")

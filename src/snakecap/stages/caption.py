@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from snakecap.data.inputs import Ahead
-from snakecap.files import atomic
 from snakecap.files import pictures as records
-from snakecap.files.pictures import Picture
+from snakecap.files import results as result_files
 from snakecap.log import progress
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.settings import Decoding
@@ -26,6 +26,7 @@ def caption(
     split: str = "test",
     images: Path | None = None,
     features: Path | None = None,
+    layouts: Path | None = None,
     shuffled: Path | None = None,
     settings: Decoding = Decoding(),
     device: str = "auto",
@@ -40,6 +41,7 @@ def caption(
         split: train, val, test or extra.
         images: images.h5.
         features: cached features, instead of images; only of the model's own backbone.
+        layouts: layouts.h5, for models that read layouts.
         shuffled: output of the control: each picture's caption is that of another picture, so
             a model that does not look scores the same on both.
         settings: how to search.
@@ -47,51 +49,97 @@ def caption(
         threads: CPU threads.
 
     Raises:
-        ValueError: neither images nor features were given, or the split is empty.
+        ValueError: a file that the model needs was not given, or the split is empty.
     """
     loaded = Model(model, device, threads)
-    chosen, batches = _inputs(loaded, records.read(pictures).split(split), images, features)
+    readers = _readers(loaded, images, features, layouts)
+    every = records.read(pictures).split(split)
+    chosen = [picture for picture in every if all(reader.has(picture.file) for reader in readers)]
     if not chosen:
         raise ValueError(f"split {split!r} of {pictures} has no readable pictures")
     size = settings.batch_size
-    ahead = Ahead(lambda i: batches(slice(i * size, (i + 1) * size)), -(-len(chosen) // size))
+    names = [picture.file for picture in chosen]
+
+    def batch(number: int) -> dict[str, Tensor]:
+        some = names[number * size : (number + 1) * size]
+        return {name: value for reader in readers for name, value in reader.read(some).items()}
+
+    ahead = Ahead(batch, -(-len(chosen) // size))
     found: list[list[Hypothesis]] = []
+    attention: list[list[list[float]]] = []
     for number in progress(range(ahead.end), title=f"caption {split}", unit="batch"):
-        found += loaded.search(ahead(number), seeded(settings, number * size))
+        inputs = ahead(number)
+        best = loaded.search(inputs, seeded(settings, number * size))
+        attention += loaded.attention(inputs, [several[0] for several in best]) or []
+        found += best
     ahead.close()
     ids = [picture.id for picture in chosen]
-    files = [picture.file for picture in chosen]
     if shuffled is not None:
         order = derangement(len(chosen), settings.seed)
         others = [found[place] for place in order]
-        atomic.write_json(shuffled, results(loaded, ids, files, others), indent=1)
-    atomic.write_json(captions, results(loaded, ids, files, found), indent=1)
+        result_files.write(shuffled, results(loaded, ids, names, others))
+    result_files.write(captions, results(loaded, ids, names, found, attention or None))
 
 
-def _inputs(
-    loaded: Model, pictures: tuple[Picture, ...], images: Path | None, features: Path | None
-) -> tuple[list[Picture], Callable[[slice], dict[str, Tensor]]]:
-    """The pictures that can be captioned, and a function from a slice of them to inputs."""
-    if features is not None:
-        from snakecap.files.features import Features
+@dataclass(frozen=True)
+class Reader:
+    """One kind of input: whether it has a picture, and encoder inputs of some of them."""
 
-        store = Features(features)
-        chosen = [picture for picture in pictures if picture.file in store]
+    has: Callable[[str], bool]
+    read: Callable[[Sequence[str]], dict[str, Tensor]]
 
-        def cached(span: slice) -> dict[str, Tensor]:
-            values = store.read([picture.file for picture in chosen[span]])
-            return {"pooled": torch.from_numpy(values).to(loaded.place)}
 
-        return chosen, cached
-    if images is None:
-        raise ValueError("give --images or --features: the model has to see the pictures")
+def _readers(
+    loaded: Model, images: Path | None, features: Path | None, layouts: Path | None
+) -> list[Reader]:
+    """A reader for everything that the model reads."""
+    readers = []
+    if loaded.training.backbone is not None:
+        if features is not None:
+            readers.append(_cached(loaded, features))
+        elif images is not None:
+            readers.append(_pixels(loaded, images))
+        else:
+            raise ValueError("give --images or --features: the model has to see the pictures")
+    if loaded.reading is not None:
+        if layouts is None:
+            raise ValueError("give --layouts: the model reads the layouts of objects")
+        readers.append(_layouts(loaded, layouts))
+    return readers
+
+
+def _cached(loaded: Model, features: Path) -> Reader:
+    from snakecap.files.features import Features
+
+    store = Features(features)
+    output = loaded.training.features_output
+    return Reader(
+        store.__contains__,
+        lambda some: {output: torch.from_numpy(store.read(some)).to(loaded.place)},
+    )
+
+
+def _pixels(loaded: Model, images: Path) -> Reader:
     from snakecap.files.images import Images
 
-    pixels = Images(images)
-    readable = set(pixels.files)
-    chosen = [picture for picture in pictures if picture.file in readable]
-    rows = pixels.rows([picture.file for picture in chosen])
-    return chosen, lambda span: loaded.pixels(pixels.read(rows[span]))
+    store = Images(images)
+    return Reader(
+        set(store.files).__contains__, lambda some: loaded.pixels(store.read(store.rows(some)))
+    )
+
+
+def _layouts(loaded: Model, layouts: Path) -> Reader:
+    from snakecap.files.layouts import read
+
+    store = read(layouts)
+    if store.reading != loaded.reading:
+        raise ValueError(f"{layouts} was made with other settings than the model's own layouts")
+
+    def some(names: Sequence[str]) -> dict[str, Tensor]:
+        rows = store.rows(names)
+        return loaded.arrays(store.ids[rows], store.boxes[rows])
+
+    return Reader(set(store.files).__contains__, some)
 
 
 def derangement(number: int, seed: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,31 @@ from torch import Tensor
 
 from snakecap import device as devices
 from snakecap import registry
+from snakecap.files import layouts as layout_files
 from snakecap.files import model as models
 from snakecap.files.vocabulary import Vocabulary
+from snakecap.layout import Layout, Reading, encode
 from snakecap.models.build import build
 from snakecap.search.constraints import Constraints
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.settings import Decoding, Training
 from snakecap.text.function_words import content_words
+
+
+Photo = str | bytes | Path
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a caption is asked for: a photo, its layout, or both.
+
+    Attributes:
+        photo: a path, or the bytes of an image file.
+        layout: the objects in it; without one, models that read layouts need a detector.
+    """
+
+    photo: Photo | None = None
+    layout: Layout | None = None
 
 
 class Model:
@@ -30,60 +49,110 @@ class Model:
         captioner: the network, in evaluation mode.
         vocabulary: its words.
         training: the settings it was trained with.
+        reading: how it reads layouts, or None.
         header: all that the file records.
     """
 
-    def __init__(self, path: Path | str, device: str = "auto", threads: int | None = None):
+    def __init__(
+        self,
+        path: Path | str,
+        device: str = "auto",
+        threads: int | None = None,
+        detector: str | None = None,
+    ):
         """Load ``model.safetensors``.
+
+        Args:
+            path: the file.
+            device: auto, cpu or cuda.
+            threads: CPU threads.
+            detector: finds the objects in photos, for models that read layouts; see
+                `snakecap.stages.finder.make_finder`.
 
         Raises:
             FileNotFoundError: no such file.
             ValueError: not a model of snakecap.
         """
+        self.path = path
         self.place = devices.choose(device, threads)
+        self.finder = None
+        if detector is not None:
+            from snakecap.stages.finder import make_finder
+
+            self.finder = make_finder(detector, self.place)
         weights, self.header = models.read(Path(path))
         try:
             self.training = Training.model_validate(self.header["settings"])
             self.vocabulary = Vocabulary.from_json(self.header["vocabulary"])
+            layout = self.header.get("layout")
+            self.reading = Reading.from_json(layout) if layout else None
         except (ValidationError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} was made by another version of snakecap, or is damaged: {error}"
             ) from None
-        self.captioner = build(self.training, vocabulary_size=len(self.vocabulary))
+        categories = len(self.reading.categories) if self.reading else None
+        self.captioner = build(
+            self.training, vocabulary_size=len(self.vocabulary), categories=categories
+        )
         self.captioner.load_state_dict(weights)
         self.captioner.eval().to(self.place)
 
-    def caption(self, photos: Any, decoding: Decoding | None = None, **options: Any) -> Any:
-        """Caption photos.
+    def caption(self, subjects: Any, decoding: Decoding | None = None, **options: Any) -> Any:
+        """Caption photos or layouts.
 
         Args:
-            photos: a path, the bytes of an image file, or a list of them.
+            subjects: a path or the bytes of an image file, a `Layout`, the layout of one picture
+                as a mapping (``{"objects": [{"category", "box"}]}``), a `Subject`, or a list.
             decoding: how to search; `options` are its fields, such as ``beam_width=5``.
             **options: see `snakecap.settings.Decoding`.
 
         Returns:
-            The best caption of each photo: one string for one photo, a list for a list.
+            The best caption of each: one string for one subject, a list for a list.
 
         Raises:
-            ValueError: a photo cannot be read; names it.
-            TypeError: `photos` is something else.
+            ValueError: a photo cannot be read, a layout is wrong, or the model needs what was not
+                given; names it.
+            TypeError: `subjects` is something else.
         """
         chosen = Decoding.model_validate({**(decoding or Decoding()).model_dump(), **options})
-        if isinstance(photos, str | bytes | Path):
-            return self.caption([photos], chosen)[0]
-        if not isinstance(photos, list | tuple):
-            raise TypeError(
-                f"photos are paths, the bytes of image files, or a list of them, not a "
-                f"{type(photos).__name__}"
-            )
+        if not isinstance(subjects, list | tuple):
+            return self.caption([subjects], chosen)[0]
+        asked = [as_subject(subject) for subject in subjects]
         texts = []
-        for start in range(0, len(photos), chosen.batch_size):
-            images = np.stack([self.read(p) for p in photos[start : start + chosen.batch_size]])
-            found = self.search(self.pixels(images), seeded(chosen, start))
-            texts += [self.text(best[0]) for best in found]
+        for start in range(0, len(asked), chosen.batch_size):
+            inputs = self.inputs(asked[start : start + chosen.batch_size])
+            texts += [self.text(best[0]) for best in self.search(inputs, seeded(chosen, start))]
         return texts
 
-    def read(self, photo: str | bytes | Path) -> NDArray[np.uint8]:
+    def inputs(self, subjects: Sequence[Subject]) -> dict[str, Tensor]:
+        """What the encoders read of some subjects.
+
+        Raises:
+            ValueError: see `caption`.
+        """
+        inputs: dict[str, Tensor] = {}
+        if self.training.backbone is not None:
+            inputs.update(self.pixels(np.stack([self.read(self._photo(s)) for s in subjects])))
+        if self.reading is not None:
+            inputs.update(self.objects([self._layout(s) for s in subjects]))
+        return inputs
+
+    def _photo(self, subject: Subject) -> Photo:
+        if subject.photo is None:
+            raise ValueError(f"{self.path} looks at pictures: a layout alone is not enough")
+        return subject.photo
+
+    def _layout(self, subject: Subject) -> Layout:
+        if subject.layout is not None:
+            return subject.layout
+        if self.finder is None or subject.photo is None:
+            raise ValueError(
+                f"{self.path} reads the layout of objects: give layouts (.json), or photos and "
+                "a detector"
+            )
+        return self.finder(subject.photo)
+
+    def read(self, photo: Photo) -> NDArray[np.uint8]:
         """A photo as this model wants it: uint8 of shape (3, S, S).
 
         Raises:
@@ -101,6 +170,20 @@ class Model:
         """Encoder inputs for uint8 pictures of shape (B, 3, S, S)."""
         return {"images": torch.from_numpy(images).to(self.place)}
 
+    def objects(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
+        """Encoder inputs for layouts: ``categories`` (B, R) and ``boxes`` (B, R, 4)."""
+        assert self.reading is not None
+        ids, boxes = layout_files.pad([encode(layout, self.reading) for layout in layouts])
+        return self.arrays(ids, boxes)
+
+    def arrays(self, ids: NDArray[np.int64], boxes: NDArray[np.float32]) -> dict[str, Tensor]:
+        """Encoder inputs for padded layouts; as long as the longest of them."""
+        longest = int((ids > 0).sum(1).max(initial=0))
+        return {
+            "categories": torch.from_numpy(ids[:, :longest]).to(self.place),
+            "boxes": torch.from_numpy(boxes[:, :longest]).to(self.place),
+        }
+
     def text(self, hypothesis: Hypothesis) -> str:
         """A hypothesis as a sentence."""
         return self.vocabulary.decode(hypothesis.words)
@@ -114,6 +197,29 @@ class Model:
             step, state, decoding, pictures, self.constraints(decoding)
         )
         return found
+
+    @torch.inference_mode()
+    def attention(
+        self, inputs: Mapping[str, Tensor], best: Sequence[Hypothesis]
+    ) -> list[list[list[float]]] | None:
+        """How much each word of a caption looks at each object; None without such attention.
+
+        Returns:
+            For each caption, for each of its words, a weight for each object of the layout.
+        """
+        lengths = [len(hypothesis.words) for hypothesis in best]
+        words = torch.zeros(len(best), max(lengths, default=0), dtype=torch.long)
+        for row, hypothesis in enumerate(best):
+            words[row, : lengths[row]] = torch.tensor(hypothesis.words, dtype=torch.long)
+        weights = self.captioner.attention(inputs, words.to(self.place))
+        if weights is None:
+            return None
+        objects = (inputs["categories"] > 0).sum(1).tolist()
+        rows = weights.double().cpu().numpy().round(3)
+        return [
+            row[:length, :number].tolist()
+            for row, length, number in zip(rows, lengths, objects, strict=True)
+        ]
 
     def constraints(self, decoding: Decoding) -> Constraints:
         """What captions may not say, by id."""
@@ -130,13 +236,56 @@ def seeded(decoding: Decoding, first: int) -> Decoding:
     return decoding.model_copy(update={"seed": decoding.seed + first})
 
 
+def collate(inputs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Inputs of single subjects as one batch; shorter layouts get zeros behind their last object.
+
+    Args:
+        inputs: of `Model.inputs`, each with a batch dimension of 1.
+    """
+    joined = {}
+    for name in inputs[0]:
+        parts = [one[name] for one in inputs]
+        longest = max(part.shape[1] for part in parts)
+        joined[name] = torch.cat([_longer(part, longest) for part in parts])
+    return joined
+
+
+def _longer(part: Tensor, length: int) -> Tensor:
+    missing = part.new_zeros(len(part), length - part.shape[1], *part.shape[2:])
+    return torch.cat([part, missing], 1)
+
+
+def as_subject(given: Any) -> Subject:
+    """Anything that `Model.caption` takes.
+
+    Raises:
+        TypeError: something else.
+    """
+    if isinstance(given, Subject):
+        return given
+    if isinstance(given, str | bytes | Path):
+        return Subject(photo=given)
+    if isinstance(given, Layout):
+        return Subject(layout=given)
+    if isinstance(given, Mapping):
+        return Subject(layout=layout_files.from_json(given))
+    raise TypeError(
+        "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
+        f"for a {type(given).__name__}"
+    )
+
+
 def results(
     model: Model,
     ids: Sequence[int | str],
     files: Sequence[str],
     found: Iterable[list[Hypothesis]],
+    attention: Sequence[list[list[float]]] | None = None,
 ) -> list[dict[str, Any]]:
-    """COCO results of some pictures: the best caption, its log-probability, and the n-best."""
+    """COCO results of some pictures: the best caption, its log-probability, and the n-best.
+
+    With `attention`, also how much each of its words looks at each object.
+    """
     records: list[dict[str, Any]] = []
     for key, file, best in zip(ids, files, found, strict=True):
         record: dict[str, Any] = {"image_id": key, "file_name": file}
@@ -144,5 +293,7 @@ def results(
         if len(best) > 1:
             alternatives = [{"caption": model.text(h), "log_prob": h.log_prob} for h in best]
             record["n_best"] = alternatives
+        if attention is not None:
+            record["attention"] = attention[len(records)]
         records.append(record)
     return records

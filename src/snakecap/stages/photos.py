@@ -1,4 +1,4 @@
-"""Caption a user's own photos with a trained model."""
+"""Caption a user's own photos, or layouts of objects, with a trained model."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from snakecap.files.atomic import json_text, write_text
 from snakecap.log import logger, progress
 from snakecap.settings import Decoding
 
 if TYPE_CHECKING:
-    from snakecap.stages.inference import Model
+    from snakecap.stages.inference import Model, Subject
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Format = Literal["json", "jsonl", "csv", "text"]
@@ -29,18 +27,22 @@ def photos(
     photos: list[Path],
     output: Path | None = None,
     format: Format | None = None,
+    detector: str | None = None,
     settings: Decoding = Decoding(),
     device: str = "auto",
     threads: int | None = None,
 ) -> None:
-    """Caption photos: files, or folders of them.
+    """Caption photos or layouts: files, or folders of photos.
 
     Args:
         model: model.safetensors.
-        photos: image files and folders; each image is captioned once, sorted by path.
+        photos: image files and folders, or .json files of layouts for models that read those
+            (docs/formats.md); each is captioned once, sorted by path.
         output: where captions go; without it they are printed.
         format: json (COCO results), jsonl, csv or text; by default what the output's name says,
             and text when printing.
+        detector: finds the objects in photos for models that read layouts: a YOLOX .onnx, a YOLOv2
+            .safetensors that the workflow trained, or a row of `detectors` as JSON.
         settings: how to search for words.
         device: auto, cpu or cuda.
         threads: CPU threads.
@@ -48,11 +50,12 @@ def photos(
     Raises:
         SystemExit: photos that could not be read, after the others were captioned.
     """
-    from snakecap.stages.inference import Model  # torch takes seconds: help must not wait
+    # torch takes seconds: help must not wait
+    from snakecap.stages.inference import Model
 
-    files = find(photos)
-    loaded = Model(model, device, threads)
-    records, failed = _caption(loaded, files, settings)
+    asked = subjects(photos)
+    loaded = Model(model, device, threads, detector)
+    records, failed = _caption(loaded, asked, settings)
     chosen = format or _format(output)
     text = FORMATS[chosen](records)
     if output is None:
@@ -61,11 +64,34 @@ def photos(
         write_text(output, text)
         logger.info("wrote %d captions to %s", len(records), output)
     if failed:
-        raise SystemExit(f"{len(failed)} of {len(files)} photos could not be read: {failed[0]}")
+        raise SystemExit(f"{len(failed)} of {len(asked)} could not be captioned: {failed[0]}")
+
+
+def subjects(places: list[Path]) -> list[tuple[str, Subject]]:
+    """What is to be captioned, by name: photos and the layouts in .json files, sorted by path."""
+    from snakecap.stages.inference import Subject
+
+    found: list[tuple[str, Subject]] = []
+    for path in find(places):
+        if path.suffix.lower() == ".json":
+            found += _layouts(path)
+        else:
+            found.append((str(path), Subject(photo=path)))
+    return found
+
+
+def _layouts(path: Path) -> Iterator[tuple[str, Subject]]:
+    """The layouts of a file; one that names a photo beside the file has that too."""
+    from snakecap.files.layouts import read_json_layouts
+    from snakecap.stages.inference import Subject
+
+    for name, layout in read_json_layouts(path):
+        photo = path.parent / name
+        yield name, Subject(photo if photo != path and photo.is_file() else None, layout)
 
 
 def find(places: list[Path]) -> list[Path]:
-    """The image files among files and in folders, sorted, each once.
+    """The files that are named, and the image files in folders, sorted, each once.
 
     Raises:
         ValueError: a place does not exist, or there is no image anywhere.
@@ -90,32 +116,36 @@ def _is_image(path: Path) -> bool:
 
 
 def _caption(
-    loaded: Model, files: list[Path], settings: Decoding
+    loaded: Model, asked: Sequence[tuple[str, Subject]], settings: Decoding
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    from snakecap.stages.inference import results, seeded
+    from snakecap.stages.inference import collate, results, seeded
 
     records: list[dict[str, Any]] = []
     failed: list[str] = []
     size = settings.batch_size
-    stems = Counter(path.stem for path in files)  # an id must be one photo's alone
-    for start in progress(range(0, len(files), size), title="caption", unit="batch"):
-        read = list(_read(loaded, files[start : start + size], failed))
+    stems = Counter(Path(name).stem for name, _ in asked)  # an id must be one photo's alone
+    for start in progress(range(0, len(asked), size), title="caption", unit="batch"):
+        read = list(_read(loaded, asked[start : start + size], failed))
         if read:
-            names = [str(path) for path, _ in read]
-            images = np.stack([image for _, image in read])
-            found = loaded.search(loaded.pixels(images), seeded(settings, start))
-            ids = [path.stem if stems[path.stem] == 1 else str(path) for path, _ in read]
+            names = [name for name, _ in read]
+            inputs = collate([inputs for _, inputs in read])
+            found = loaded.search(inputs, seeded(settings, start))
+            ids = [Path(n).stem if stems[Path(n).stem] == 1 else n for n in names]
             records += results(loaded, ids, names, found)
     return records, failed
 
 
-def _read(loaded: Model, files: list[Path], failed: list[str]) -> Iterator[tuple[Path, Any]]:
-    for path in files:
+def _read(
+    loaded: Model, asked: Sequence[tuple[str, Subject]], failed: list[str]
+) -> Iterator[tuple[str, Any]]:
+    """Names and inputs of those that can be read; complaints about the others go to `failed`."""
+    for name, subject in asked:
         try:
-            yield path, loaded.read(path)
+            yield name, loaded.inputs([subject])
         except ValueError as error:
-            logger.error("%s", error)
-            failed.append(str(error))
+            text = str(error) if name in str(error) else f"{name}: {error}"
+            logger.error("%s", text)
+            failed.append(text)
 
 
 def _format(output: Path | None) -> Format:

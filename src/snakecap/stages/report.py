@@ -7,9 +7,11 @@ from pathlib import Path
 from snakecap.files.atomic import write_text, writing
 from snakecap.settings import Report
 from snakecap.stages.reporting import curves as plots
+from snakecap.stages.reporting import detectors as judgements
 from snakecap.stages.reporting import entries as entry_files
 from snakecap.stages.reporting import figure as figures
 from snakecap.stages.reporting import gallery, tables
+from snakecap.stages.reporting import layouts as layout_files
 from snakecap.stages.reporting import page as pages
 from snakecap.stages.reporting.differences import differences
 
@@ -32,6 +34,10 @@ def report(
     histories: list[Path] | None = None,
     readme: Path | None = None,
     figure: Path | None = None,
+    layouts: list[Path] | None = None,
+    reads: list[str] | None = None,
+    detectors: list[Path] | None = None,
+    detector_scores: list[Path] | None = None,
     settings: Report = Report(),
 ) -> None:
     """Compare systems: a table, training curves and a page that opens from disk.
@@ -46,44 +52,50 @@ def report(
         table_csv: output, CSV with every digit.
         curves: output, SVG.
         page: output, HTML.
-        images: images.h5; without it the page shows no images and no figure is drawn.
+        images: images.h5; without it the page and the figure show layouts alone.
         controls: scores JSON of each system's shuffled-image control.
         histories: history.json of each.
         readme: a README whose table, between its two markers, is replaced.
         figure: output, PNG: a few pictures with every system's caption.
+        layouts: JSON of every layout that some system reads.
+        reads: name of the layout that each system reads, or a hyphen.
+        detectors: info JSON of the detectors that the layouts come from.
+        detector_scores: scores JSON of each of them.
         settings: title, how many pictures, and their size.
 
     Raises:
         ValueError: the lists do not match, a file is not what it should be, a captioned picture
-            is unknown, the README has no markers, or a figure is asked for without images.
+            or its layout is unknown, the README has no markers, or a figure is asked for without
+            images and layouts.
     """
-    if figure is not None and images is None:
-        raise ValueError("a figure needs images: give images.h5")
-    entries = entry_files.read(systems, captions, scores, controls or [], histories or [])
+    if figure is not None and images is None and not layouts:
+        raise ValueError("a figure needs images, or layouts: give images.h5")
+    optional = controls or [], histories or [], reads or []
+    entries = entry_files.read(systems, captions, scores, *optional)
+    seen = layout_files.read(layouts or [], entries)
     subjects = gallery.subjects(pictures, references, entries)
+    judged = judgements.read(detectors or [], detector_scores or [], gallery.splits(subjects))
     rows, found = tables.rows(entries), differences(entries)
     subtitle = gallery.subtitle(subjects)
-    markdown = tables.markdown(rows)
     if readme is not None:
-        headlines = tables.markdown([row for row in rows if row.headline])
-        tables.insert(readme, f"{headlines}\n{subtitle}.")
-    more = f"\n## Paired differences\n\n{tables.differences_markdown(found)}" if found else ""
+        tables.insert(readme, f"{tables.markdown(rows)}\n{subtitle}.")
     drawing = plots.draw(entries)
     shown = gallery.evenly(subjects, settings.shown)
-    data, small = gallery.data(entries, shown, images, settings.thumbnail)
+    data, small = gallery.data(entries, shown, images, settings.thumbnail, seen)
     html = pages.build(
         title=settings.title,
         subtitle=subtitle,
         data=data,
         thumbnails=small,
-        scores=pages.scores_html(rows, found),
+        scores=pages.scores_html(rows, found, judged),
         curves=drawing,
     )
-    if figure is not None and images is not None:
+    if figure is not None:
         chosen = gallery.evenly(subjects, FIGURE_PICTURES)
         with writing(figure) as temporary:
-            figures.draw(gallery.panels(entries, chosen, images)).save(temporary, "PNG")
+            figures.draw(gallery.panels(entries, chosen, images, seen)).save(temporary, "PNG")
     write_text(table_csv, tables.comma_separated(rows))
     write_text(curves, drawing)
     write_text(page, html)
-    write_text(table_md, f"# {settings.title}\n\n{subtitle}.\n\n{markdown}{more}")
+    text = tables.document(rows, judged, found)
+    write_text(table_md, f"# {settings.title}\n\n{subtitle}.\n\n{text}")

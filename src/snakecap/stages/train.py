@@ -14,18 +14,21 @@ from safetensors.torch import load_file
 
 from snakecap import device as devices
 from snakecap import provenance, registry
-from snakecap.data.inputs import Ahead, CachedFeatures, Pixels
+from snakecap.data.inputs import Ahead, CachedFeatures, LayoutArrays, Pixels, Source, Together
 from snakecap.files import atomic
 from snakecap.files import captions as packing
+from snakecap.files import layouts as layout_files
 from snakecap.files import model as models
 from snakecap.files import pictures as records
 from snakecap.files import vocabulary as vocabularies
+from snakecap.files.layouts import Layouts
 from snakecap.files.vocabulary import Vocabulary
+from snakecap.layout import Reading
 from snakecap.log import logger
 from snakecap.models.build import build
 from snakecap.models.captioner import Captioner
 from snakecap.settings import Stage, Training
-from snakecap.stages.batches import Batches, Source
+from snakecap.stages.batches import Batches
 from snakecap.stages.checkpoints import History
 from snakecap.stages.fit import Plan, fit
 from snakecap.stages.groups import Groups
@@ -43,6 +46,7 @@ def train(
     settings: Training,
     images: Path | None = None,
     features: Path | None = None,
+    layouts: Path | None = None,
     previous: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -59,6 +63,7 @@ def train(
         settings: the stage, and the parts it trains.
         images: images.h5, when the stage reads pictures.
         features: cached features, when it does not.
+        layouts: layouts.h5, when an encoder reads layouts.
         previous: model of the stage before; without one the weights start fresh.
         device: auto, cpu or cuda.
         threads: CPU threads.
@@ -67,18 +72,22 @@ def train(
         ValueError: a file that the stage needs was not given, or a split is empty.
     """
     place = devices.choose(device, threads)
-    inputs = [path for path in (captions, vocabulary, pictures, images, features, previous) if path]
+    optional = [path for path in (images, features, layouts, previous) if path]
+    inputs = [captions, vocabulary, pictures, *optional]
     sums = {path.name: provenance.file_digest(path) for path in inputs}
     with provenance.work_folder(model, settings.model_dump(mode="json"), sums) as work:
         words = vocabularies.read(vocabulary)
         packed = packing.read(captions)
-        captioner = _model(settings, words, previous).to(place)
-        source = _source(settings, packed.files, images, features, place)
+        seen = layout_files.read(layouts) if layouts else None
+        captioner = _model(settings, words, seen, previous).to(place)
+        source = _source(settings, packed.files, images, features, seen, place)
         validator = Validator(
             captioner, source, packed, words, records.read(pictures), settings.stage
         )
         batches = Batches(packed, source, settings.stage, place)
         facts = _facts(settings, captioner, words)
+        if seen is not None:
+            facts["layout"] = seen.reading.as_json()
 
         def report(past: History) -> None:
             rate = past.captions / past.seconds if past.seconds else 0.0
@@ -92,14 +101,19 @@ def train(
         logger.info("wrote %s", model)
 
 
-def _model(settings: Training, words: Vocabulary, previous: Path | None) -> Captioner:
+def _model(
+    settings: Training, words: Vocabulary, seen: Layouts | None, previous: Path | None
+) -> Captioner:
     torch.manual_seed(settings.stage.seed)
-    captioner = build(settings, vocabulary_size=len(words))
+    categories = len(seen.reading.categories) if seen else None
+    captioner = build(settings, vocabulary_size=len(words), categories=categories)
     row = settings.backbone
     if previous is not None:
         weights, header = models.read(previous)
         if header["vocabulary"]["words"] != list(words.words):
             raise ValueError(f"{previous} was trained with another vocabulary than {words}")
+        if seen is not None and Reading.from_json(header["layout"]) != seen.reading:
+            raise ValueError(f"{previous} was trained with layouts that were made differently")
         captioner.load_state_dict(weights)
     elif captioner.backbone is not None and row is not None:
         from snakecap.encoders.weights import load_weights
@@ -113,18 +127,39 @@ def _source(
     files: Sequence[str],
     images: Path | None,
     features: Path | None,
+    seen: Layouts | None,
     place: torch.device,
-) -> Source | None:
+) -> Source:
+    """Everything that the encoders read."""
     stage = settings.stage
-    if settings.backbone is None:
-        return None
-    if stage.reads_pictures:
+    sources: list[Source] = []
+    if settings.backbone is not None and stage.reads_pictures:
         if images is None:
             raise ValueError(f"stage {stage.name} reads pictures: give --images")
-        return _pixels(settings, images, files, place)
-    if features is None:
-        raise ValueError(f"stage {stage.name} reads cached features: give --features")
-    return _cached(features, files, place, flip=stage.flip)
+        sources.append(_pixels(settings, images, files, place))
+    elif settings.backbone is not None:
+        if features is None:
+            raise ValueError(f"stage {stage.name} reads cached features: give --features")
+        output = settings.features_output
+        sources.append(_cached(features, files, place, flip=stage.flip, output=output))
+    if seen is not None:
+        sources.append(_layouts(seen, files, stage, place))
+    return Together(sources)
+
+
+def _layouts(
+    seen: Layouts, files: Sequence[str], stage: Stage, place: torch.device
+) -> LayoutArrays:
+    """Layouts by row of captions.h5, augmented as the stage says."""
+    rows = seen.rows(files)
+    return LayoutArrays(
+        torch.from_numpy(seen.ids[rows]),
+        torch.from_numpy(seen.boxes[rows]),
+        place,
+        drop=stage.object_dropout,
+        jitter=stage.box_jitter,
+        sorted_by_x=seen.reading.order == "left_to_right",
+    )
 
 
 def _pixels(settings: Training, images: Path, files: Sequence[str], place: torch.device) -> Pixels:
@@ -139,13 +174,12 @@ def _pixels(settings: Training, images: Path, files: Sequence[str], place: torch
     return Pixels(
         lambda wanted: store.read(rows[wanted]),
         place,
-        flip=settings.stage.flip,
         margin=margin if settings.stage.random_crop else 0,
     )
 
 
 def _cached(
-    features: Path, files: Sequence[str], place: torch.device, *, flip: bool
+    features: Path, files: Sequence[str], place: torch.device, *, flip: bool, output: str
 ) -> CachedFeatures:
     """Features by row of captions.h5, kept on the device."""
     from snakecap.files.features import Features
@@ -155,7 +189,7 @@ def _cached(
     mirrored = None
     if flip:
         mirrored = torch.from_numpy(store.load([f"{file}@flip" for file in files])).to(place)
-    return CachedFeatures(plain, mirrored)
+    return CachedFeatures(plain, mirrored, output=output)
 
 
 def _fit(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from snakecap.data.inputs import CachedFeatures, Pixels
+from snakecap.data.inputs import Source
 from snakecap.files.captions import Captions
 from snakecap.files.pictures import Collection
 from snakecap.files.vocabulary import Vocabulary
@@ -26,7 +26,7 @@ class Validator:
     def __init__(
         self,
         captioner: Captioner,
-        source: CachedFeatures | Pixels | None,
+        source: Source,
         packed: Captions,
         vocabulary: Vocabulary,
         collection: Collection,
@@ -62,7 +62,7 @@ class Validator:
         tokens = 0
         captions: dict[int | str, str] = {}
         for rows in torch.split(self.rows, BATCH):
-            inputs = self.source.plainly(rows) if self.source else {}
+            inputs = self.source.plainly(rows)
             words, owners = self._labels(rows)
             losses = self.captioner(inputs, words, owners, reduction="sum")
             total += float(losses["caption"])

@@ -45,8 +45,11 @@ function systemName(at) {
   const system = shown.systems[at];
   const dot = make("span", { class: "dot", "aria-hidden": "true" });
   dot.style.background = system.colour || "currentColor";
-  const stage = system.stage ? [make("span", { class: "stage" }, system.stage)] : [];
-  return make("span", { class: "system", dir: "auto" }, dot, system.system, ...stage);
+  const several = new Set(shown.systems.map((other) => other.stage)).size > 1;
+  const stage = several ? [make("span", { class: "stage" }, system.stage)] : [];
+  const parts = system.system.split("_");
+  const name = parts.flatMap((part, place) => (place ? ["_", make("wbr"), part] : [part]));
+  return make("span", { class: "system", dir: "auto" }, dot, ...name, ...stage);
 }
 
 function captions(picture, wanted, inside) {
@@ -56,17 +59,22 @@ function captions(picture, wanted, inside) {
     const said = picture.captions[at];
     if (!said) continue;
     const value = score(picture, at);
-    const name = make("dt", {}, systemName(at));
+    const numbers = make("span", { class: "numbers" });
+    const name = make("dt", {}, systemName(at), numbers);
     name.hidden = shown.scored === false; /* one system, no scores: its name says nothing */
-    if (inside && said[2] !== null && said[2] !== undefined) {
-      name.append(make("span", { class: "number" }, "log p " + said[2].toFixed(2)));
-    }
+    const fact = (text) => inside && numbers.append(make("span", { class: "number" }, text));
+    const layout = shown.systems[at].layout;
+    if (layout !== undefined && shown.layouts.length > 1) fact("reads " + shown.layouts[layout]);
+    if (said[3]) fact("attention");
+    if (said[2] !== null && said[2] !== undefined) fact("log p " + said[2].toFixed(2));
     if (!isNaN(value)) {
       const style = value === best && visible().length > 1 ? "score best" : "score";
       const title = "CIDEr of this caption" + (style === "score" ? "" : ", the best here");
-      name.append(make("span", { class: style, title }, value.toFixed(2)));
+      numbers.append(make("span", { class: style, title }, value.toFixed(2)));
     }
-    const text = inside ? inside(said[0]) : marked(said[0], wanted);
+    /* What a search marked keeps its marks: these may span words. */
+    const text = said[3] && (inside || !wanted.length) ? [words(said, at, picture, inside)]
+      : inside ? inside(said[0]) : marked(said[0], wanted);
     list.append(name, make("dd", { dir: "auto" }, ...(said[0] ? text : [make("em", {}, "(empty)")])));
   }
   return list;
@@ -83,7 +91,7 @@ function references(picture, wanted) {
 function card(at) {
   const picture = shown.pictures[found[at]];
   const wanted = terms(state.q);
-  const frame = make("div", { class: "frame" }, image(picture));
+  const frame = framed(picture, [320, 230]);
   const number = sortedBy(picture);
   if (number) frame.append(make("span", { class: "badge" }, number));
   const node = make("article", { role: "listitem", tabindex: "-1", "data-at": at });
@@ -171,12 +179,20 @@ function enlarge() {
   const dialog = element("large");
   element("large-title").textContent = picture.file || String(picture.id);
   element("place").textContent = selected + 1 + " / " + found.length;
+  const inside = element("large-body").contains(document.activeElement);
+  const frame = framed(picture, [620, 600]);
   const text = make("div", {}, captions(picture, [], checked(picture)));
   if (picture.references.length) {
     text.append(make("h3", {}, "References"), ...references(picture, terms(state.q)));
     text.append(make("p", { class: "note" }, "Underlined: a word that no reference has."));
   }
-  element("large-body").replaceChildren(make("div", { class: "frame" }, image(picture)), text);
+  if (visible().some((at) => picture.captions[at] && picture.captions[at][3])) {
+    text.append(make("p", { class: "note" }, "Attention: point at a word, or use Tab and the arrows."));
+  }
+  const objects = make("div", { class: "objects" });
+  element("large-body").replaceChildren(make("div", {}, frame, objects), text);
+  legend(objects, frame);
+  if (inside) element("large-title").focus();
   element("previous").disabled = selected === 0;
   element("next").disabled = selected === found.length - 1;
   if (!dialog.open) dialog.showModal();

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ SEEDED = re.compile(r"(?P<family>.+)_seed(?P<seed>\d+)")  # how Settings.runs na
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A caption and its log-probability, in nats, when the results say it."""
+    """A caption; its log-probability, in nats, and its attention when the results say them."""
 
     caption: str
     log_prob: float | None = None
+    attention: Any = None  # for each word, a weight for each object; as the file has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Entry:
         per_picture: CIDEr by picture id, ids as text.
         control: CIDEr when every picture's caption was made from another picture's image.
         history: the training history, `history.json`.
+        layout: the name of the layout that the system reads, if it reads one.
     """
 
     system: str
@@ -44,6 +46,7 @@ class Entry:
     per_picture: dict[str, float] = field(default_factory=dict)
     control: float | None = None
     history: dict[str, Any] = field(default_factory=dict)
+    layout: str | None = None
 
     @property
     def family(self) -> str:
@@ -81,18 +84,19 @@ def read(
     scores: Sequence[Path],
     controls: Sequence[Path],
     histories: Sequence[Path],
+    reads: Sequence[str] = (),
 ) -> list[Entry]:
-    """Read the files of every ``name/stage``, in that order.
+    """Read the files of every ``name/stage``, in that order; `reads` names layouts, or is "-".
 
     Raises:
-        ValueError: the lists differ in length (controls and histories may also be empty), a name
-            has no stage, or a file is not what it should be.
+        ValueError: the lists differ in length (but for captions and scores they may be empty), a
+            name has no stage, or a file is not what it should be.
     """
-    optional = {"controls", "histories"}
-    lists = {"captions": captions, "scores": scores, "controls": controls, "histories": histories}
-    for name, paths in lists.items():
-        if len(paths) != len(systems) and (paths or name not in optional):
-            raise ValueError(f"{len(systems)} systems, but {len(paths)} {name}: give one for each")
+    needed = {"captions": captions, "scores": scores}
+    optional = {"controls": controls, "histories": histories, "reads": reads}
+    for name, given in (needed | optional).items():
+        if len(given) != len(systems) and (given or name in needed):
+            raise ValueError(f"{len(systems)} systems, but {len(given)} {name}: give one for each")
     entries = []
     for at, place in enumerate(systems):
         system, slash, stage = place.rpartition("/")
@@ -100,7 +104,9 @@ def read(
             raise ValueError(f"system {place!r} must be written as name/stage")
         control = _scores(controls[at])["CIDEr"] if controls else None
         history = _history(histories[at]) if histories else {}
-        entries.append(_entry(system, stage, captions[at], scores[at], control, history))
+        layout = reads[at] if reads and reads[at] != "-" else None
+        entry = _entry(system, stage, captions[at], scores[at], control, history)
+        entries.append(replace(entry, layout=layout))
     if len(set(systems)) != len(systems):
         raise ValueError(f"a system is listed twice: {', '.join(systems)}")
     return entries
@@ -133,7 +139,10 @@ def _entry(
 def _captions(path: Path) -> dict[str, Said]:
     rows = read_json(path)
     try:
-        return {str(row["image_id"]): Said(row["caption"], _finite(row)) for row in rows}
+        return {
+            str(row["image_id"]): Said(row["caption"], _finite(row), row.get("attention"))
+            for row in rows
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a list of image_id and caption: {error!r}") from None
 

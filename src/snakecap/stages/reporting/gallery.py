@@ -13,12 +13,15 @@ from PIL import Image
 from snakecap.files import pictures as picture_files
 from snakecap.files.atomic import read_json
 from snakecap.files.pictures import Picture
+from snakecap.stages.reporting import layouts as layout_files
 from snakecap.stages.reporting import thumbnails
 from snakecap.stages.reporting.curves import colours
 from snakecap.stages.reporting.entries import Entry
-from snakecap.stages.reporting.figure import Panel
+from snakecap.stages.reporting.figure import Outline, Panel
+from snakecap.stages.reporting.layouts import Layouts
 
 Item = TypeVar("Item")
+PLAIN = 64  # pixels of the longer side of a picture without image: it is one colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,72 +73,139 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     return [items[round(at)] for at in np.linspace(0, len(items) - 1, count)]
 
 
+def splits(chosen: Sequence[Subject]) -> list[str]:
+    """The splits that the pictures are of."""
+    return list(dict.fromkeys(subject.picture.split for subject in chosen))
+
+
 def subtitle(chosen: Sequence[Subject]) -> str:
     """Such as "1,000 pictures of the test split"."""
-    splits = " and ".join(dict.fromkeys(subject.picture.split for subject in chosen))
     noun = "picture" if len(chosen) == 1 else "pictures"
-    return f"{len(chosen):,} {noun} of the {splits} split" if chosen else "no pictures"
+    names = " and ".join(splits(chosen))
+    return f"{len(chosen):,} {noun} of the {names} split" if chosen else "no pictures"
 
 
 def data(
-    entries: Sequence[Entry], shown: Sequence[Subject], images: Path | None, side: int
+    entries: Sequence[Entry],
+    shown: Sequence[Subject],
+    images: Path | None,
+    side: int,
+    layouts: Sequence[Layouts] = (),
 ) -> tuple[dict[str, Any], list[str]]:
-    """The page's data (see `page.build`) and thumbnails of at most `side` pixels."""
+    """The page's data (see `page.build`) and thumbnails of at most `side` pixels.
+
+    Raises:
+        ValueError: a caption's attention is of another caption or layout; names the picture.
+    """
     small = [thumbnails.jpeg(image, side) for image in _images(shown, images)]
-    pictures = [_record(subject, entries) for subject in shown]
+    pictures = [_record(subject, entries, layouts) for subject in shown]
     if small:
         pictures = [record | {"image": at} for at, record in enumerate(pictures)]
+    return {"systems": _systems(entries, layouts), "pictures": pictures} | layout_files.embed(
+        pictures, layouts, [subject.picture for subject in shown], whole=_whole(images)
+    ), small
+
+
+def _systems(entries: Sequence[Entry], layouts: Sequence[Layouts]) -> list[dict[str, Any]]:
     chosen = colours(entries)
+    places = {layout.name: at for at, layout in enumerate(layouts)}
     first = {entry.family: entry.seed for entry in reversed(entries)}
-    systems = [
+    return [
         {
             "system": entry.system,
             "stage": entry.stage,
             "label": entry.label,
             "colour": chosen[entry.family],
             "shown": entry.seed == first[entry.family],  # one seed of each, until asked for more
+            **({"layout": places[entry.layout]} if entry.layout else {}),
         }
         for entry in entries
     ]
-    return {"systems": systems, "pictures": pictures}, small
 
 
-def _record(subject: Subject, entries: Sequence[Entry]) -> dict[str, Any]:
+def _record(
+    subject: Subject, entries: Sequence[Entry], layouts: Sequence[Layouts]
+) -> dict[str, Any]:
     key = subject.key
     return {
         "id": subject.picture.id,
         "file": subject.picture.file,
         "references": subject.references,
-        "captions": [_caption(entry, key) for entry in entries],
+        "captions": [_caption(entry, key, layouts) for entry in entries],
     }
 
 
-def _caption(entry: Entry, key: str) -> list[Any] | None:
+def _caption(entry: Entry, key: str, layouts: Sequence[Layouts]) -> list[Any] | None:
     said = entry.captions.get(key)
     if said is None:
         return None
     cider = entry.per_picture.get(key)
     log_prob = None if said.log_prob is None else round(said.log_prob, 3)
-    return [said.caption, None if cider is None else round(cider, 4), log_prob]
+    numbers = [None if cider is None else round(cider, 4), log_prob]
+    things = next((row.pictures.get(key) for row in layouts if row.name == entry.layout), None)
+    if said.attention is None or things is None:
+        return [said.caption, *numbers]
+    words = said.caption.split()
+    try:
+        rows = layout_files.attention(said.attention, len(words), len(things))
+    except ValueError as error:
+        raise ValueError(f"{entry.label}: the attention of picture {key} {error}") from None
+    return [" ".join(words), *numbers, *([rows] if rows else [])]
 
 
 def _images(shown: Sequence[Subject], images: Path | None) -> Iterable[Image.Image]:
     return thumbnails.images(images, [subject.picture for subject in shown]) if images else ()
 
 
-def panels(entries: Sequence[Entry], shown: Sequence[Subject], images: Path) -> list[Panel]:
-    """The figure's panels: the last stage of each system (its first seed), then a reference."""
+def _whole(images: Path | None) -> bool:
+    return images is None or thumbnails.squashed(images)
+
+
+def panels(
+    entries: Sequence[Entry],
+    shown: Sequence[Subject],
+    images: Path | None,
+    layouts: Sequence[Layouts] = (),
+) -> list[Panel]:
+    """The figure's panels: the last stage of each system (its first seed), then a reference.
+
+    With the layout that the first system reads, on plain paper when there are no images.
+    """
     chosen = colours(entries)
+    drawings = [_outlines(subject, entries, layouts, whole=_whole(images)) for subject in shown]
+    pixels = _images(shown, images) if images else map(_blank, shown)
     first = {entry.family: entry.system for entry in reversed(entries)}
     # A later stage replaces an earlier one; other seeds do not count.
     final = {entry.family: entry for entry in entries if entry.system == first[entry.family]}
+    many = len({entry.stage for entry in entries}) > 1
     found = []
-    for subject, image in zip(shown, _images(shown, images), strict=True):
+    for subject, image, outlines in zip(shown, pixels, drawings, strict=True):
         lines = [
-            (entry.label, chosen[family], entry.captions[subject.key].caption)
+            (entry.label if many else family, chosen[family], entry.captions[subject.key].caption)
             for family, entry in final.items()
             if subject.key in entry.captions
         ]
         person = [("reference", "#b6bcc4", text) for text in subject.references[:1]]
-        found.append(Panel(image, [*lines, *person]))
+        found.append(Panel(image, [*lines, *person], outlines))
     return found
+
+
+def _blank(subject: Subject) -> Image.Image:
+    size = (PLAIN, PLAIN)
+    return thumbnails.stretch(
+        Image.new("RGB", size, "white"), subject.picture.width, subject.picture.height
+    )
+
+
+def _outlines(
+    subject: Subject, entries: Sequence[Entry], layouts: Sequence[Layouts], *, whole: bool
+) -> list[Outline]:
+    read = {entry.layout for entry in entries[:1]}
+    chosen = layout_files.colours(layouts)
+    return [
+        Outline(thing.category, colour, layout_files.ink(colour), thing.box)
+        for layout in layouts
+        if layout.name in read
+        for thing in layout.of(subject.picture, whole=whole) or ()
+        for colour in [chosen[thing.category]]
+    ]

@@ -17,6 +17,7 @@ const moves = {
   ArrowUp: () => step(large.open ? -1 : -across()),
   Home: () => step(-found.length),
   End: () => step(found.length),
+  l: () => shown.layouts && lay(state.layout < 0 ? state.before : -1),
 };
 
 addEventListener("keydown", (event) => {
@@ -44,10 +45,12 @@ addEventListener("keydown", (event) => {
   } else if (key === "Enter" && target.closest("article") && !large.open) {
     event.preventDefault();
     enlarge();
+  } else if (among(target, key)) {
+    event.preventDefault();
   } else if (key in moves) {
     /* Until a picture is chosen, the arrows scroll the page as anywhere else. */
     const inside = large.open || target.closest("#gallery");
-    if (!inside && key !== "j" && key !== "k") return;
+    if (!inside && !"jkl".includes(key)) return;
     event.preventDefault();
     moves[key]();
   }

@@ -8,7 +8,10 @@ let found = []; /* indices into shown.pictures, filtered and sorted */
 const state = fresh();
 
 function fresh() {
-  return { q: "", sort: "list", system: 0, other: 1, down: false, hidden: new Set(), open: null };
+  return {
+    q: "", sort: "list", system: 0, other: 1, down: false, hidden: new Set(), open: null,
+    layout: 0, before: 0, /* -1: none; `before` is what the key l brings back */
+  };
 }
 
 /* One text block of base64, a line a picture: no JSON parser has to walk through it. */

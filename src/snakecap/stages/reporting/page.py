@@ -15,7 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from snakecap.stages.reporting import tables
+from snakecap.stages.reporting import detectors, tables
+from snakecap.stages.reporting.detectors import Judged
 from snakecap.stages.reporting.differences import Difference
 from snakecap.stages.reporting.tables import Row
 
@@ -24,7 +25,8 @@ CURVES = (
     "<details open><summary>Training curves</summary>"
     '<div class="wide" tabindex="0" role="region" aria-label="Curves">{}</div></details>'
 )
-SCRIPTS = ("model.js", "cards.js", "state.js", "vis.js", "keys.js")  # one script, in this order
+# One script, in this order.
+SCRIPTS = ("model.js", "layouts.js", "cards.js", "state.js", "vis.js", "keys.js")
 
 
 def build(
@@ -41,11 +43,14 @@ def build(
     Args:
         title: heading and window title, plain text.
         subtitle: the line under it, plain text.
-        data: `systems` [{system, stage, label, colour, shown}] and `pictures` [{id, file,
+        data: `systems` [{system, stage, label, colour, shown, layout?}] and `pictures` [{id, file,
             references, captions, image | src}], where `captions` runs parallel to `systems` with
-            [caption, CIDEr | null, log-probability | null] or null, `image` is an index into
-            `thumbnails` and `src` an address relative to the page; `scored` false when no
-            caption has a score.
+            [caption, CIDEr | null, log-probability | null, attention?] or null, `image` is an
+            index into `thumbnails` and `src` an address relative to the page; `scored` false when
+            no caption has a score. With layouts also `layouts` (their names; a system's `layout`
+            is a place in it), `categories` [[name, colour]], and each picture's `ratio` of width
+            to height and `layouts` [objects | null] as `layouts.record` has them; a caption's
+            words are then separated by single spaces, and its attention is `layouts.attention`.
         thumbnails: base64 of JPEG files.
         scores: HTML of the tables.
         curves: SVG.
@@ -84,12 +89,15 @@ def embedded(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def scores_html(rows: Sequence[Row], found: Sequence[Difference]) -> str:
-    """The score table, and the paired differences under it."""
+def scores_html(
+    rows: Sequence[Row], found: Sequence[Difference], judged: Sequence[Judged] = ()
+) -> str:
+    """The score table, and under it the detectors and the paired differences."""
     # What the systems are chosen by comes first: a phone shows only the first columns.
     names = sorted(tables.columns(rows), key=lambda name: name not in ("CIDEr", "control"))
+    names = ["stage", *names] if tables.staged(rows) else names
     top = tables.best(rows)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ["system", "stage", *names])
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ["system", *names])
     scale = max(
         [1e-9, *(high for row in rows for _, high in [row.intervals.get("CIDEr", (0, 0))])]
         + [row.values.get("CIDEr", 0) + row.deviation.get("CIDEr", 0) for row in rows]
@@ -105,26 +113,31 @@ def scores_html(rows: Sequence[Row], found: Sequence[Difference]) -> str:
     table = f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="Scores">{table}</div>{note}'
+        + (_detectors(judged) if judged else "")
         + (_differences(found) if found else "")
     )
 
 
 def _row(row: Row, names: Sequence[str], top: Mapping[str, float], scale: float) -> str:
-    cells = [f'<th scope="row">{escape(tables.title(row))}</th><td>{escape(row.stage)}</td>']
-    for name in names:
-        if name not in row.values:
-            cells.append("<td></td>")
-            continue
-        number = escape(tables.show(name, row.values[name]))
-        if row.headline and row.values[name] == top.get(name):
-            number = f"<strong>{number}</strong>"
-        beside = tables.spread(row, name)
-        more = f"<small>{escape(beside)}</small>" if beside else ""
-        more += _range(row, scale) if name == "CIDEr" else ""
-        main = ' class="main"' if name == "CIDEr" else ""
-        cells.append(f"<td{main}>{number}{more}</td>")
+    seeds = tables.seeds(row)
+    small = f"<small>{escape(seeds)}</small>" if seeds else ""
+    cells = "".join(_cell(row, name, top, scale) for name in names)
     hidden = "" if row.headline else ' class="seed"'
-    return f"<tr{hidden}>{''.join(cells)}</tr>"
+    name = escape(row.system).replace("_", "_<wbr>")
+    return f'<tr{hidden}><th scope="row">{name}{small}</th>{cells}</tr>'
+
+
+def _cell(row: Row, name: str, top: Mapping[str, float], scale: float) -> str:
+    if name == "stage":
+        return f'<td class="text">{escape(row.stage)}</td>'
+    if name not in row.values:
+        return "<td></td>"
+    number = escape(tables.show(name, row.values[name]))
+    best = row.headline and row.values[name] == top.get(name)
+    spread = f"<small>{tables.deviation(row, name)}</small>"
+    if name == "CIDEr":
+        spread = f"<small>{tables.interval(row, name)}</small><br>{_range(row, scale)}{spread}"
+    return f"<td>{_strong(number, best)}{spread}</td>"
 
 
 def _range(row: Row, scale: float) -> str:
@@ -137,20 +150,40 @@ def _range(row: Row, scale: float) -> str:
     return f'<span class="range" style="{style}" aria-hidden="true"></span>'
 
 
+def _detectors(judged: Sequence[Judged]) -> str:
+    body = [[escape(cell) for cell in row.cells()] for row in judged]
+    return _folded("Detectors", detectors.COLUMNS, body, detectors.NOTE, " open")
+
+
 def _differences(found: Sequence[Difference]) -> str:
-    body = "".join(
-        f'<tr><th scope="row">{escape(item.first)}</th><td>{escape(item.second)}</td>'
-        f"<td>{_strong(f'{item.mean:+.3f}', item.clear)}</td>"
-        f"<td>[{item.low:+.3f}, {item.high:+.3f}]</td><td>{item.pictures}</td></tr>"
+    body = [
+        [
+            escape(item.first),
+            escape(item.second),
+            _strong(f"{item.mean:+.3f}", item.clear),
+            f"[{item.low:+.3f}, {item.high:+.3f}]",
+            str(item.pictures),
+        ]
         for item in found
-    )
+    ]
     titles = ("from", "to", "CIDEr", "95 % interval", "pictures")
-    head = "".join(f'<th scope="col">{name}</th>' for name in titles)
+    return _folded("Paired differences on the same pictures", titles, body, tables.PAIRED)
+
+
+def _folded(
+    title: str, head: Sequence[str], body: Sequence[Sequence[str]], note: str, attributes: str = ""
+) -> str:
+    """A table that folds into its title; two columns of text, then numbers; cells are HTML."""
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    rows = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        for first, *cells in body
+    )
     return (
-        "<details><summary>Paired differences on the same pictures</summary>"
-        '<div class="wide" tabindex="0" role="region" aria-label="Differences">'
-        f'<table class="differences"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        '</div><p class="note">Bold: the interval leaves out zero.</p></details>'
+        f"<details{attributes}><summary>{title}</summary>"
+        f'<div class="wide" tabindex="0" role="region" aria-label="{title}">'
+        f'<table class="more"><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>'
+        f'</div><p class="note">{note}</p></details>'
     )
 
 

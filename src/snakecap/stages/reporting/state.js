@@ -2,6 +2,7 @@
 
 const controls = ["search", "sort", "system", "other", "order"].map(element);
 const [search, sort, system, other, order] = controls;
+const layoutLists = document.querySelectorAll(".layouts select");
 
 function options() {
   const usable = shown.systems.length > 0 && shown.scored !== false;
@@ -23,6 +24,12 @@ function options() {
   });
   element("choices").replaceChildren(...choices);
   element("systems").hidden = shown.systems.length < 2;
+  const names = shown.layouts || [];
+  for (const node of document.querySelectorAll(".layouts")) node.hidden = !names.length;
+  for (const list of layoutLists) {
+    const none = make("option", { value: -1 }, "none");
+    list.replaceChildren(...names.map((name, at) => make("option", { value: at }, name)), none);
+  }
 }
 
 /* The controls show the state. */
@@ -38,6 +45,7 @@ function reflect() {
   const [up, down] = words[state.sort] || ["lowest first", "highest first"];
   order.textContent = (state.down ? "\u2193 " : "\u2191 ") + (state.down ? down : up);
   order.title = "Reverse the order";
+  for (const list of layoutLists) list.value = state.layout;
   for (const box of element("choices").querySelectorAll("input")) {
     box.checked = !state.hidden.has(Number(box.value));
   }
@@ -62,6 +70,7 @@ function remember() {
     for (const at of visible()) words.append("show", label(at));
     if (!visible().length) words.append("show", "");
   }
+  if (state.layout && shown.layouts) words.set("layout", shown.layouts[state.layout] ?? "");
   if (state.open !== null) words.set("open", state.open);
   const hash = words.toString();
   if (hash === location.hash.slice(1)) return;
@@ -92,6 +101,8 @@ function recall() {
       shown.systems.flatMap((row, place) => (labels.has(row.label) ? [] : [place])),
     );
   }
+  const named = (shown.layouts || []).indexOf(words.get("layout"));
+  state.layout = words.get("layout") === "" ? -1 : Math.max(0, named);
   state.open = words.get("open");
 }
 
@@ -114,6 +125,18 @@ function restore() {
   enlarge();
 }
 
+/* Another layout, or -1; nothing else is drawn again, so that the reader stays where they are. */
+function lay(at) {
+  if (at >= 0) state.before = at;
+  state.layout = at;
+  reflect();
+  for (const frame of document.querySelectorAll(".frame")) fill(frame);
+  const open = document.querySelector("#large-body .frame");
+  if (open) legend(open.nextElementSibling, open);
+  element("spoken").textContent = "Layout: " + (shown.layouts[at] ?? "none");
+  remember();
+}
+
 let waiting = 0;
 search.addEventListener("input", () => {
   clearTimeout(waiting);
@@ -134,6 +157,9 @@ for (const [list, key] of [[system, "system"], [other, "other"]]) {
     state[key] = Number(list.value);
     update();
   });
+}
+for (const list of layoutLists) {
+  list.addEventListener("change", () => lay(Number(list.value)));
 }
 order.addEventListener("click", () => {
   state.down = !state.down;

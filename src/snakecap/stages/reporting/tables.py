@@ -11,16 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from snakecap.files.atomic import read_text, write_text
-from snakecap.stages.reporting.differences import Difference
+from snakecap.stages.reporting.detectors import COLUMNS, Judged
+from snakecap.stages.reporting.detectors import NOTE as DETECTORS
+from snakecap.stages.reporting.differences import Difference, averaged, bootstrap
 from snakecap.stages.reporting.entries import Entry
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
 START, END = "<!-- snakecap:table -->", "<!-- /snakecap:table -->"
 NOTE = (
-    "Square brackets: 95 % bootstrap interval over pictures. ±: mean and standard deviation over "
-    "seeds. "
-    "Control: CIDEr when each caption was made from another picture's image, which is what a "
-    "system gets without seeing. Minutes: training time of the stage. Bold: best of the column."
+    "Square brackets: 95 % bootstrap interval over pictures, of the mean over seeds if there are "
+    "several. ±: standard deviation over seeds. Control: CIDEr when each caption was made from "
+    "another picture, which is what a system gets without seeing. Minutes: training time of the "
+    "stage. Bold: best of the column."
+)
+PAIRED = (
+    "Each picture's CIDEr is averaged over a system's seeds; the interval is over pictures, not "
+    "seeds. Bold: it leaves out zero."
 )
 
 
@@ -31,7 +37,7 @@ class Row:
     Attributes:
         kind: `run`: one training run; `mean`: over the seeds of a system, `deviation` beside it.
         values: metric, and `control`, `minutes`, `parameters`, to its value.
-        intervals: metric to its 95 % interval; runs only.
+        intervals: metric to its 95 % interval; of a mean only CIDEr's.
         deviation: sample standard deviation over the seeds of what is in `values`; means only.
         headline: competes for the column's best: a mean, or a run without sister seeds.
     """
@@ -52,7 +58,7 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
     for family, stage in dict.fromkeys((entry.family, entry.stage) for entry in entries):
         runs = [e for e in entries if (e.family, e.stage) == (family, stage)]
         lines = [_run(entry, headline=len(runs) == 1) for entry in runs]
-        found += [_mean(family, stage, lines), *lines] if len(runs) > 1 else lines
+        found += [_mean(runs, lines), *lines] if len(runs) > 1 else lines
     return found
 
 
@@ -63,18 +69,21 @@ def _run(entry: Entry, *, headline: bool) -> Row:
         "parameters": entry.parameters,
     }
     values = entry.scores | {name: value for name, value in extra.items() if value is not None}
-    seeds = () if entry.seed is None else (entry.seed,)
+    numbers = () if entry.seed is None else (entry.seed,)
     system = entry.system if headline else entry.family
-    return Row(system, entry.stage, "run", seeds, values, dict(entry.intervals), headline=headline)
+    intervals = dict(entry.intervals)
+    return Row(system, entry.stage, "run", numbers, values, intervals, headline=headline)
 
 
-def _mean(family: str, stage: str, runs: Sequence[Row]) -> Row:
+def _mean(entries: Sequence[Entry], runs: Sequence[Row]) -> Row:
     shared = [name for name in runs[0].values if all(name in run.values for run in runs)]
     table = {name: [run.values[name] for run in runs] for name in shared}
     means = {name: float(np.mean(values)) for name, values in table.items()}
-    deviation = {name: float(np.std(values, ddof=1)) for name, values in table.items()}
-    seeds = tuple(seed for run in runs for seed in run.seeds)
-    return Row(family, stage, "mean", seeds, means, deviation=deviation)
+    spread = {name: float(np.std(values, ddof=1)) for name, values in table.items()}
+    numbers = tuple(seed for run in runs for seed in run.seeds)
+    pictures = averaged([entry.per_picture for entry in entries])
+    intervals = {"CIDEr": bootstrap(np.array(list(pictures.values())))} if pictures else {}
+    return Row(entries[0].family, runs[0].stage, "mean", numbers, means, intervals, spread)
 
 
 def metrics(table: Sequence[Row]) -> list[str]:
@@ -88,6 +97,11 @@ def columns(table: Sequence[Row]) -> list[str]:
     """All columns of numbers that some row fills."""
     extra = ("control", "minutes", "parameters")
     return metrics(table) + [name for name in extra if any(name in row.values for row in table)]
+
+
+def staged(table: Sequence[Row]) -> bool:
+    """Whether rows have stages of different names; else their column would say nothing."""
+    return len({row.stage for row in table}) > 1
 
 
 def best(table: Sequence[Row]) -> dict[str, float]:
@@ -110,44 +124,62 @@ def show(name: str, value: float) -> str:
     return f"{value:.3f}"
 
 
-def spread(row: Row, name: str) -> str:
-    """What goes beside a number: CIDEr's interval, or the deviation over seeds; or nothing."""
-    if name in row.deviation and name not in ("minutes", "parameters"):
-        return f"± {show(name, row.deviation[name])}"
-    if name == "CIDEr" and name in row.intervals:
-        low, high = row.intervals[name]
-        return f"[{low:.3f}, {high:.3f}]"
-    return ""
+def deviation(row: Row, name: str) -> str:
+    """The deviation over seeds, or nothing."""
+    if name not in row.deviation or name in ("minutes", "parameters"):
+        return ""
+    return f"± {show(name, row.deviation[name])}"
 
 
-def title(row: Row) -> str:
-    """The system's cell: its name, and which seeds."""
+def interval(row: Row, name: str) -> str:
+    """CIDEr's interval, or nothing: those of all metrics would bury the numbers."""
+    if name != "CIDEr" or name not in row.intervals:
+        return ""
+    low, high = row.intervals[name]
+    return f"[{low:.3f}, {high:.3f}]"
+
+
+def seeds(row: Row) -> str:
+    """Which seeds a row is of, when its system has several."""
     if row.kind == "mean":
-        return f"{row.system} ({len(row.seeds)} seeds)"
-    return row.system if row.headline else f"{row.system}, seed {row.seeds[0]}"
+        return f"{len(row.seeds)} seeds"
+    return "" if row.headline else f"seed {row.seeds[0]}"
 
 
 def markdown(table: Sequence[Row]) -> str:
-    """The table as GitHub's Markdown, numbers rounded, a note under it."""
+    """The headline rows as GitHub's Markdown, numbers rounded, a note under them."""
+    return f"{_lines([row for row in table if row.headline])}\n\n{NOTE}\n"
+
+
+def seeds_markdown(table: Sequence[Row]) -> str:
+    """The single seeds of the rows that are means; empty when there are none."""
+    single = [row for row in table if not row.headline]
+    return f"{_lines(single)}\n" if single else ""
+
+
+def _lines(table: Sequence[Row]) -> str:
     names = columns(table)
     top = best(table)
-    head = ["system", "stage", *names]
-    lines = [_line(head), _line(["---", "---", *["---:"] * len(names)])]
+    stages = staged(table)
+    head = ["system", *(["stage"] if stages else [])]
+    lines = [_line([*head, *names]), _line(["---"] * len(head) + ["---:"] * len(names))]
     for row in table:
-        cells = [_text(title(row)), _text(row.stage)]
+        system = f"{row.system} ({seeds(row)})" if seeds(row) else row.system
+        cells = [_text(system), *([_text(row.stage)] if stages else [])]
         for name in names:
             cells.append(
                 _cell(row, name, bold=row.headline and row.values.get(name) == top.get(name))
             )
         lines.append(_line(cells))
-    return "\n".join(lines) + f"\n\n{NOTE}\n"
+    return "\n".join(lines)
 
 
 def _cell(row: Row, name: str, *, bold: bool) -> str:
     if name not in row.values:
         return ""
     number = show(name, row.values[name])
-    return " ".join(filter(None, [f"**{number}**" if bold else number, spread(row, name)]))
+    strong = f"**{number}**" if bold else number
+    return " ".join(filter(None, [strong, deviation(row, name), interval(row, name)]))
 
 
 def _text(text: str) -> str:
@@ -156,6 +188,14 @@ def _text(text: str) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def detectors_markdown(judged: Sequence[Judged]) -> str:
+    """How good and how fast the detectors are, as Markdown."""
+    names, numbers = COLUMNS[:2], COLUMNS[2:]
+    lines = [_line(COLUMNS), _line(["---"] * len(names) + ["---:"] * len(numbers))]
+    lines += [_line([_text(cell) for cell in row.cells()]) for row in judged]
+    return "\n".join(lines) + f"\n\n{DETECTORS}\n"
 
 
 def differences_markdown(found: Sequence[Difference]) -> str:
@@ -177,7 +217,18 @@ def differences_markdown(found: Sequence[Difference]) -> str:
                 ]
             )
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + f"\n\n{PAIRED}\n"
+
+
+def document(table: Sequence[Row], judged: Sequence[Judged], found: Sequence[Difference]) -> str:
+    """All tables as Markdown: who compares systems first, single seeds last."""
+    parts = {
+        "Detectors": detectors_markdown(judged) if judged else "",
+        "Paired differences": differences_markdown(found) if found else "",
+        "Every seed": seeds_markdown(table),
+    }
+    more = (f"\n## {title}\n\n{text}" for title, text in parts.items() if text)
+    return markdown(table) + "".join(more)
 
 
 def comma_separated(table: Sequence[Row]) -> str:
@@ -198,8 +249,8 @@ def comma_separated(table: Sequence[Row]) -> str:
                 values |= {f"{name}_low": repr(low), f"{name}_high": repr(high)}
         writer.writerow(facts | {"row": row.kind} | values)
         if row.kind == "mean":
-            deviation = {name: repr(value) for name, value in row.deviation.items()}
-            writer.writerow(facts | {"row": "deviation"} | deviation)
+            spread = {name: repr(value) for name, value in row.deviation.items()}
+            writer.writerow(facts | {"row": "deviation"} | spread)
     return text.getvalue()
 
 

@@ -19,9 +19,7 @@ QUALITY = 80  # of 100, JPEG
 
 def images(path: Path, pictures: Sequence[Picture]) -> Iterator[Image.Image]:
     """Yield the image of each picture; one that ``images.h5`` lacks is a grey square."""
-    store = Images(path)
-    with h5py.File(path, "r") as file:
-        squashed = file.attrs.get("mode", "squash") == "squash"
+    store, whole = Images(path), squashed(path)
     rows = {name: row for row, name in enumerate(store.files)}
     for picture in pictures:
         if picture.file not in rows:
@@ -29,7 +27,13 @@ def images(path: Path, pictures: Sequence[Picture]) -> Iterator[Image.Image]:
             continue
         pixels = store.read([rows[picture.file]])[0].transpose(1, 2, 0)
         image = Image.fromarray(np.ascontiguousarray(pixels))
-        yield stretch(image, picture.width, picture.height) if squashed else image
+        yield stretch(image, picture.width, picture.height) if whole else image
+
+
+def squashed(path: Path) -> bool:
+    """Whether images are whole pictures made square; else they are their centre squares."""
+    with h5py.File(path, "r") as file:
+        return str(file.attrs.get("mode", "squash")) == "squash"
 
 
 def stretch(image: Image.Image, width: int, height: int) -> Image.Image:

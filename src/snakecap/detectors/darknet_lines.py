@@ -1,0 +1,86 @@
+"""OBJ2TEXT's own detections (`snakecap.files.darknet_lines`), matched by the pictures' names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snakecap.boxes import Detections
+from snakecap.categories import NAMES
+from snakecap.detectors.detector import Detector
+from snakecap.files.darknet_lines import Line, decode_boxes, read
+from snakecap.files.pictures import Picture
+
+
+class DarknetLines(Detector):
+    """The lines of a file; its paths are of its authors' machine, so only their last parts count.
+
+    Boxes come from whole pixels of a 608 x 608 letterbox: they are rough by a pixel of that.
+    """
+
+    reads_images = False
+    uses = "file"
+    device = "cpu"
+
+    def __init__(self, *, file: Path):
+        """Read the file.
+
+        Args:
+            file: a ``coco_detection_result``.
+
+        Raises:
+            ValueError: a line is not of this format; names the file and the line.
+        """
+        self.file = file
+        self.categories = NAMES
+        self._lines: dict[str, list[Line]] = {}
+        for line in read(file):
+            self._lines.setdefault(_base(line.file), []).append(line)
+
+    def match(self, pictures: Sequence[Picture]) -> list[tuple[str, str]]:
+        """Nothing: lines of other pictures are left out. Every picture needs exactly one line."""
+        seen: dict[str, str] = {}
+        for picture in pictures:
+            self._line(picture)
+            other = seen.setdefault(_base(picture.file), picture.file)
+            if other != picture.file:
+                raise ValueError(
+                    f"{self.file} goes by names without folders, and two pictures have the same: "
+                    f"{other} and {picture.file}"
+                )
+        return []
+
+    def detect(
+        self, pictures: Sequence[Picture], images: Sequence[NDArray[np.uint8]]
+    ) -> list[Detections]:
+        """What the picture's line says, each object with score 1."""
+        return [self._objects(picture) for picture in pictures]
+
+    def _objects(self, picture: Picture) -> Detections:
+        line = self._line(picture)
+        if not (picture.width and picture.height):
+            raise ValueError(
+                f"{picture.file}: neither pictures.json nor the image file says how large it is: "
+                f"its boxes in {self.file} cannot be taken out of their letterbox"
+            )
+        boxes = decode_boxes(line.boxes, picture.width, picture.height)
+        return Detections(boxes, line.categories, np.ones(len(boxes), np.float32))
+
+    def _line(self, picture: Picture) -> Line:
+        name = _base(picture.file)
+        lines = self._lines.get(name, [])
+        if len(lines) == 1:
+            return lines[0]
+        reason = "no line" if not lines else f"{len(lines)} lines ({_some(lines)})"
+        raise ValueError(f"{self.file} has {reason} for the picture {name!r}")
+
+
+def _base(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _some(lines: Sequence[Line]) -> str:
+    return ", ".join(line.file for line in lines[:3])

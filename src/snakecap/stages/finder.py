@@ -1,0 +1,78 @@
+"""A detector for a user's own photos: from a file of weights to the layout of a photo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from snakecap.files.decode import Unreadable, load_whole
+from snakecap.files.pictures import Picture
+from snakecap.layout import Layout
+from snakecap.settings import Detector as Row
+from snakecap.stages.detecting import build_detector, look
+
+PARTS = {".onnx": "yolox", ".safetensors": "yolov2"}  # by what their weights are stored in
+
+
+class Finder:
+    """Finds the objects in photos."""
+
+    def __init__(self, row: Row, place: torch.device):
+        """Build the detector.
+
+        Args:
+            row: of `detectors`; it looks at pictures, and `file` has its weights if it needs any.
+            place: where it computes.
+
+        Raises:
+            ValueError: the detector does not look at pictures, or its file is not its own.
+            FileNotFoundError: its file is missing.
+        """
+        if not row.reads_images:
+            raise ValueError(f"the detector {row.part} reads results, it cannot look at photos")
+        file = Path(row.file) if row.file else None
+        self.row = row
+        self.detector = build_detector(row, file=file, categories=(), place=place)
+
+    def __call__(self, photo: str | bytes | Path) -> Layout:
+        """The objects in a photo, in the detector's order.
+
+        Raises:
+            ValueError: the photo cannot be read; names it.
+        """
+        name = "the image" if isinstance(photo, bytes) else str(photo)
+        try:
+            image = load_whole(photo)
+        except Unreadable as error:
+            raise Unreadable(f"{name}: {error}") from None
+        height, width = image.shape[1:]
+        picture = Picture(id=name, file=name, split="extra", width=width, height=height)
+        found = look(self.detector, [picture], [image], self.row)[0][0]
+        names = (self.detector.categories[category] for category in found.categories.tolist())
+        rows = zip(names, found.boxes.tolist(), found.scores.tolist(), strict=True)
+        return Layout.from_pixels(rows, width, height)
+
+
+def make_finder(words: str, place: torch.device) -> Finder:
+    """A detector from a command line: a file of weights, or a row of `detectors` as JSON.
+
+    Raises:
+        ValueError: neither, or the row has mistakes; says what is possible.
+    """
+    path = Path(words)
+    if path.suffix in PARTS:
+        return Finder(Row(part=PARTS[path.suffix], file=words), place)
+    try:
+        return Finder(Row.model_validate(json.loads(words)), place)
+    except json.JSONDecodeError:
+        raise ValueError(
+            f"detector {words!r}: give a YOLOX .onnx, a YOLOv2 .safetensors, or a row as JSON, "
+            'such as {"part": "torchvision", "options": {"name": "ssdlite320_mobilenet_v3_large"}}'
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place_ = ".".join(map(str, first["loc"]))
+        raise ValueError(f"detector: {place_}: {first['msg']}") from None

@@ -1,0 +1,112 @@
+"""Detections to layouts: which objects, in which order, in which frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from snakecap import layout as layouts
+from snakecap import provenance
+from snakecap import settings as configuration
+from snakecap.files import detections as detection_files
+from snakecap.files import layouts as files
+from snakecap.files import pictures as records
+from snakecap.files.atomic import read_json
+from snakecap.files.detections import Found
+from snakecap.files.pictures import Picture
+from snakecap.layout import Layout, Reading
+from snakecap.log import logger
+
+
+class Arrangement(configuration.Layout):
+    """A row of `layouts` without its detector, whose results are a file here."""
+
+    detector: str = ""
+
+
+def layout(
+    *,
+    pictures: Path,
+    detections: Path,
+    info: Path,
+    layout: Path,
+    images: Path | None = None,
+    settings: Arrangement = Arrangement(),
+) -> None:
+    """Arrange the detected objects of every picture.
+
+    Args:
+        pictures: pictures.json.
+        detections: what a detector saw, COCO results JSON.
+        info: its info.json, which lists its categories.
+        layout: output, an .h5; a .json of the same name is written beside it.
+        images: images.h5; when given, its pictures are arranged, in its order.
+        settings: threshold, order, limit and frame.
+
+    Raises:
+        ValueError: a detection is of an unknown picture or category, or a picture's size is not
+            known.
+    """
+    chosen = _pictures(records.read(pictures).pictures, images)
+    seen = detection_files.read(detections)
+    facts = read_json(info)
+    reading = Reading(
+        categories=tuple(facts["categories"]),
+        order=settings.order,
+        threshold=settings.threshold,
+        limit=settings.limit,
+        frame=settings.frame,
+    )
+    sizes = facts.get("sizes", {})
+    arranged = [_arranged(_sized(one, sizes), seen.get(one.id, ()), reading) for one in chosen]
+    keys = [(picture.id, picture.file) for picture in chosen]
+    files.write(layout, arranged, keys, reading, **provenance.stamp())
+    _count(arranged, seen, keys)
+
+
+def _pictures(pictures: Sequence[Picture], images: Path | None) -> Sequence[Picture]:
+    if images is None:
+        return pictures
+    from snakecap.files.images import Images
+
+    by_file = {picture.file: picture for picture in pictures}
+    return [by_file[file] for file in Images(images).files]
+
+
+def _sized(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Picture:
+    """A picture with its width and height, from the image file where the record has none."""
+    if picture.width and picture.height:
+        return picture
+    width, height = sizes.get(str(picture.id), (0, 0))
+    return replace(picture, width=width, height=height)
+
+
+def _arranged(picture: Picture, found: Sequence[Found], reading: Reading) -> Layout:
+    """One picture's layout, its boxes in 0..1."""
+    width, height = picture.width, picture.height
+    if found and not (width and height):
+        raise ValueError(
+            f"picture {picture.id} ({picture.file}) has objects, but neither pictures.json nor an "
+            "image file says how large it is: its boxes cannot be brought to 0..1"
+        )
+    whole = Layout.from_pixels(((row.category, row.box, row.score) for row in found), width, height)
+    return replace(whole, objects=layouts.arrange(whole.objects, reading))
+
+
+def _count(
+    arranged: Sequence[Layout],
+    seen: Mapping[int | str, Sequence[Found]],
+    keys: Sequence[tuple[int | str, str]],
+) -> None:
+    kept = sum(len(one.objects) for one in arranged)
+    found = sum(len(seen.get(key, ())) for key, _ in keys)
+    empty = sum(not one.objects for one in arranged)
+    logger.info(
+        "layouts of %d pictures: %d of %d objects, %.1f a picture, %d pictures without any",
+        len(arranged),
+        kept,
+        found,
+        kept / max(1, len(arranged)),
+        empty,
+    )

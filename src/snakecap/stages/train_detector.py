@@ -1,0 +1,238 @@
+"""Train a YOLOv2 detector from scratch on a data set's own boxes.
+
+The network that has the best average precision on the validation split is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from snakecap import device as devices
+from snakecap import options, provenance, registry
+from snakecap.boxes import Detections
+from snakecap.categories import ordered
+from snakecap.data.augmentation import Augmentation, Truths
+from snakecap.data.detection import Batches, Examples, Squares
+from snakecap.data.inputs import Ahead
+from snakecap.detectors import untrained
+from snakecap.detectors.darknet_network import Network
+from snakecap.detectors.yolov2 import Limits, decode, found_in
+from snakecap.files import atomic
+from snakecap.files import model as models
+from snakecap.files import pictures as records
+from snakecap.files.darknet import read_names
+from snakecap.files.pictures import Collection
+from snakecap.log import logger
+from snakecap.losses.yolov2 import Scales, region_loss
+from snakecap.metrics.detection import average_precision
+from snakecap.optimisers.group import Group
+from snakecap.rows.detection import Detector, DetectorTraining
+from snakecap.stages.checkpoints import History
+from snakecap.stages.fit import Plan, Validation, fit
+from snakecap.stages.groups import group
+
+Batch = tuple[Tensor, Truths]
+
+
+def train_detector(
+    *,
+    pictures: Path,
+    model: Path,
+    history: Path,
+    settings: Detector,
+    images: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> None:
+    """Train a detector; a killed run continues where it was.
+
+    Args:
+        pictures: pictures.json; its train split teaches, its val split judges.
+        model: where the best model goes, complete enough to detect by itself.
+        history: where losses and average precisions go; readable while training.
+        settings: a row of `detectors` that has `training`.
+        images: an images.h5; when given, only the pictures in it are used.
+        device: auto, cpu or cuda.
+        threads: CPU threads.
+
+    Raises:
+        FileNotFoundError: a file that the row names is missing.
+        ValueError: the row has no `training`, a split shows no objects, an object's category is
+            unknown, or the network's size does not fit.
+    """
+    training = settings.training
+    if training is None:
+        raise ValueError(f"the detector {settings.part} has no `training` in its row")
+    place = devices.choose(device, threads)
+    row = settings.model_dump(mode="json")
+    with provenance.work_folder(model, row, _sums(settings, pictures, images)) as work:
+        collection = _chosen(records.read(pictures), images)
+        categories = _categories(settings, collection)
+        plan = _plan(settings)
+        size, number = untrained.side(plan), training.validation_pictures
+        examples = _examples(collection, "train", size, categories)
+        held_out = _examples(collection, "val", size, categories, number)
+        batches = _batches(examples, training, place)
+        torch.manual_seed(training.seed)
+        cfg = untrained.cfg_for(plan, len(categories), examples.shapes())
+        learner = _Learner(untrained.build(cfg).to(place))
+        count = sum(parameter.numel() for parameter in learner.network.parameters())
+        facts = provenance.stamp(
+            settings=row, categories=list(categories), cfg=cfg, parameters=count
+        )
+
+        def report(past: History) -> None:
+            rate = past.captions / past.seconds if past.seconds else 0.0
+            atomic.write_json(history, {**facts, **vars(past), "throughput": rate}, indent=1)
+
+        judge = _Judge(learner, held_out, settings, place)
+        past = _fit(learner, batches, judge, report, training, work)
+        models.write(model, learner.network.state_dict(), {**facts, "best": past.best})
+        logger.info("wrote %s", model)
+
+
+def _plan(settings: Detector) -> untrained.Plan:
+    """The row's options of the network, defaults included."""
+    chosen = options.model("detector", settings.part).model_validate(settings.options)
+    return untrained.Plan(**{f.name: getattr(chosen, f.name) for f in fields(untrained.Plan)})
+
+
+def _sums(settings: Detector, pictures: Path, images: Path | None) -> list[str]:
+    named = [Path(settings.options[key]) for key in ("cfg", "names") if settings.options.get(key)]
+    files = [pictures, *([images] if images else []), *named]
+    return [provenance.file_digest(path) for path in files]
+
+
+def _chosen(collection: Collection, images: Path | None) -> Collection:
+    if images is None:
+        return collection
+    from snakecap.files.images import Images
+
+    readable = set(Images(images).files)
+    kept = tuple(picture for picture in collection.pictures if picture.file in readable)
+    return Collection(collection.root, kept)
+
+
+def _categories(settings: Detector, collection: Collection) -> tuple[str, ...]:
+    if names := settings.options.get("names"):
+        return read_names(Path(names))
+    return ordered(seen.category for picture in collection.pictures for seen in picture.objects)
+
+
+def _examples(
+    collection: Collection, split: str, size: int, categories: Sequence[str], number: int = -1
+) -> Examples:
+    """The pictures of a split that show objects, the first `number` of them unless it is -1."""
+    found = [picture for picture in collection.split(split) if picture.objects]
+    chosen = found if number < 0 else found[:number]
+    if not chosen:
+        raise ValueError(
+            f"the {split} split shows no objects: a detector learns from the train split and is "
+            "judged by the val split"
+        )
+    return Examples(Squares(collection.root, chosen, size), categories)
+
+
+def _batches(examples: Examples, training: DetectorTraining, place: torch.device) -> Batches:
+    augmentation = Augmentation(training.flip, training.shift, training.colour)
+    return Batches(
+        examples, augmentation, place, batch_size=training.batch_size, seed=training.seed
+    )
+
+
+class _Learner:
+    """A network and its loss."""
+
+    def __init__(self, network: Network):
+        self.network = network
+        scales = {f.name: network.region.numbers(f.name) for f in fields(Scales)}
+        self.scales = Scales(**{name: value[0] for name, value in scales.items() if value})
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The parts of a batch's loss."""
+        return self.losses(self.network(batch[0]), batch[1])
+
+    def losses(self, raw: Tensor, truths: Truths) -> dict[str, Tensor]:
+        """The parts of the loss, given the network's output."""
+        anchors = self.network.anchors
+        return region_loss(raw, decode(raw, anchors), anchors, truths, self.scales)
+
+
+class _Judge:
+    """Average precision and loss of a network, always on the same pictures."""
+
+    def __init__(
+        self, learner: _Learner, examples: Examples, settings: Detector, place: torch.device
+    ):
+        self.learner, self.examples, self.place = learner, examples, place
+        self.limits = Limits(settings.min_score, settings.overlap, settings.limit)
+        rows = range(len(examples.squares.pictures))
+        size = settings.batch_size
+        self.batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    @torch.inference_mode()
+    def __call__(self) -> Validation:
+        """Evaluate the network as it is; no random number is drawn."""
+        network, squares = self.learner.network.eval(), self.examples.squares
+        found: list[Detections] = []
+        total = 0.0
+        for rows in self.batches:
+            images, truths = self.examples.batch(rows, self.place)
+            raw = network(images)
+            total += len(rows) * sum(map(float, self.learner.losses(raw, truths).values()))
+            sizes = [squares.sizes[row] for row in rows]
+            found += found_in(raw, network.anchors, sizes, squares.size, self.limits)
+        truth = self.examples.truth()
+        seen = dict(zip(truth, found, strict=True))
+        scores = average_precision(truth, seen, categories=network.categories)
+        return Validation(total / len(found), scores, [], "AP")
+
+
+def _fit(
+    learner: _Learner,
+    batches: Batches,
+    judge: Callable[[], Validation],
+    report: Callable[[History], None],
+    training: DetectorTraining,
+    work: Path,
+) -> History:
+    network = learner.network
+    weights = group(list(network.named_parameters()), training.optimiser)
+    schedule = registry.load("schedule", training.schedule.name)
+    epoch = batches.sampler.epoch_length
+    plan = Plan(
+        iterations=max(1, round(training.epochs * epoch)),
+        validate_every=training.validate_every or epoch,
+        log_every=training.log_every,
+        checkpoint_every=training.checkpoint_every,
+        explosion=training.explosion,
+        precision=devices.precision(training.precision, network.anchors.device),
+    )
+
+    def groups(_: int) -> list[Group]:
+        network.train()
+        return [weights]
+
+    ahead = Ahead(batches, plan.iterations)
+    try:
+        return fit(
+            network,
+            loss=learner.loss,
+            batch=ahead,
+            groups=groups,
+            every_group=[weights],
+            factor=lambda now: schedule(now, plan.iterations, **training.schedule.options),
+            validate=judge,
+            report=report,
+            plan=plan,
+            work=work,
+            captions_in=lambda batch: len(batch[0]),
+            title="train detector",
+        )
+    finally:
+        ahead.close()

@@ -1,0 +1,303 @@
+"""OBJ2TEXT's systems from layouts to captions (specification O4, O5, O11 to O13, O17, O20)."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from snakecap import load
+from snakecap import settings as configuration
+from snakecap.files import layouts as layout_files
+from snakecap.files import pictures as records
+from snakecap.settings import Training
+from snakecap.stages.annotations import annotations
+from snakecap.stages.caption import caption
+from snakecap.stages.detect import detect
+from snakecap.stages.encode import encode
+from snakecap.stages.features import Extraction, features
+from snakecap.stages.inference import Model, Subject
+from snakecap.stages.layout import Arrangement, layout
+from snakecap.stages.photos import photos
+from snakecap.stages.resize import resize
+from snakecap.stages.train import train
+from snakecap.stages.vocabulary import vocabulary
+
+BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
+STAGE = {
+    "name": "train",
+    "max_iterations": 3,
+    "batch_size": 8,
+    "captions_per_picture": 2,
+    "language_eval": False,
+    "checkpoint_every": 3600,
+    "flip": True,
+    "object_dropout": 0.1,
+    "box_jitter": 0.05,
+    "mirror_words": [("left", "right")],
+}
+CNN, GRID = {"part": "cnn"}, {"part": "cnn_grid"}
+OBJECTS = {"part": "layout_lstm"}
+NAMES = {"part": "layout_lstm", "options": {"location": False}}
+CLASSES = {"part": "layout_lstm", "options": {"location": False, "distinct": True}}
+SET = {"part": "layout_set", "options": {"heads": 2, "hidden_size": 12}}
+LSTM = {"part": "lstm", "options": {"hidden_size": 12}}
+ATTENTION = {"part": "attention", "options": {"hidden_size": 12}}
+# The five modes, and the set; each without and with attention.
+MODES = {
+    "objclass": ([CLASSES], [CLASSES]),
+    "objname": ([NAMES], [NAMES]),
+    "objname_location": ([OBJECTS], [OBJECTS]),
+    "objname_location_image": ([OBJECTS, CNN], [GRID, OBJECTS]),
+    "image": ([CNN], [GRID]),
+    "set": ([SET], [SET]),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Generated pictures through every stage before training; the detector is the truth."""
+    folder = tmp_path_factory.mktemp("data")
+    options = {"train": 16, "val": 4, "test": 5, "size": 32}
+    paths = {name: folder / name for name in ("pictures.json", "images.h5", "captions.h5")}
+    pictures, images, captions = paths.values()
+    shapes = configuration.Dataset(reader="shapes", options=options)
+    annotations(pictures=pictures, folder=folder / "shapes", settings=shapes)
+    geometry = configuration.Resize(size=32)
+    rejected = folder / "rejected.tsv"
+    resize(pictures=pictures, images=images, rejected=rejected, settings=geometry, workers=1)
+    row = configuration.Vocabulary(min_count=0)
+    vocabulary(pictures=pictures, vocabulary=folder / "vocabulary.json", settings=row)
+    encode(
+        pictures=pictures,
+        vocabulary=folder / "vocabulary.json",
+        captions=captions,
+        images=images,
+        settings=row,
+    )
+    for output in ("pooled", "grid"):
+        chosen = configuration.Features(output=output, flip=True)
+        extraction = Extraction(backbone=configuration.Backbone(**BACKBONE), features=chosen)
+        features(images=images, features=folder / f"{output}.lmdb", settings=extraction)
+    found, facts = folder / "detections.json", folder / "info.json"
+    detect(
+        pictures=pictures,
+        detections=found,
+        info=facts,
+        rejected=folder / "boxes.tsv",
+        settings=configuration.Detector(part="truth"),
+    )
+    layout(
+        pictures=pictures,
+        detections=found,
+        info=facts,
+        layout=folder / "layouts.h5",
+        images=images,
+        settings=Arrangement(order="size"),
+    )
+    return folder
+
+
+def row(encoders, decoder, **stage):
+    grid = GRID in encoders
+    return Training.model_validate(
+        {
+            "width": 12,
+            "encoders": encoders,
+            "decoder": decoder,
+            "backbone": BACKBONE if grid or CNN in encoders else None,
+            "features_output": "grid" if grid else "pooled",
+            "geometry": {"size": 32},
+            "stage": {**STAGE, **stage},
+        }
+    )
+
+
+def run(data, folder, settings, **given):
+    """Train, and caption the test split; returns the model's path and the results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = {}
+    if settings.backbone is not None and not settings.stage.reads_pictures:
+        inputs["features"] = data / f"{settings.features_output}.lmdb"
+    elif settings.backbone is not None:
+        inputs["images"] = data / "images.h5"
+    if any(part.part.startswith("layout") for part in settings.encoders):
+        inputs["layouts"] = data / "layouts.h5"
+    model = folder / "model.safetensors"
+    train(
+        captions=data / "captions.h5",
+        vocabulary=data / "vocabulary.json",
+        pictures=data / "pictures.json",
+        model=model,
+        last=folder / "last.safetensors",
+        history=folder / "history.json",
+        settings=settings,
+        device="cpu",
+        **inputs,
+        **given,
+    )
+    said = folder / "test.json"
+    caption(model=model, pictures=data / "pictures.json", captions=said, device="cpu", **inputs)
+    return model, json.loads(said.read_text())
+
+
+@pytest.mark.parametrize("attends", [False, True], ids=["plain", "attention"])
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_trains_is_saved_and_captions(data, tmp_path, mode, attends):
+    encoders = MODES[mode][attends]
+    model, results = run(data, tmp_path, row(encoders, ATTENTION if attends else LSTM))
+    pictures = records.read(data / "pictures.json").split("test")
+    assert [record["image_id"] for record in results] == [picture.id for picture in pictures]
+    # The model alone says the same of a photo, of its layout, or of both.
+    layouts = dict(layout_files.read_json_layouts(data / "layouts.json"))
+    root = records.read(data / "pictures.json").root
+    subjects = [Subject(root / picture.file, layouts[picture.file]) for picture in pictures]
+    assert Model(model, "cpu").caption(subjects) == [record["caption"] for record in results]
+    by_object = attends and mode not in ("objclass", "image")
+    assert ("attention" in results[0]) == by_object
+
+
+def test_a_words_attention_sums_to_one_over_the_objects(data, tmp_path):
+    _, results = run(data, tmp_path, row([OBJECTS], ATTENTION))
+    layouts = layout_files.read(data / "layouts.h5")
+    for record in results:
+        objects = int((layouts.ids[layouts.rows([record["file_name"]])[0]] > 0).sum())
+        weights = np.array(record["attention"])
+        assert weights.shape == (len(record["caption"].split()), objects)
+        np.testing.assert_allclose(weights.sum(1), 1, atol=0.02)
+
+
+def test_layouts_alone_read_no_picture_and_load_no_network(data, tmp_path, monkeypatch):
+    from snakecap.encoders import backbones, tiny
+    from snakecap.files import decode, images
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("no picture is to be read")
+
+    for module, name in (
+        (decode, "load"),
+        (decode, "load_whole"),
+        (images.Images, "read"),
+        (tiny, "build_backbone"),
+        (backbones, "build_backbone"),
+    ):
+        monkeypatch.setattr(module, name, refuse)
+    model, _ = run(data, tmp_path, row([OBJECTS], LSTM))
+    captioner = Model(model, "cpu").captioner
+    assert captioner.backbone is None
+    assert any("lstm" in name for name in captioner.encoders.state_dict())  # it is in the file
+
+
+def test_the_combined_mode_adds_the_summaries(data, tmp_path):
+    """Specification O11: h_last + CNN features."""
+    model, _ = run(data, tmp_path, row([OBJECTS, CNN], LSTM))
+    captioner = Model(model, "cpu").captioner
+    layouts = layout_files.read(data / "layouts.h5")
+    inputs = {
+        "pooled": torch.rand(3, captioner.backbone.width),
+        "categories": torch.from_numpy(layouts.ids[:3]),
+        "boxes": torch.from_numpy(layouts.boxes[:3]),
+    }
+    with torch.inference_mode():
+        parts = [encoder(inputs).summary for encoder in captioner.encoders]
+        torch.testing.assert_close(captioner.encode(inputs).summary, parts[0] + parts[1])
+
+
+def test_the_network_of_a_combined_mode_is_fine_tuned(data, tmp_path):
+    first, _ = run(data, tmp_path / "frozen", row([OBJECTS, CNN], LSTM))
+    second, results = run(
+        data,
+        tmp_path / "finetune",
+        row([OBJECTS, CNN], LSTM, name="finetune", finetune_from="all"),
+        previous=first,
+    )
+    before, after = (Model(path, "cpu").captioner.state_dict() for path in (first, second))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("backbone" in name for name in changed) and any("lstm" in name for name in changed)
+    assert len(results) == 5
+
+
+def test_a_run_is_repeated_to_the_bit(data, tmp_path):
+    one, other = (run(data, tmp_path / name, row([SET], ATTENTION))[0] for name in "ab")
+    weights = [Model(path, "cpu").captioner.state_dict() for path in (one, other)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+# From the command line and Python.
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    return run(data, tmp_path_factory.mktemp("model"), row([OBJECTS], ATTENTION))[0]
+
+
+def read(path):
+    return {record["file_name"]: record["caption"] for record in json.loads(path.read_text())}
+
+
+def test_a_layout_alone_is_captioned(data, model, tmp_path):
+    """Specification O17: the original had no inference for layouts."""
+    alone = {"objects": [{"category": "circle", "box": [0.1, 0.2, 0.3, 0.3]}]}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(alone))
+    photos(model=model, photos=[path], output=tmp_path / "out.json", device="cpu")
+    text = read(tmp_path / "out.json")[str(path)]
+    assert text == load(str(model), "cpu").caption(alone) != ""
+
+
+def test_the_layouts_file_of_a_data_set_is_captioned(data, model, tmp_path):
+    photos(model=model, photos=[data / "layouts.json"], output=tmp_path / "out.json", device="cpu")
+    assert len(read(tmp_path / "out.json")) == 25
+
+
+def test_one_wrong_layout_does_not_stop_the_others(data, model, tmp_path, capsys):
+    good = {"file": "a.jpg", "objects": [{"category": "circle", "box": [0.1, 0.2, 0.3, 0.3]}]}
+    bad = {"file": "b.jpg", "objects": [{"category": "unicorn", "box": [0.1, 0.2, 0.3, 0.3]}]}
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps([good, bad, {**good, "file": "c.jpg"}]))
+    with pytest.raises(SystemExit, match=r"1 of 3 could not be captioned: b\.jpg: .*unicorn"):
+        photos(model=model, photos=[path], output=tmp_path / "out.json", device="cpu")
+    assert list(read(tmp_path / "out.json")) == ["a.jpg", "c.jpg"]
+
+
+def test_what_a_model_needs_is_said(data, model, tmp_path):
+    root = records.read(data / "pictures.json").root
+    photo = next(root.rglob("*.jpg"))
+    with pytest.raises(ValueError, match=r"give layouts .*detector"):
+        load(str(model), "cpu").caption(photo)
+    image, _ = run(data, tmp_path, row([CNN], LSTM))
+    with pytest.raises(ValueError, match="a layout alone is not enough"):
+        load(str(image), "cpu").caption({"objects": []})
+    for words, message in (
+        ("weights.bin", "give a YOLOX .onnx"),
+        ('{"part": "truth"}', "cannot look at photos"),
+        ('{"part": "nothing"}', "unknown detector"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load(str(model), "cpu", detector=words)
+
+
+def test_layouts_of_another_reading_are_refused(data, model, tmp_path):
+    layout(
+        pictures=data / "pictures.json",
+        detections=data / "detections.json",
+        info=data / "info.json",
+        layout=tmp_path / "other.h5",
+        images=data / "images.h5",
+        settings=Arrangement(order="score"),
+    )
+    with pytest.raises(ValueError, match="other settings"):
+        caption(
+            model=model,
+            pictures=data / "pictures.json",
+            captions=tmp_path / "out.json",
+            layouts=tmp_path / "other.h5",
+            device="cpu",
+        )
+    with pytest.raises(ValueError, match="--layouts"):
+        caption(
+            model=model,
+            pictures=data / "pictures.json",
+            captions=tmp_path / "out.json",
+            device="cpu",
+        )

@@ -1,0 +1,125 @@
+# From pictures to the objects in them, and from objects to layouts.
+
+
+rule train_detector:
+    # reads pictures and their own objects; writes a detector
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+        images=lambda wildcards: PLAN.images(wildcards.dataset),
+    output:
+        model="<results>/{dataset}/detectors/{detector}/model.safetensors",
+        history="<results>/{dataset}/detectors/{detector}/history.json",
+    log:
+        "<logs>/{dataset}/train_detector_{detector}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    threads: PLAN.settings.threads
+    resources:
+        scripts=SCRIPTS,
+        gpu=PLAN.gpus,
+    params:
+        job=lambda wildcards: PLAN.train_detector(wildcards.detector),
+        images=flag("images"),
+    shell:
+        run(
+            "train_detector",
+            "images",
+            settings="{params.job[settings]:q}",
+            pictures="{input.pictures:q}",
+            model="{output.model:q}",
+            history="{output.history:q}",
+            threads="{threads}",
+        )
+
+
+rule detect:
+    # reads pictures (or results, or annotations); writes the objects in them
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+        images=lambda wildcards: PLAN.detected_images(**wildcards),
+        weights=lambda wildcards: PLAN.detector_weights(**wildcards),
+    output:
+        detections="<results>/{dataset}/detections/{detector}.json",
+        info="<results>/{dataset}/detections/{detector}_info.json",
+        rejected="<results>/{dataset}/detections/{detector}_rejected.tsv",
+    log:
+        "<logs>/{dataset}/detect_{detector}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    threads: PLAN.settings.threads
+    resources:
+        scripts=SCRIPTS,
+        gpu=PLAN.gpus,
+    params:
+        job=lambda wildcards: PLAN.detect(wildcards.detector),
+        images=flag("images"),
+        weights=flag("weights"),
+    shell:
+        run(
+            "detect",
+            "images",
+            "weights",
+            settings="{params.job[settings]:q}",
+            pictures="{input.pictures:q}",
+            detections="{output.detections:q}",
+            info="{output.info:q}",
+            rejected="{output.rejected:q}",
+            threads="{threads}",
+        )
+
+
+rule judge:
+    # reads detections and the data set's own objects; writes average precision
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+        detections="<results>/{dataset}/detections/{detector}.json",
+        info="<results>/{dataset}/detections/{detector}_info.json",
+    output:
+        scores="<results>/{dataset}/detections/{detector}_scores.json",
+    log:
+        "<logs>/{dataset}/judge_{detector}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    resources:
+        scripts=SCRIPTS,
+    params:
+        job=PLAN.job("judge", {}),
+    shell:
+        run(
+            "judge",
+            pictures="{input.pictures:q}",
+            detections="{input.detections:q}",
+            info="{input.info:q}",
+            scores="{output.scores:q}",
+        )
+
+
+rule layout:
+    # reads detections; writes each picture's objects as systems read them
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+        images=lambda wildcards: PLAN.images(wildcards.dataset),
+        detections=lambda wildcards: PLAN.detections(**wildcards, file=".json"),
+        info=lambda wildcards: PLAN.detections(**wildcards, file="_info.json"),
+    output:
+        layout="<results>/{dataset}/layouts/{layout}.h5",
+        beside="<results>/{dataset}/layouts/{layout}.json",
+    log:
+        "<logs>/{dataset}/layout_{layout}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    resources:
+        scripts=SCRIPTS,
+    params:
+        job=lambda wildcards: PLAN.layout(wildcards.layout),
+        images=flag("images"),
+    shell:
+        run(
+            "layout",
+            "images",
+            settings="{params.job[settings]:q}",
+            pictures="{input.pictures:q}",
+            detections="{input.detections:q}",
+            info="{input.info:q}",
+            layout="{output.layout:q}",
+        )
