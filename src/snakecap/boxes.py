@@ -66,10 +66,9 @@ class Frame:
     @classmethod
     def around(cls, width: int, height: int, size: int, *, centred: bool = True) -> Frame:
         """The frame of an image whose longer side becomes S; its whole pixels as darknet's."""
-        scale = min(size / width, size / height)
-        inner = max(1, int(width * scale)), max(1, int(height * scale))
+        inner = fitted(width, height, size)
         left, top = ((size - inner[0]) // 2, (size - inner[1]) // 2) if centred else (0, 0)
-        return cls(scale, left, top, size)
+        return cls(size / max(width, height), left, top, size)
 
     def into(self, boxes: Array) -> Array:
         """Boxes (N, 4) of the image as boxes of the square."""
@@ -82,6 +81,13 @@ class Frame:
         moved = boxes.copy()
         moved[:, :2] -= (self.left, self.top)
         return moved / np.float32(self.scale)
+
+
+def fitted(width: int, height: int, size: int) -> tuple[int, int]:
+    """Width and height in whole pixels of an image whose longer side becomes `size`."""
+    if width >= height:
+        return size, max(1, height * size // width)
+    return max(1, width * size // height), size
 
 
 def letterbox(
@@ -100,14 +106,14 @@ def letterbox(
     """
     height, width = image.shape[1:]
     frame = Frame.around(width, height, size, centred=centred)
-    inner = max(1, int(height * frame.scale)), max(1, int(width * frame.scale))
+    inner = fitted(width, height, size)[::-1]
     square = np.full((3, size, size), value, np.uint8)
     left, top = int(frame.left), int(frame.top)
     resized = image
     if inner != (height, width):
-        tensor = torch.from_numpy(image).unsqueeze(0).float()
-        small = F.interpolate(tensor, inner, mode="bilinear", antialias=False)
-        resized = small[0].round().clamp(0, 255).byte().numpy()
+        # On bytes: the kernel for floats differs with the number of threads, in the last digit.
+        tensor = torch.from_numpy(image).unsqueeze(0)
+        resized = F.interpolate(tensor, inner, mode="bilinear")[0].numpy()
     square[:, top : top + inner[0], left : left + inner[1]] = resized
     return square, frame
 

@@ -20,7 +20,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "caption": Command(
-        "stages.photos:photos", "caption your own photos, or layouts of objects", ("model", "photos")
+        "stages.photos:photos",
+        "caption your own photos, or layouts of objects",
+        ("model", "photos"),
     ),
     "score": Command(
         "stages.score:score",

@@ -589,6 +589,9 @@ def test_words_show_what_they_look_at(page, layouts):
             assert layout.get_attribute("aria-label").startswith(f"Layout {name}")
             expected = {f"{names[name][k]} {share} %" for k, share in enumerate(row) if share >= 5}
             assert set(shown_labels(page)) == expected
+            edge = layout.bounding_box()["x"] + layout.bounding_box()["width"]
+            for box in [n.bounding_box() for n in page.locator("#large-body .label:visible").all()]:
+                assert box["x"] + box["width"] <= edge + 1
             widths = [
                 layout.locator(f'[data-object="{k}"]').evaluate(
                     "box => parseFloat(getComputedStyle(box).strokeWidth)"

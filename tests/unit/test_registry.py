@@ -17,7 +17,9 @@ CALLED_WITH = {
     "optimiser": ["parameters", "gradients", "slots", "numbers"],
     "metric": ["references"],
 }
-BUILT_WITH = {"width", "vocabulary_size", "backbone", "preprocessing"}  # models/build.py
+# models/build.py, stages/detecting.py
+BUILT_WITH = {"width", "vocabulary_size", "backbone", "preprocessing", "categories"}
+BUILT_WITH |= {"file", "min_score", "overlap", "limit", "place"}
 
 
 @pytest.mark.parametrize(("family", "name"), REGISTERED)

@@ -181,12 +181,13 @@ def test_images_that_are_centre_squares_get_boxes_of_the_squares(tmp_path):
 
 
 def test_detectors_are_in_both_tables(tmp_path):
-    inputs = make(tmp_path, reads=READS, categories=("<b>", "dog"))
+    inputs = make(tmp_path, reads=("truth", "-", "<b>|"), categories=("<i>", "dog"))
     out = run(tmp_path, inputs)
     text, html = (out / "table.md").read_text(), (out / "index.html").read_text()
     assert "| truth | test | 0.294 | 0.458 | 0.300 | 1,234 | 12.3 |" in text
-    assert "| net | test | 0.294 | 0.458 | 0.300 | 1,234 | 13.3 |" in text
-    assert '<th scope="row">net</th><td>test</td><td>0.294</td>' in html and "<b>" not in html
+    assert "| &lt;b>\\| | test | 0.294 | 0.458 | 0.300 | 1,234 | 13.3 |" in text
+    assert '<th scope="row">&lt;b&gt;|</th><td>test</td><td>0.294</td>' in html
+    assert "<b>" not in html and "<i>" not in html
     edit(inputs.files["detector_scores"][0], lambda table: table.pop("test") and None)
     assert "| truth | test |  |  |  |  | 12.3 |" in (run(tmp_path, inputs) / "table.md").read_text()
     bare = run(tmp_path, inputs, detectors=None, detector_scores=None)

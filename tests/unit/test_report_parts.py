@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from snakecap.stages.reporting import curves, figure, page, tables, thumbnails
+from snakecap.stages.reporting import curves, figure, markdown, page, tables, thumbnails
 from snakecap.stages.reporting.differences import differences, paired
 from snakecap.stages.reporting.entries import Entry
 
@@ -117,14 +117,14 @@ def test_a_means_interval_is_of_the_pictures_means():
     half = 1.96 * pictures.std(ddof=1) / np.sqrt(500)
     expected = (pictures.mean() - half, pictures.mean() + half)
     assert mean.kind == "mean" and mean.intervals["CIDEr"] == pytest.approx(expected, abs=half / 8)
-    assert re.search(r"0\.200 ± 0\.000 \[\d\.\d{3}, \d\.\d{3}\]", tables.markdown([mean]))
+    assert re.search(r"0\.200 ± 0\.000 \[\d\.\d{3}, \d\.\d{3}\]", markdown.scores([mean]))
 
 
 def test_stages_have_a_column_when_they_differ():
     def head(*stages):
         entries = [Entry(f"s{at}", stage, scores={"CIDEr": 0.2}) for at, stage in enumerate(stages)]
         rows = tables.rows(entries)
-        text, html = tables.markdown(rows), page.scores_html(rows, [])
+        text, html = markdown.scores(rows), page.scores_html(rows, [])
         assert ('<td class="text">' in html) == ("| stage |" in text.splitlines()[0])
         return text.splitlines()[0]
 
@@ -135,12 +135,12 @@ def test_stages_have_a_column_when_they_differ():
 def test_columns_follow_what_is_there():
     rows = tables.rows([Entry("a", "s", scores={"SPICE": 0.1, "CIDEr": 0.2, "Bleu_1": 0.3})])
     assert tables.columns(rows) == ["Bleu_1", "CIDEr", "SPICE"]
-    assert "**" not in tables.markdown(rows).split("\n\n")[0]  # one row is not the best of any
+    assert "**" not in markdown.scores(rows).split("\n\n")[0]  # one row is not the best of any
 
 
 def test_names_cannot_break_the_markdown():
     names = [("a|b<c>", "s\nt"), ("other", "t")]
-    text = tables.markdown(tables.rows([Entry(*name, scores={"CIDEr": 0.2}) for name in names]))
+    text = markdown.scores(tables.rows([Entry(*name, scores={"CIDEr": 0.2}) for name in names]))
     assert "| a\\|b&lt;c> | s t | **0.200** |" in text
 
 
@@ -226,15 +226,20 @@ def test_figure_cuts_long_names_and_draws_labels_apart():
     cut = figure._cut("objname_location_" * 9, font)
     assert cut.endswith("…") and font.getlength(cut) <= (figure.SIDE - 14) * figure.SCALE
     assert figure._cut("objname", font) == "objname"
-    image = Image.new("RGB", (64, 48), "white")
-    boxes = [(0.1, 0.1, 0.8, 0.8), (0.1, 0.1, 0.7, 0.7), (0.5, 0.6, 0.2, 0.2)]
-    ones = [
-        figure.Outline("dog", c, "#fff", b)
-        for c, b in zip(("#aa0000", "#00aa00", "#0000aa"), boxes, strict=True)
-    ]
-    drawn = figure.draw([figure.Panel(image, [("a", "#123456", "a dog")], ones)])
-    found = {colour for _, colour in drawn.getcolors(1 << 24)}
-    assert {(170, 0, 0), (0, 170, 0), (0, 0, 170)} <= found
+
+
+def test_figure_draws_boxes_in_place_and_one_label_where_two_would_overlap():
+    def outline(colour, *box):
+        return figure.Outline("dog", colour, "#ffffff", box)
+
+    image = Image.new("RGB", (500, 400), "white")
+    figure._outline(
+        image, [outline("#00aa00", 0.1, 0.1, 0.7, 0.7), outline("#aa0000", 0.1, 0.1, 0.8, 0.8)]
+    )
+    assert image.getpixel((449, 200)) == (170, 0, 0) and image.getpixel((399, 200)) == (0, 170, 0)
+    assert image.getpixel((50, 200)) == (0, 170, 0) and image.getpixel((49, 200)) == (255,) * 3
+    label = [image.getpixel((x, 44)) for x in range(53, 73)]
+    assert (170, 0, 0) in label and (0, 170, 0) not in label, "the largest has it"
 
 
 def test_wrapped_lines_fit_and_keep_the_words():

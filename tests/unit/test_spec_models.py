@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from snakecap import device
-from snakecap.data.inputs import Ahead, CachedFeatures, Pixels
+from snakecap.data.ahead import Ahead
+from snakecap.data.inputs import CachedFeatures, Pixels
 from snakecap.decoders.lstm import LSTMDecoder
 from snakecap.encoders.backbone import Backbone, BackboneOutput
 from snakecap.encoders.cnn import CNNEncoder

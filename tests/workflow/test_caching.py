@@ -31,6 +31,8 @@ OBJ2TEXT = {
 }
 DETECTIONS = {"detect yolov2", "judge yolov2", "layout seen"}
 REPORT = {"report test"}
+FIRST = "from __future__ import annotations\n"
+LINE = (FIRST, FIRST + "\nA = 1\n")  # an edit of any module's code
 
 
 def after_training(jobs):
@@ -82,7 +84,9 @@ def test_min_count_redoes_the_vocabulary_onward_for_its_systems(finished):
         config["vocabularies"]["neuraltalk2"]["min_count"] = 1
 
     with configured(finished, change):
-        expected = {"vocabulary neuraltalk2", "encode neuraltalk2"} | NEURALTALK2 | OBJ2TEXT | REPORT
+        expected = (
+            {"vocabulary neuraltalk2", "encode neuraltalk2"} | NEURALTALK2 | OBJ2TEXT | REPORT
+        )
         assert finished.planned() == expected
 
 
@@ -211,17 +215,19 @@ def test_the_decoders_code_redoes_training_onward(finished):
 
 @pytest.mark.parametrize("name", ["encoders/layout_lstm", "decoders/attention"])
 def test_a_part_of_layout_systems_leaves_the_others_alone(finished, name):
-    with edited(finished, f"src/snakecap/{name}.py", "\nclass ", "\nA = 1\n\n\nclass "):
+    with edited(finished, f"src/snakecap/{name}.py", *LINE):
         assert finished.planned() == OBJ2TEXT | REPORT
-    with edited(finished, "src/snakecap/encoders/layout_set.py", "class Layer", "A = 1\nclass Layer"):
+    with edited(
+        finished, "src/snakecap/encoders/layout_set.py", "class Layer", "A = 1\nclass Layer"
+    ):
         assert finished.planned() == set()
 
 
 def test_a_detectors_code_redoes_what_it_sees(finished):
-    with edited(finished, "src/snakecap/detectors/yolov2.py", "\nclass ", "\nA = 1\n\n\nclass "):
+    with edited(finished, "src/snakecap/detectors/yolov2.py", *LINE):
         expected = {"train_detector yolov2"} | DETECTIONS | OBJ2TEXT | REPORT
         assert finished.planned() == expected
-    with edited(finished, "src/snakecap/detectors/yolox.py", "\nclass ", "\nA = 1\n\n\nclass "):
+    with edited(finished, "src/snakecap/detectors/yolox.py", *LINE):
         assert finished.planned() == set()
 
 

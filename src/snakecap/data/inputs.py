@@ -9,14 +9,12 @@ Dimensions: B pictures of a batch, N of the data set, F features, S side, R obje
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 Inputs = dict[str, Tensor]
-Result = TypeVar("Result")
 
 
 class Source(Protocol):
@@ -172,27 +170,3 @@ def jittered(boxes: Tensor, share: float, generator: torch.Generator) -> Tensor:
     noise = torch.rand(boxes.shape, generator=generator) * 2 - 1
     moved = (edges + share * size * noise).clamp(0, 1)
     return torch.cat([moved[..., :2], moved[..., 2:] - moved[..., :2]], -1)
-
-
-class Ahead(Generic[Result]):
-    """Computes the next batch in a thread while this one is used.
-
-    The batches must be a pure function of the iteration.
-    """
-
-    def __init__(self, make: Callable[[int], Result], end: int):
-        self.make = make
-        self.end = end
-        self.pool = ThreadPoolExecutor(1)
-        self.pending: dict[int, Future[Result]] = {}
-
-    def __call__(self, iteration: int) -> Result:
-        """The batch of an iteration; the one after it starts being made."""
-        future = self.pending.pop(iteration, None) or self.pool.submit(self.make, iteration)
-        if iteration + 1 < self.end:
-            self.pending[iteration + 1] = self.pool.submit(self.make, iteration + 1)
-        return future.result()
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self.pool.shutdown(cancel_futures=True)

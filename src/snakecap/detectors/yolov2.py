@@ -37,7 +37,7 @@ from snakecap.files.darknet import parse, read_cfg, read_names, read_weights
 from snakecap.files.pictures import Picture
 
 Size = tuple[int, int]  # width and height of an image in pixels
-LARGEST = 20.0  # of a size's logarithm: beyond, exp would overflow
+LARGEST = 20.0  # logarithm of a size; without a limit exp could overflow
 # Pictures are always computed in groups of one size: for another number of them torch may choose
 # another algorithm, whose last bits differ. 16 pictures of 64 x 64 pixels; larger ones singly.
 PIXELS_AT_ONCE = 256 * 256
@@ -148,10 +148,10 @@ def found_in(
         side: S.
         limits: which boxes are kept.
     """
-    boxes = decode(raw, anchors).flatten(1, 3)
+    boxes = decode(raw, anchors).flatten(1, 3).cpu()
     likeliest = raw[:, :, 5:].softmax(2).max(2)
-    scores = (raw[:, :, 4].sigmoid() * likeliest.values).flatten(1)
-    categories = likeliest.indices.flatten(1)
+    scores = (raw[:, :, 4].sigmoid() * likeliest.values).flatten(1).cpu()
+    categories = likeliest.indices.flatten(1).cpu()
     return [
         _kept(boxes[row], scores[row], categories[row], size, side, limits)
         for row, size in enumerate(sizes)
@@ -187,8 +187,8 @@ def _kept(
     boxes, scores, categories = boxes[sure] * side, scores[sure], categories[sure]
     kept = suppress(boxes, scores, categories, overlap=limits.overlap, limit=limits.limit)
     frame = Frame.around(*size, side)
-    inside = clip(frame.out(boxes[kept].float().cpu().numpy()), *size)
-    found = Detections(inside, categories[kept].cpu().numpy(), scores[kept].float().cpu().numpy())
+    inside = clip(frame.out(boxes[kept].numpy()), *size)
+    found = Detections(inside, categories[kept].numpy(), scores[kept].numpy())
     return found.take(np.flatnonzero((inside[:, 2:] > 0).all(1)))
 
 

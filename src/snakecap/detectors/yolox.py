@@ -40,7 +40,7 @@ class YOLOX(Detector):
     """A network that finds objects in squares of the size that its file says.
 
     On a CPU, pictures are looked at side by side, each by one thread: faster than several threads
-    for one picture, and its numbers depend neither on its batch nor on how many threads there are.
+    for one picture, and its numbers do not depend on its batch at all.
 
     Attributes:
         size: S.

@@ -175,29 +175,35 @@ def read_json_layouts(path: Path) -> list[tuple[str, Layout]]:
         ValueError: not such a file; names it and the entry.
     """
     value = read_json(path)
-    records = value.get("layouts", [value]) if isinstance(value, dict) else value
+    head = value if isinstance(value, dict) else {}
+    records = head.get("layouts", [value]) if head else value
     if not isinstance(records, list):
         raise ValueError(f"{path}: no list of layouts")
     found = []
     for number, record in enumerate(records, start=1):
         try:
             name = str(record.get("file") or record.get("id") or path)
-            found.append((name, from_json(record)))
+            found.append((name, from_json(record, normalised="frame" in head)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path}: layout {number}: {reason}") from None
     return found
 
 
-def from_json(record: Mapping[str, Any]) -> Layout:
+def from_json(record: Mapping[str, Any], *, normalised: bool = False) -> Layout:
     """One picture's layout; see `read_json_layouts`.
+
+    Args:
+        record: the layout.
+        normalised: its boxes are in 0..1, as in files that say their frame.
 
     Raises:
         KeyError, TypeError, ValueError: not one.
     """
     width, height = float(record.get("width") or 0), float(record.get("height") or 0)
     rows = [(row["category"], _box(row), float(row.get("score", 1.0))) for row in record["objects"]]
-    if width and height and any(max(box) > 1 for _, box, _ in rows):
+    in_pixels = width and height and any(max(box) > 1 for _, box, _ in rows)
+    if in_pixels and not normalised:
         return Layout.from_pixels(rows, width, height)
     objects = tuple(Seen(name, (x, y, w, h), score) for name, (x, y, w, h), score in rows)
     return Layout(objects, width, height)

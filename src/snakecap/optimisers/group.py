@@ -82,9 +82,7 @@ class Group:
     def step(self, factor: float = 1.0) -> None:
         """Step with the learning rate times `factor`; gradients are cleared."""
         parameters: Tensors = list(self.parameters)
-        gradients = [
-            torch.zeros_like(p) if p.grad is None else p.grad.contiguous() for p in parameters
-        ]
+        gradients = [_beside(p) for p in parameters]
         self.numbers = replace(self.numbers, step=self.numbers.step + 1)
         if self.numbers.weight_decay:
             torch._foreach_add_(gradients, parameters, alpha=self.numbers.weight_decay)
@@ -116,3 +114,12 @@ class Group:
             ]
             for slot in sorted(slots)
         }
+
+
+def _beside(parameter: nn.Parameter) -> Tensor:
+    """A parameter's gradient in the parameter's own memory layout, which fused updates rely on."""
+    if parameter.grad is None:
+        return torch.zeros_like(parameter)
+    if parameter.grad.stride() == parameter.stride():
+        return parameter.grad
+    return torch.empty_like(parameter).copy_(parameter.grad)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from snakecap.data.inputs import Ahead
+from snakecap.data.ahead import Ahead
 from snakecap.files import pictures as records
 from snakecap.files import results as result_files
 from snakecap.log import progress

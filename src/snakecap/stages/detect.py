@@ -82,7 +82,8 @@ def detect(
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     odd = detector.match(chosen)
     row = settings.model_dump(mode="json", exclude={"training"})
-    sources = [provenance.file_digest(path) for path in (pictures, file, images) if path]
+    sources = [provenance.file_digest(path) for path in (pictures, file) if path]
+    sources += [picture.file for picture in chosen]
     with provenance.work_folder(detections, row, sources, place.type) as folder:
         search = _Search(detector, settings, chosen, Sightings(folder / "seen.lmdb"))
         try:

@@ -64,6 +64,7 @@ def fit(
     work: Path,
     captions_in: Callable[[Batch], int],
     title: str = "train",
+    unit: str = "captions",
 ) -> History:
     """Train `model` in place; it ends with the best weights, the last ones in ``work/last``.
 
@@ -78,8 +79,9 @@ def fit(
         report: called with the history whenever it has grown.
         plan: iterations and intervals.
         work: folder of the checkpoints.
-        captions_in: how many captions a batch holds, for the throughput.
+        captions_in: how many captions, or other `unit`, a batch holds, for the throughput.
         title: of the progress bar.
+        unit: what is counted.
     """
     checkpoints = Checkpoints(model, every_group, work)
     history = checkpoints.restore() or History()
@@ -97,7 +99,7 @@ def fit(
             if history.iteration % plan.log_every == 0 or last:
                 timer.update()
                 rate = history.captions / max(history.seconds, 1e-9)
-                text = f"loss {float(value):.3f}, {rate:.0f} captions/s"
+                text = f"loss {float(value):.3f}, {rate:.0f} {unit}/s"
                 steps.set_postfix_str(text, refresh=False)
             if history.iteration % plan.validate_every == 0 or last:
                 timer.update()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
-
-from snakecap import registry
 from snakecap.models.captioner import Captioner
-from snakecap.optimisers.group import Group, Numbers
-from snakecap.settings import Optimiser, Stage
-
-Named = list[tuple[str, nn.Parameter]]
+from snakecap.optimisers.group import Group
+from snakecap.optimisers.make import make_group
+from snakecap.settings import Stage
 
 
 class Groups:
@@ -30,11 +26,11 @@ class Groups:
         named = list(captioner.named_parameters())
         inside = set() if self.backbone is None else {id(p) for p in self.backbone.parameters()}
         chosen = self._finetuned()
-        self.parts = group([(n, p) for n, p in named if id(p) not in inside], stage.optimiser)
+        self.parts = make_group([(n, p) for n, p in named if id(p) not in inside], stage.optimiser)
         self.tuned = None
         if chosen:
             found = [(n, p) for n, p in named if id(p) in chosen]
-            self.tuned = group(found, stage.backbone_optimiser)
+            self.tuned = make_group(found, stage.backbone_optimiser)
 
     def _finetuned(self) -> set[int]:
         if self.backbone is None:
@@ -69,16 +65,3 @@ class Groups:
 
         layer = self.stage.finetune_from if finetunes else None
         set_mode(self.backbone, layer, batch_norm=self.stage.train_batch_norm)
-
-
-def group(parameters: Named, row: Optimiser) -> Group:
-    """Parameters with the optimiser of a settings row."""
-    numbers = Numbers(
-        learning_rate=row.learning_rate,
-        alpha=row.alpha,
-        beta=row.beta,
-        epsilon=row.epsilon,
-        weight_decay=row.weight_decay,
-        decoupled_decay=row.decoupled_decay,
-    )
-    return Group(parameters, registry.load("optimiser", row.name), numbers, clip=row.grad_clip)

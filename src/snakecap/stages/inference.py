@@ -25,7 +25,6 @@ from snakecap.search.hypothesis import Hypothesis
 from snakecap.settings import Decoding, Training
 from snakecap.text.function_words import content_words
 
-
 Photo = str | bytes | Path
 
 

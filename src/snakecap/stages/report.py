@@ -10,7 +10,7 @@ from snakecap.stages.reporting import curves as plots
 from snakecap.stages.reporting import detectors as judgements
 from snakecap.stages.reporting import entries as entry_files
 from snakecap.stages.reporting import figure as figures
-from snakecap.stages.reporting import gallery, tables
+from snakecap.stages.reporting import gallery, markdown, tables
 from snakecap.stages.reporting import layouts as layout_files
 from snakecap.stages.reporting import page as pages
 from snakecap.stages.reporting.differences import differences
@@ -78,7 +78,7 @@ def report(
     rows, found = tables.rows(entries), differences(entries)
     subtitle = gallery.subtitle(subjects)
     if readme is not None:
-        tables.insert(readme, f"{tables.markdown(rows)}\n{subtitle}.")
+        tables.insert(readme, f"{markdown.scores(rows)}\n{subtitle}.")
     drawing = plots.draw(entries)
     shown = gallery.evenly(subjects, settings.shown)
     data, small = gallery.data(entries, shown, images, settings.thumbnail, seen)
@@ -97,5 +97,5 @@ def report(
     write_text(table_csv, tables.comma_separated(rows))
     write_text(curves, drawing)
     write_text(page, html)
-    text = tables.document(rows, judged, found)
+    text = markdown.document(rows, judged, found)
     write_text(table_md, f"# {settings.title}\n\n{subtitle}.\n\n{text}")

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from snakecap import device as devices
 from snakecap import provenance, registry
-from snakecap.data.inputs import Ahead, CachedFeatures, LayoutArrays, Pixels, Source, Together
+from snakecap.data.ahead import Ahead
+from snakecap.data.inputs import CachedFeatures, LayoutArrays, Pixels, Source, Together
 from snakecap.files import atomic
 from snakecap.files import captions as packing
 from snakecap.files import layouts as layout_files

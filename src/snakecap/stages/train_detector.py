@@ -16,9 +16,9 @@ from snakecap import device as devices
 from snakecap import options, provenance, registry
 from snakecap.boxes import Detections
 from snakecap.categories import ordered
+from snakecap.data.ahead import Ahead
 from snakecap.data.augmentation import Augmentation, Truths
 from snakecap.data.detection import Batches, Examples, Squares
-from snakecap.data.inputs import Ahead
 from snakecap.detectors import untrained
 from snakecap.detectors.darknet_network import Network
 from snakecap.detectors.yolov2 import Limits, decode, found_in
@@ -31,10 +31,10 @@ from snakecap.log import logger
 from snakecap.losses.yolov2 import Scales, region_loss
 from snakecap.metrics.detection import average_precision
 from snakecap.optimisers.group import Group
+from snakecap.optimisers.make import make_group
 from snakecap.rows.detection import Detector, DetectorTraining
 from snakecap.stages.checkpoints import History
 from snakecap.stages.fit import Plan, Validation, fit
-from snakecap.stages.groups import group
 
 Batch = tuple[Tensor, Truths]
 
@@ -202,7 +202,7 @@ def _fit(
     work: Path,
 ) -> History:
     network = learner.network
-    weights = group(list(network.named_parameters()), training.optimiser)
+    weights = make_group(list(network.named_parameters()), training.optimiser)
     schedule = registry.load("schedule", training.schedule.name)
     epoch = batches.sampler.epoch_length
     plan = Plan(
@@ -232,6 +232,7 @@ def _fit(
             plan=plan,
             work=work,
             captions_in=lambda batch: len(batch[0]),
+            unit="pictures",
             title="train detector",
         )
     finally:

@@ -26,6 +26,11 @@ from snakecap.stages.reporting.entries import Entry
 
 RESAMPLES = 2000
 SEED = 123
+COLUMNS = ("from", "to", "CIDEr", "95 % interval", "pictures")
+NOTE = (
+    "Each picture's CIDEr is averaged over a system's seeds; the interval is over pictures, not "
+    "seeds. Bold: it leaves out zero."
+)
 ALL_PAIRS = 5  # with more systems, neighbours and the best only
 
 
@@ -44,6 +49,16 @@ class Difference:
     def clear(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def change(self) -> str:
+        """The mean for people."""
+        return f"{self.mean:+.3f}"
+
+    @property
+    def interval(self) -> str:
+        """The interval for people."""
+        return f"[{self.low:+.3f}, {self.high:+.3f}]"
 
 
 def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float, float]:

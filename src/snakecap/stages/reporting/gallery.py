@@ -21,7 +21,7 @@ from snakecap.stages.reporting.figure import Outline, Panel
 from snakecap.stages.reporting.layouts import Layouts
 
 Item = TypeVar("Item")
-PLAIN = 64  # pixels of the longer side of a picture without image: it is one colour
+PLAIN = 500  # pixels of the longer side of a picture without image
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,9 @@ def data(
     pictures = [_record(subject, entries, layouts) for subject in shown]
     if small:
         pictures = [record | {"image": at} for at, record in enumerate(pictures)]
-    return {"systems": _systems(entries, layouts), "pictures": pictures} | layout_files.embed(
-        pictures, layouts, [subject.picture for subject in shown], whole=_whole(images)
-    ), small
+    subjects = [subject.picture for subject in shown]
+    head = layout_files.embed(pictures, layouts, subjects, whole=_whole(images))
+    return {"systems": _systems(entries, layouts), "pictures": pictures, **head}, small
 
 
 def _systems(entries: Sequence[Entry], layouts: Sequence[Layouts]) -> list[dict[str, Any]]:
@@ -191,21 +191,15 @@ def panels(
 
 
 def _blank(subject: Subject) -> Image.Image:
-    size = (PLAIN, PLAIN)
-    return thumbnails.stretch(
-        Image.new("RGB", size, "white"), subject.picture.width, subject.picture.height
-    )
+    square = Image.new("RGB", (PLAIN, PLAIN), "white")
+    return thumbnails.stretch(square, subject.picture.width, subject.picture.height)
 
 
 def _outlines(
     subject: Subject, entries: Sequence[Entry], layouts: Sequence[Layouts], *, whole: bool
 ) -> list[Outline]:
-    read = {entry.layout for entry in entries[:1]}
+    read = next((row for row in layouts if row.name == entries[0].layout), None)
+    things = read.of(subject.picture, whole=whole) if read else None
     chosen = layout_files.colours(layouts)
-    return [
-        Outline(thing.category, colour, layout_files.ink(colour), thing.box)
-        for layout in layouts
-        if layout.name in read
-        for thing in layout.of(subject.picture, whole=whole) or ()
-        for colour in [chosen[thing.category]]
-    ]
+    found = [(thing, chosen[thing.category]) for thing in things or ()]
+    return [Outline(t.category, colour, layout_files.ink(colour), t.box) for t, colour in found]

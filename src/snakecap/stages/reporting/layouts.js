@@ -48,12 +48,15 @@ function labelled([left, top], at, [text, colour, ink]) {
   const back = shape("rect", { width: long(text), height: TALL, rx: 3 });
   const node = shape("svg", { class: "label", x: left + "%", y: top + "%", "data-label": at }, back, letters);
   node.style.setProperty("--colour", colour);
+  node.left = left;
   return node;
 }
 
-function relabel(node, text) {
+/* Another text, inside a picture of `wide` pixels. */
+function relabel(node, text, wide) {
   node.lastChild.textContent = text;
   node.firstChild.setAttribute("width", long(text));
+  node.setAttribute("x", Math.max(0, Math.min(node.left, 100 - (100 * long(text)) / wide)) + "%");
 }
 
 const apart = (a, b) => a[2] < b[0] || b[2] < a[0] || a[3] < b[1] || b[3] < a[1];
@@ -118,6 +121,7 @@ function framed(picture, room) {
 function weigh(svg, objects, weights, numbers) {
   svg.classList.toggle("asked", weights !== null);
   const least = weights && Math.min(SLIGHT, Math.max(1, ...weights.values()));
+  const wide = numbers ? svg.getBoundingClientRect().width : Infinity;
   const alone = weights && weights.size === 1; /* a category's name needs no repeating */
   for (const node of svg.children) {
     const at = node.dataset.object ?? node.dataset.label;
@@ -125,8 +129,12 @@ function weigh(svg, objects, weights, numbers) {
     node.style.setProperty("--share", Math.sqrt(percent / 100)); /* 5 % must be seen, too */
     if (node.localName === "rect") continue;
     node.classList.toggle("looked", weights !== null && (numbers || alone) && percent >= least);
-    relabel(node, category(objects[at]) + (numbers ? " " + percent + " %" : ""));
+    relabel(node, category(objects[at]) + (numbers ? " " + percent + " %" : ""), wide);
   }
+  if (!numbers) return;
+  /* Labels may lie on one another: the strongest on top. */
+  const share = (node) => weights.get(Number(node.dataset.label)) || 0;
+  svg.append(...[...svg.querySelectorAll(".label")].sort((a, b) => share(a) - share(b)));
 }
 
 /* Attention of a word: [object, percent, object, percent, ...] as a map. */

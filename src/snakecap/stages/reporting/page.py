@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from snakecap.stages.reporting import detectors, tables
+from snakecap.stages.reporting import detectors, differences, tables
 from snakecap.stages.reporting.detectors import Judged
 from snakecap.stages.reporting.differences import Difference
 from snakecap.stages.reporting.tables import Row
@@ -160,14 +160,14 @@ def _differences(found: Sequence[Difference]) -> str:
         [
             escape(item.first),
             escape(item.second),
-            _strong(f"{item.mean:+.3f}", item.clear),
-            f"[{item.low:+.3f}, {item.high:+.3f}]",
+            _strong(item.change, item.clear),
+            item.interval,
             str(item.pictures),
         ]
         for item in found
     ]
-    titles = ("from", "to", "CIDEr", "95 % interval", "pictures")
-    return _folded("Paired differences on the same pictures", titles, body, tables.PAIRED)
+    title = "Paired differences on the same pictures"
+    return _folded(title, differences.COLUMNS, body, differences.NOTE)
 
 
 def _folded(

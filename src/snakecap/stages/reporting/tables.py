@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from snakecap.files.atomic import read_text, write_text
-from snakecap.stages.reporting.detectors import COLUMNS, Judged
-from snakecap.stages.reporting.detectors import NOTE as DETECTORS
-from snakecap.stages.reporting.differences import Difference, averaged, bootstrap
+from snakecap.stages.reporting.differences import averaged, bootstrap
 from snakecap.stages.reporting.entries import Entry
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
@@ -23,10 +21,6 @@ NOTE = (
     "several. ±: standard deviation over seeds. Control: CIDEr when each caption was made from "
     "another picture, which is what a system gets without seeing. Minutes: training time of the "
     "stage. Bold: best of the column."
-)
-PAIRED = (
-    "Each picture's CIDEr is averaged over a system's seeds; the interval is over pictures, not "
-    "seeds. Bold: it leaves out zero."
 )
 
 
@@ -144,91 +138,6 @@ def seeds(row: Row) -> str:
     if row.kind == "mean":
         return f"{len(row.seeds)} seeds"
     return "" if row.headline else f"seed {row.seeds[0]}"
-
-
-def markdown(table: Sequence[Row]) -> str:
-    """The headline rows as GitHub's Markdown, numbers rounded, a note under them."""
-    return f"{_lines([row for row in table if row.headline])}\n\n{NOTE}\n"
-
-
-def seeds_markdown(table: Sequence[Row]) -> str:
-    """The single seeds of the rows that are means; empty when there are none."""
-    single = [row for row in table if not row.headline]
-    return f"{_lines(single)}\n" if single else ""
-
-
-def _lines(table: Sequence[Row]) -> str:
-    names = columns(table)
-    top = best(table)
-    stages = staged(table)
-    head = ["system", *(["stage"] if stages else [])]
-    lines = [_line([*head, *names]), _line(["---"] * len(head) + ["---:"] * len(names))]
-    for row in table:
-        system = f"{row.system} ({seeds(row)})" if seeds(row) else row.system
-        cells = [_text(system), *([_text(row.stage)] if stages else [])]
-        for name in names:
-            cells.append(
-                _cell(row, name, bold=row.headline and row.values.get(name) == top.get(name))
-            )
-        lines.append(_line(cells))
-    return "\n".join(lines)
-
-
-def _cell(row: Row, name: str, *, bold: bool) -> str:
-    if name not in row.values:
-        return ""
-    number = show(name, row.values[name])
-    strong = f"**{number}**" if bold else number
-    return " ".join(filter(None, [strong, deviation(row, name), interval(row, name)]))
-
-
-def _text(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def detectors_markdown(judged: Sequence[Judged]) -> str:
-    """How good and how fast the detectors are, as Markdown."""
-    names, numbers = COLUMNS[:2], COLUMNS[2:]
-    lines = [_line(COLUMNS), _line(["---"] * len(names) + ["---:"] * len(numbers))]
-    lines += [_line([_text(cell) for cell in row.cells()]) for row in judged]
-    return "\n".join(lines) + f"\n\n{DETECTORS}\n"
-
-
-def differences_markdown(found: Sequence[Difference]) -> str:
-    """Paired differences as Markdown; bold where the interval leaves out zero."""
-    lines = [
-        _line(["from", "to", "CIDEr", "95 % interval", "pictures"]),
-        _line(["---", "---", "---:", "---:", "---:"]),
-    ]
-    for item in found:
-        number = f"{item.mean:+.3f}"
-        lines.append(
-            _line(
-                [
-                    _text(item.first),
-                    _text(item.second),
-                    f"**{number}**" if item.clear else number,
-                    f"[{item.low:+.3f}, {item.high:+.3f}]",
-                    str(item.pictures),
-                ]
-            )
-        )
-    return "\n".join(lines) + f"\n\n{PAIRED}\n"
-
-
-def document(table: Sequence[Row], judged: Sequence[Judged], found: Sequence[Difference]) -> str:
-    """All tables as Markdown: who compares systems first, single seeds last."""
-    parts = {
-        "Detectors": detectors_markdown(judged) if judged else "",
-        "Paired differences": differences_markdown(found) if found else "",
-        "Every seed": seeds_markdown(table),
-    }
-    more = (f"\n## {title}\n\n{text}" for title, text in parts.items() if text)
-    return markdown(table) + "".join(more)
 
 
 def comma_separated(table: Sequence[Row]) -> str:
