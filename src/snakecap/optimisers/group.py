@@ -116,7 +116,7 @@ class Group:
         }
 
 
-def _beside(parameter: nn.Parameter) -> Tensor:
+def _beside(parameter: Tensor) -> Tensor:
     """A parameter's gradient in the parameter's own memory layout, which fused updates rely on."""
     if parameter.grad is None:
         return torch.zeros_like(parameter)
