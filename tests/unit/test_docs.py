@@ -183,6 +183,7 @@ CHECKS = [
     *(f"S{n}" for n in range(1, 5)),
     *(f"E{n}" for n in range(1, 10)),
     *("C1", "C2", "H1", "D32", "D33", "D34"),
+    *(f"O{n}" for n in range(1, 21)),
 ]
 
 
