@@ -29,11 +29,11 @@ CAPTIONS, WORDS, VOCABULARY, SIZE = 80, 16, 9487, 512
 class Baseline(nn.Module):
     """A decoder as tutorials and self-critical.pytorch write it."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: int = VOCABULARY, size: int = SIZE) -> None:
         super().__init__()
-        self.words = nn.Embedding(VOCABULARY + 1, SIZE)
-        self.cell = nn.LSTMCell(SIZE, SIZE)
-        self.output = nn.Linear(SIZE, VOCABULARY + 1)
+        self.words = nn.Embedding(vocabulary + 1, size)
+        self.cell = nn.LSTMCell(size, size)
+        self.output = nn.Linear(size, vocabulary + 1)
 
     def forward(self, summary: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """Log-probabilities after each word, of shape (B, T, V + 1)."""
