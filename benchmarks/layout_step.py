@@ -1,9 +1,9 @@
 """Training step and captioning of the layout systems of workflow/recipes/obj2text.yaml.
 
-Sixteen layouts (1 to 40 objects, as COCO's lengths are spread) with five captions each, width 256,
-2,220 words. The step is loss, gradients and AdamW; the baseline encodes a layout once for each of its
-captions, packed, with an LSTMCell decoder, as the ports of OBJ2TEXT do. Captioning is beam 3 over 64
-layouts. An epoch is the 219 steps of 17,500 captions.
+Sixteen layouts (1 to 40 objects, their numbers spread as COCO's) with five captions each, width
+256, 2,220 words. The step is loss, gradients and AdamW; the baseline encodes a layout once for each
+of its captions, packed, with an LSTMCell decoder, as the ports of OBJ2TEXT do. Captioning is beam 3
+over 64 layouts. An epoch is the 219 steps of 17,500 captions.
 
     python benchmarks/layout_step.py --threads 2
 """
