@@ -173,6 +173,11 @@ class Settings(Model):
                 _row(f"{place}.backbone", system.backbone, "backbones", self.backbones)
             if system.layout is not None:
                 _row(f"{place}.layout", system.layout, "layouts", self.layouts)
+        for name, detector in self.detectors.items():
+            try:
+                detector.check_file()
+            except ValueError as error:
+                raise ValueError(f"detectors.{name}: {error}") from None
         for name, layout in self.layouts.items():
             _row(f"layouts.{name}.detector", layout.detector, "detectors", self.detectors)
         self._check_runs()

@@ -66,6 +66,20 @@ def test_regions_that_do_not_exist_change_nothing_and_learn_nothing():
     assert bool(regions.grad.isfinite().all()) and bool((regions.grad[~MASK] == 0).all())
 
 
+def test_no_regions_at_all_are_no_error():
+    """A batch of empty layouts: the words come from the summary, as beside other layouts."""
+    model = build(heads=2)
+    nothing = Encoded(pictures().summary, torch.zeros(B, 0, D), torch.zeros(B, 0).bool())
+    absent = pictures(torch.zeros(B, R).bool())
+    torch.testing.assert_close(model(nothing, WORDS), model(absent, WORDS))
+    assert model.weights(nothing, WORDS).shape == (B, T + 1, 0)
+    one, other = (
+        beam(stepper(model, some), model.start(some), pictures=B, width=2, max_length=3)
+        for some in (nothing, absent)
+    )
+    assert [row[0].words for row in one] == [row[0].words for row in other]
+
+
 def test_no_mask_means_all():
     model = build()
     everything = torch.ones(B, R, dtype=torch.bool)

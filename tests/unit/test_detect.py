@@ -13,7 +13,6 @@ import pytest
 import tiny_yolox
 import torch
 from PIL import Image
-from pydantic import ValidationError
 
 from snakecap import settings as configuration
 from snakecap.boxes import Detections
@@ -501,5 +500,5 @@ def test_the_weights_of_training_come_before_the_rows_file(photos, network):
     ],
 )
 def test_wrong_rows_are_refused_before_any_job(chosen, reason):
-    with pytest.raises(ValidationError, match=reason):
-        configuration.Detector.model_validate(chosen)
+    with pytest.raises(ValueError, match=reason):
+        configuration.Detector.model_validate(chosen).check_file()

@@ -124,8 +124,12 @@ def test_arrays_come_back(written):
 def test_the_json_is_what_a_person_can_give_back(written):
     path, layouts = written
     found = files.read_json_layouts(path.with_suffix(".json"))
-    assert [name for name, _ in found] == ["a.jpg", "b.jpg", "c.jpg"]
-    assert [layout for _, layout in found] == layouts
+    assert [(record.id, record.name) for record in found] == [
+        (7, "a.jpg"),
+        ("x", "b.jpg"),
+        (9, "c.jpg"),
+    ]
+    assert [record.layout for record in found] == layouts
     head = json.loads(path.with_suffix(".json").read_text())
     assert (head["frame"], head["order"], head["code"]) == ("picture", "detector", "abc")
 
@@ -166,12 +170,12 @@ def test_a_layout_by_hand(tmp_path):
     """Boxes in pixels or in 0..1; the file's name stands in for the picture's."""
     rows = [{"category": "dog", "box": [320, 240, 128, 96]}]
     path = put(tmp_path / "one.json", {"width": 640, "height": 480, "objects": rows})
-    ((name, layout),) = files.read_json_layouts(path)
-    assert name == str(path)
-    assert layout == Layout((Seen("dog", (0.5, 0.5, 0.2, 0.2)),), 640, 480)
+    (record,) = files.read_json_layouts(path)
+    assert (record.id, record.name) == (None, str(path))
+    assert record.layout == Layout((Seen("dog", (0.5, 0.5, 0.2, 0.2)),), 640, 480)
     rows = [{"category": "dog", "box": [0.5, 0.5, 0.2, 0.2], "score": 0.9}]
-    ((_, layout),) = files.read_json_layouts(put(path, {"objects": rows}))
-    assert layout == Layout(OBJECTS[:1])
+    (record,) = files.read_json_layouts(put(path, {"objects": rows}))
+    assert record.layout == Layout(OBJECTS[:1])
 
 
 @pytest.mark.parametrize(
@@ -183,6 +187,8 @@ def test_a_layout_by_hand(tmp_path):
         ({"objects": [{"category": "dog", "box": [1, 2, 3]}]}, r"not \[x, y, width, height\]"),
         ({"objects": [{"box": [1, 2, 3, 4]}]}, "no 'category'"),
         ({"objects": [{"category": "dog", "box": ["a", 2, 3, 4]}]}, "could not convert"),
+        ({"objects": [], "id": [1]}, "neither a whole number nor text"),
+        ({"images": [], "annotations": []}, "docs/formats.md"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, value, message):

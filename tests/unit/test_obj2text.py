@@ -149,7 +149,8 @@ def test_every_mode_trains_is_saved_and_captions(data, tmp_path, mode, attends):
     pictures = records.read(data / "pictures.json").split("test")
     assert [record["image_id"] for record in results] == [picture.id for picture in pictures]
     # The model alone says the same of a photo, of its layout, or of both.
-    layouts = dict(layout_files.read_json_layouts(data / "layouts.json"))
+    found = layout_files.read_json_layouts(data / "layouts.json")
+    layouts = {record.name: record.layout for record in found}
     root = records.read(data / "pictures.json").root
     subjects = [Subject(root / picture.file, layouts[picture.file]) for picture in pictures]
     assert Model(model, "cpu").caption(subjects) == [record["caption"] for record in results]
@@ -247,7 +248,54 @@ def test_a_layout_alone_is_captioned(data, model, tmp_path):
 
 def test_the_layouts_file_of_a_data_set_is_captioned(data, model, tmp_path):
     photos(model=model, photos=[data / "layouts.json"], output=tmp_path / "out.json", device="cpu")
-    assert len(read(tmp_path / "out.json")) == 25
+    written = json.loads((tmp_path / "out.json").read_text())
+    pictures = records.read(data / "pictures.json").pictures
+    assert [record["image_id"] for record in written] == [picture.id for picture in pictures]
+
+
+@pytest.mark.parametrize("encoder", [OBJECTS, NAMES, CLASSES, SET])
+@pytest.mark.parametrize("decoder", [LSTM, ATTENTION])
+def test_an_empty_layout_alone_is_captioned_as_among_others(data, tmp_path, encoder, decoder):
+    model = load(str(run(data, tmp_path, row([encoder], decoder))[0]), "cpu")
+    full = {"objects": [{"category": "star", "box": [0.1, 0.2, 0.3, 0.3]}]}
+    assert model.caption({"objects": []}) == model.caption([full, {"objects": []}])[1]
+
+
+def test_a_layout_file_in_python(data, model, tmp_path):
+    path = tmp_path / "one.json"
+    path.write_text('{"objects": []}')
+    loaded = load(str(model), "cpu")
+    assert loaded.caption(path) == loaded.caption({"objects": []})
+    with pytest.raises(ValueError, match="25 layouts"):
+        loaded.caption(data / "layouts.json")
+    with pytest.raises(ValueError, match=r"no 'objects' .*formats\.md"):
+        loaded.caption({"category": "star"})
+
+
+def test_two_layouts_with_one_id_are_refused(model, tmp_path):
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps([{"id": 1, "objects": []}, {"id": 1, "objects": []}]))
+    with pytest.raises(ValueError, match="two layouts have the id 1"):
+        photos(model=model, photos=[path], device="cpu")
+
+
+def test_a_layout_job_names_what_does_not_fit(data, tmp_path):
+    given = {
+        "pictures": data / "pictures.json",
+        "detections": data / "detections.json",
+        "info": data / "info.json",
+        "layout": tmp_path / "out.h5",
+    }
+    with pytest.raises(ValueError, match=r"must end in \.h5"):
+        layout(**{**given, "layout": tmp_path / "out.json"})
+    other = tmp_path / "other.json"
+    entry = {"image_id": 1, "category_id": 1, "category": "star", "bbox": [1, 1, 2, 2], "score": 1}
+    other.write_text(json.dumps([{**entry, "image_id": "nowhere"}]))
+    with pytest.raises(ValueError, match="other pictures"):
+        layout(**{**given, "detections": other})
+    other.write_text(json.dumps([{**entry, "bbox": [30, 30, 20, 20]}]))
+    with pytest.raises(ValueError, match=r"other\.json.*picture 1 \(.*in 0\.\.1"):
+        layout(**{**given, "detections": other})
 
 
 def test_one_wrong_layout_does_not_stop_the_others(data, model, tmp_path, capsys):

@@ -122,4 +122,5 @@ def _regions(encoded: Encoded) -> Tensor:
 
 def _split(vectors: Tensor, heads: int) -> Tensor:
     """(B, N, D) as (B, A, N, D / A)."""
-    return vectors.view(*vectors.shape[:2], heads, -1).transpose(1, 2)
+    pictures, number, width = vectors.shape  # no -1: there may be no regions at all
+    return vectors.view(pictures, number, heads, width // heads).transpose(1, 2)

@@ -5,6 +5,12 @@ layout is ``{"id", "file", "width", "height", "objects"}`` with the picture's si
 object ``{"category", "box", "score"}`` with its box [x, y, width, height] in 0..1 of the picture,
 whatever the model's own frame. A picture in which nothing was seen has an empty list.
 
+Written by hand for ``snakecap caption``, it can be one picture's alone, or a list of those:
+``{"objects": [{"category", "box", "score"?}], "width"?, "height"?, "id"?, "file"?}``. Its boxes are
+in 0..1 of the picture; with ``width`` and ``height`` they may be in pixels, all of them. A score
+below the model's threshold leaves an object out; without one an object counts. ``file``, beside the
+JSON, is the photo, for models that look at pictures too.
+
 The HDF5 file has, for N pictures in the order of ``captions.h5``, R objects at most:
 
 - ``/ids`` uint16 (N, R), 1..K and 0 behind the last; ``/boxes`` float32 (N, R, 4) in 0..1 of the
@@ -34,6 +40,9 @@ from snakecap.files.atomic import read_json, write_json, writing
 from snakecap.files.darknet_lines import encode_boxes
 from snakecap.layout import Layout, Reading, Seen, encode
 
+EXPECTED = (
+    'a layout is {"objects": [{"category", "box": [x, y, width, height]}]}, see docs/formats.md'
+)
 DISTINCT, OBJECTS = 32, 96  # OBJ2TEXT's 2 and 6 times its caption length of 16
 
 
@@ -162,14 +171,23 @@ def read(path: Path) -> Layouts:
         raise ValueError(f"{path} is not a layouts file of snakecap: {error!r}") from None
 
 
-def read_json_layouts(path: Path) -> list[tuple[str, Layout]]:
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A layout in a JSON file: the picture's id, if it says one, and its name."""
+
+    id: int | str | None
+    name: str
+    layout: Layout
+
+
+def read_json_layouts(path: Path) -> list[Record]:
     """Layouts that a person or another program wrote: ours, or one picture's alone.
 
     One picture is ``{"objects": [{"category", "box", "score"?}], "width"?, "height"?}``. Boxes are
     in 0..1 of the picture; in pixels when ``width`` and ``height`` are given and a box is larger.
 
     Returns:
-        Name and layout of each picture: its file, else its id, else the JSON's own name.
+        A record for each picture; its name is its file, else its id, else the JSON's own name.
 
     Raises:
         ValueError: not such a file; names it and the entry.
@@ -182,11 +200,14 @@ def read_json_layouts(path: Path) -> list[tuple[str, Layout]]:
     found = []
     for number, record in enumerate(records, start=1):
         try:
-            name = str(record.get("file") or record.get("id") or path)
-            found.append((name, from_json(record, normalised="frame" in head)))
+            key = record.get("id")
+            if isinstance(key, bool) or not isinstance(key, int | str | None):
+                raise ValueError(f"the id {key!r} is neither a whole number nor text")
+            name = str(record.get("file") or (path if key is None else key))
+            found.append(Record(key, name, from_json(record, normalised="frame" in head)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"{path}: layout {number}: {reason}") from None
+            raise ValueError(f"{path}: layout {number}: {reason} ({EXPECTED})") from None
     return found
 
 

@@ -63,16 +63,23 @@ class Detector(Model):
     @model_validator(mode="after")
     def _possible(self) -> Detector:
         check_options("detector", self.part, self.options)
+        return self
+
+    def check_file(self) -> None:
+        """Check that the row says where its weights or results come from.
+
+        Raises:
+            ValueError: it does not, or says it twice.
+        """
         uses = constant("detector", self.part, "uses")
+        if uses != "weights" and self.training is not None:
+            raise ValueError(f"the detector {self.part} cannot be trained: take `training` out")
         if uses == "file" and self.file is None:
             raise ValueError(f"the detector {self.part} reads a file: set `file`")
         if uses == "weights" and (self.file is None) == (self.training is None):
             raise ValueError(
                 f"the detector {self.part} needs weights: set `file` or `training`, one of them"
             )
-        if uses not in ("weights",) and self.training is not None:
-            raise ValueError(f"the detector {self.part} cannot be trained: take `training` out")
-        return self
 
     @property
     def reads_images(self) -> bool:

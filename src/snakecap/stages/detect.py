@@ -103,7 +103,10 @@ def _chosen(collection: Collection, images: Path | None) -> tuple[Picture, ...]:
     from snakecap.files.images import Images
 
     readable = set(Images(images).files)
-    return tuple(picture for picture in collection.pictures if picture.file in readable)
+    chosen = tuple(picture for picture in collection.pictures if picture.file in readable)
+    if not chosen:
+        raise ValueError(f"{images} holds none of the pictures: it is of another data set")
+    return chosen
 
 
 def _load(root: Path, reads_images: bool, picture: Picture) -> Loaded:

@@ -262,12 +262,21 @@ def as_subject(given: Any) -> Subject:
     """
     if isinstance(given, Subject):
         return given
+    if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
+        records = layout_files.read_json_layouts(Path(given))
+        if len(records) != 1:
+            raise ValueError(f"{given} holds {len(records)} layouts: give them one by one")
+        return Subject(layout=records[0].layout)
     if isinstance(given, str | bytes | Path):
         return Subject(photo=given)
     if isinstance(given, Layout):
         return Subject(layout=given)
     if isinstance(given, Mapping):
-        return Subject(layout=layout_files.from_json(given))
+        try:
+            return Subject(layout=layout_files.from_json(given))
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"the layout: {reason} ({layout_files.EXPECTED})") from None
     raise TypeError(
         "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
         f"for a {type(given).__name__}"

@@ -15,7 +15,7 @@ from snakecap.files import pictures as records
 from snakecap.files.atomic import read_json
 from snakecap.files.detections import Found
 from snakecap.files.pictures import Picture
-from snakecap.layout import Layout, Reading
+from snakecap.layout import Layout, Reading, encode
 from snakecap.log import logger
 
 
@@ -48,8 +48,12 @@ def layout(
         ValueError: a detection is of an unknown picture or category, or a picture's size is not
             known.
     """
+    if layout.suffix != ".h5":
+        raise ValueError(f"{layout}: the output must end in .h5; a .json is written beside it")
     chosen = _pictures(records.read(pictures).pictures, images)
     seen = detection_files.read(detections)
+    if seen and not any(picture.id in seen for picture in chosen):
+        raise ValueError(f"{detections} is of other pictures than {pictures}: no id is in both")
     facts = read_json(info)
     reading = Reading(
         categories=tuple(facts["categories"]),
@@ -60,9 +64,19 @@ def layout(
     )
     sizes = facts.get("sizes", {})
     arranged = [_arranged(_sized(one, sizes), seen.get(one.id, ()), reading) for one in chosen]
+    for one, picture in zip(arranged, chosen, strict=True):
+        try:
+            encode(one, reading)
+        except ValueError as error:
+            raise ValueError(
+                f"{detections}, {info}: picture {picture.id} ({picture.file}): {error}"
+            ) from None
     keys = [(picture.id, picture.file) for picture in chosen]
     files.write(layout, arranged, keys, reading, **provenance.stamp())
     _count(arranged, seen, keys)
+    for split in dict.fromkeys(picture.split for picture in chosen):
+        if seen and not any(one.id in seen for one in chosen if one.split == split):
+            logger.warning("%s has no object in any picture of the split %s", detections, split)
 
 
 def _pictures(pictures: Sequence[Picture], images: Path | None) -> Sequence[Picture]:

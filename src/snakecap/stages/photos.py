@@ -6,7 +6,8 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,27 +68,46 @@ def photos(
         raise SystemExit(f"{len(failed)} of {len(asked)} could not be captioned: {failed[0]}")
 
 
-def subjects(places: list[Path]) -> list[tuple[str, Subject]]:
-    """What is to be captioned, by name: photos and the layouts in .json files, sorted by path."""
+@dataclass(frozen=True)
+class Asked:
+    """What is to be captioned: its id, if it has one of its own, its name, and what there is."""
+
+    id: int | str | None
+    name: str
+    subject: Subject
+
+
+def subjects(places: list[Path]) -> list[Asked]:
+    """Photos, and the layouts in .json files, sorted by path.
+
+    Raises:
+        ValueError: a place does not exist, or two layouts have the same id.
+    """
     from snakecap.stages.inference import Subject
 
-    found: list[tuple[str, Subject]] = []
+    found: list[Asked] = []
     for path in find(places):
         if path.suffix.lower() == ".json":
             found += _layouts(path)
         else:
-            found.append((str(path), Subject(photo=path)))
+            found.append(Asked(None, str(path), Subject(photo=path)))
+    seen: set[int | str] = set()
+    for one in found:
+        if one.id is not None and one.id in seen:
+            raise ValueError(f"two layouts have the id {one.id!r}")
+        seen.add(one.id if one.id is not None else one.name)
     return found
 
 
-def _layouts(path: Path) -> Iterator[tuple[str, Subject]]:
+def _layouts(path: Path) -> Iterator[Asked]:
     """The layouts of a file; one that names a photo beside the file has that too."""
     from snakecap.files.layouts import read_json_layouts
     from snakecap.stages.inference import Subject
 
-    for name, layout in read_json_layouts(path):
-        photo = path.parent / name
-        yield name, Subject(photo if photo != path and photo.is_file() else None, layout)
+    for record in read_json_layouts(path):
+        photo = path.parent / record.name
+        has_photo = photo != path and photo.is_file()
+        yield Asked(record.id, record.name, Subject(photo if has_photo else None, record.layout))
 
 
 def find(places: list[Path]) -> list[Path]:
@@ -116,34 +136,36 @@ def _is_image(path: Path) -> bool:
 
 
 def _caption(
-    loaded: Model, asked: Sequence[tuple[str, Subject]], settings: Decoding
+    loaded: Model, asked: Sequence[Asked], settings: Decoding
 ) -> tuple[list[dict[str, Any]], list[str]]:
     from snakecap.stages.inference import collate, results, seeded
 
     records: list[dict[str, Any]] = []
     failed: list[str] = []
     size = settings.batch_size
-    stems = Counter(Path(name).stem for name, _ in asked)  # an id must be one photo's alone
+    stems = Counter(Path(one.name).stem for one in asked)  # an id must be one photo's alone
     for start in progress(range(0, len(asked), size), title="caption", unit="batch"):
         read = list(_read(loaded, asked[start : start + size], failed))
         if read:
-            names = [name for name, _ in read]
             inputs = collate([inputs for _, inputs in read])
             found = loaded.search(inputs, seeded(settings, start))
-            ids = [Path(n).stem if stems[Path(n).stem] == 1 else n for n in names]
-            records += results(loaded, ids, names, found)
+            ids = [_id(one, stems) for one, _ in read]
+            records += results(loaded, ids, [one.name for one, _ in read], found)
     return records, failed
 
 
-def _read(
-    loaded: Model, asked: Sequence[tuple[str, Subject]], failed: list[str]
-) -> Iterator[tuple[str, Any]]:
-    """Names and inputs of those that can be read; complaints about the others go to `failed`."""
-    for name, subject in asked:
+def _id(one: Asked, stems: Mapping[str, int]) -> int | str:
+    stem = Path(one.name).stem
+    return one.id if one.id is not None else stem if stems[stem] == 1 else one.name
+
+
+def _read(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> Iterator[tuple[Asked, Any]]:
+    """What can be read, and its inputs; complaints about the others go to `failed`."""
+    for one in asked:
         try:
-            yield name, loaded.inputs([subject])
+            yield one, loaded.inputs([one.subject])
         except ValueError as error:
-            text = str(error) if name in str(error) else f"{name}: {error}"
+            text = str(error) if one.name in str(error) else f"{one.name}: {error}"
             logger.error("%s", text)
             failed.append(text)
 
