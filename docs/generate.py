@@ -271,6 +271,11 @@ and what else the stage says about its making.
 | `vocabularies/{vocabulary}.json` | vocabulary | words and ids |
 | `captions/{vocabulary}.h5`, `.json` | encode | captions as ids |
 | `features/{backbone}_{output}.lmdb` | features | what a backbone sees |
+| `detectors/{detector}/model.safetensors`, `history.json` | train_detector | a YOLOv2, and its losses and average precision |
+| `detections/{detector}.json`, `_rejected.tsv` | detect | the objects in every picture; boxes that were clipped or dropped |
+| `detections/{detector}_info.json` | detect | the detector, its categories, pictures a second, and sizes of pictures whose records have none |
+| `detections/{detector}_scores.json` | judge | by split: AP, AP50, AP75, pictures, objects |
+| `layouts/{layout}.h5`, `.json` | layout | objects as systems read them |
 | `{system}/{stage}/model.safetensors` | train | the best model; `last.safetensors`: the last |
 | `{system}/{stage}/history.json` | train | losses and scores while training |
 | `references/{split}.json` | references | COCO captions |
