@@ -293,7 +293,8 @@ def test_a_metric_redoes_scores_and_report(finished):
     with edited(
         finished, "src/snakecap/metrics/meteor.py", "class Meteor", "A = 1\n\n\nclass Meteor"
     ):
-        expected = {job for job in NEURALTALK2 | SHOW_AND_TELL if job.startswith("score")}
+        every = NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT
+        expected = {job for job in every if job.startswith("score")}
         assert finished.planned() == expected | REPORT
 
 

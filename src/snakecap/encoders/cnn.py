@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from snakecap.encoded import Encoded
-from snakecap.encoders.backbone import Backbone
+from snakecap.encoders.backbone import Backbone, BackboneOutput
 from snakecap.encoders.preprocess import preprocess
 
 
@@ -67,19 +67,23 @@ class CNNEncoder(nn.Module):
         """
         features = inputs.get("pooled")
         if features is None:
-            features = self._features(inputs)
+            features = seen(self.backbone, self.preprocessing, inputs).pooled
         projected = self.project(self.dropout(self.standardise(features.float())))
         return Encoded(self.activate(self.normalise(projected)))
 
-    def _features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        images = preprocess(
-            inputs["images"],
-            **self.preprocessing,
-            offset=inputs.get("offset"),
-            flip=inputs.get("flip", False),
-        )
-        pooled: Tensor = self.backbone(images).pooled
-        return pooled
+
+def seen(
+    backbone: Backbone, preprocessing: Mapping[str, Any], inputs: Mapping[str, Tensor]
+) -> BackboneOutput:
+    """What a backbone sees in a batch of pictures, cropped and mirrored as the inputs say."""
+    images = preprocess(
+        inputs["images"],
+        **preprocessing,
+        offset=inputs.get("offset"),
+        flip=inputs.get("flip", False),
+    )
+    output: BackboneOutput = backbone(images)
+    return output
 
 
 class Standardise(nn.BatchNorm1d):

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from snakecap.encoded import Encoded
 from snakecap.encoders.backbone import Backbone
-from snakecap.encoders.cnn import Standardise
-from snakecap.encoders.preprocess import preprocess
+from snakecap.encoders.cnn import Standardise, seen
 
 
 class CNNGridEncoder(nn.Module):
@@ -60,17 +59,7 @@ class CNNGridEncoder(nn.Module):
         """
         grid = inputs.get("grid")
         if grid is None:
-            grid = self._grid(inputs)
+            grid = seen(self.backbone, self.preprocessing, inputs).grid
         cells = self.standardise(grid.flatten(0, 1).float()).view(grid.shape)
         regions: Tensor = self.project(self.dropout(cells))
         return Encoded(regions.mean(1), regions)
-
-    def _grid(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        images = preprocess(
-            inputs["images"],
-            **self.preprocessing,
-            offset=inputs.get("offset"),
-            flip=inputs.get("flip", False),
-        )
-        grid: Tensor = self.backbone(images).grid
-        return grid
