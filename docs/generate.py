@@ -271,9 +271,9 @@ and what else the stage says about its making.
 | `vocabularies/{vocabulary}.json` | vocabulary | words and ids |
 | `captions/{vocabulary}.h5`, `.json` | encode | captions as ids |
 | `features/{backbone}_{output}.lmdb` | features | what a backbone sees |
-| `detectors/{detector}/model.safetensors`, `history.json` | train_detector | a YOLOv2, and its history |
-| `detections/{detector}.json`, `_rejected.tsv` | detect | the objects in every picture; clipped boxes |
-| `detections/{detector}_info.json` | detect | its categories and speed, and sizes that records lack |
+| `detectors/{detector}/model.safetensors`, `history.json` | train_detector | a YOLOv2 |
+| `detections/{detector}.json`, `_rejected.tsv` | detect | objects, and clipped boxes |
+| `detections/{detector}_info.json` | detect | its categories, speed, sizes of pictures |
 | `detections/{detector}_scores.json` | judge | by split: AP, AP50, AP75, pictures, objects |
 | `layouts/{layout}.h5`, `.json` | layout | objects as systems read them |
 | `{system}/{stage}/model.safetensors` | train | the best model; `last.safetensors`: the last |
