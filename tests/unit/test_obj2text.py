@@ -16,10 +16,11 @@ from snakecap.stages.caption import caption
 from snakecap.stages.detect import detect
 from snakecap.stages.encode import encode
 from snakecap.stages.features import Extraction, features
-from snakecap.stages.inference import Model, Subject
+from snakecap.stages.inference import Model
 from snakecap.stages.layout import Arrangement, layout
 from snakecap.stages.photos import photos
 from snakecap.stages.resize import resize
+from snakecap.stages.subjects import Subject
 from snakecap.stages.train import train
 from snakecap.stages.vocabulary import vocabulary
 

@@ -16,7 +16,8 @@ from snakecap.log import logger, progress
 from snakecap.settings import Decoding
 
 if TYPE_CHECKING:
-    from snakecap.stages.inference import Model, Subject
+    from snakecap.stages.inference import Model
+    from snakecap.stages.subjects import Subject
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Format = Literal["json", "jsonl", "csv", "text"]
@@ -83,7 +84,7 @@ def subjects(places: list[Path]) -> list[Asked]:
     Raises:
         ValueError: a place does not exist, or two layouts have the same id.
     """
-    from snakecap.stages.inference import Subject
+    from snakecap.stages.subjects import Subject
 
     found: list[Asked] = []
     for path in find(places):
@@ -102,7 +103,7 @@ def subjects(places: list[Path]) -> list[Asked]:
 def _layouts(path: Path) -> Iterator[Asked]:
     """The layouts of a file; one that names a photo beside the file has that too."""
     from snakecap.files.layouts import read_json_layouts
-    from snakecap.stages.inference import Subject
+    from snakecap.stages.subjects import Subject
 
     for record in read_json_layouts(path):
         photo = path.parent / record.name
@@ -138,7 +139,8 @@ def _is_image(path: Path) -> bool:
 def _caption(
     loaded: Model, asked: Sequence[Asked], settings: Decoding
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    from snakecap.stages.inference import collate, results, seeded
+    from snakecap.stages.inference import results, seeded
+    from snakecap.stages.subjects import collate
 
     records: list[dict[str, Any]] = []
     failed: list[str] = []
