@@ -135,6 +135,24 @@ def test_a_captioner_says_which_objects_each_word_looks_at():
         assert bool((weights[1, :, 1:] == 0).all())
 
 
+class Grid(torch.nn.Module):
+    """Regions that are no objects."""
+
+    def forward(self, inputs):
+        number = len(inputs["categories"])
+        regions = torch.randn(number, 4, D, generator=torch.Generator().manual_seed(3))
+        return Encoded(regions.mean(1), regions)
+
+
+def test_the_regions_of_a_picture_before_the_objects_are_not_theirs():
+    inputs, words = layouts(), torch.tensor([[1, 2], [3, 0]])
+    objects = LayoutLSTMEncoder(width=D, categories=4)
+    model = Captioner([Grid(), objects], build()).eval()
+    every = model.decoder.weights(model.encode(inputs), words)
+    assert every.shape[2] == 4 + 3
+    torch.testing.assert_close(model.attention(inputs, words), every[:, :, 4:])
+
+
 def test_no_such_attention_is_none():
     inputs, words = layouts(), torch.tensor([[1], [2]])
     classes = LayoutLSTMEncoder(width=D, categories=4, location=False, distinct=True)

@@ -1,10 +1,13 @@
 """Layouts as a batch: as long as the longest, mirrored together with pictures and captions."""
 
+import numpy as np
 import pytest
 import torch
 
 from snakecap.data.inputs import CachedFeatures, LayoutArrays, Together, jittered
-from snakecap.stages.batches import mirror
+from snakecap.files.captions import Captions, pack
+from snakecap.settings import Stage
+from snakecap.stages.batches import Batches, mirror
 
 IDS = torch.tensor([[3, 1, 2, 0, 0], [4, 0, 0, 0, 0], [0] * 5, [1, 2, 3, 4, 5]])
 BOXES = torch.rand(4, 5, 4, generator=torch.Generator().manual_seed(0)) / 2
@@ -107,3 +110,26 @@ def test_left_becomes_right_in_a_mirrored_pictures_caption():
         [2, 5, 0, 0],
     ]
     assert mirror(words, []).tolist() == list(range(6))
+
+
+def test_a_batch_mirrors_captions_exactly_where_it_mirrors_layouts():
+    labels, lengths = pack([[1, 2], [1, 2], [1, 2], [1, 2]], 3)
+    starts = np.arange(4)
+    files = tuple(f"{row}.jpg" for row in range(4))
+    packed = Captions(
+        labels, starts, starts + 1, lengths, files, ("train",) * 4, (0, 1, 2, 3), ("left", "right")
+    )
+    row = {"name": "x", "batch_size": 4, "captions_per_picture": 2, "shuffle": False}
+    pairs = {"mirror_words": [("left", "right")]}
+    seen = set()
+    for flip in (False, True):
+        stage = Stage.model_validate({**row, **pairs, "flip": flip, "epochs": 8})
+        batches = Batches(packed, LayoutArrays(IDS, BOXES, CPU), stage, CPU)
+        for iteration in range(batches.iterations):
+            inputs, words, owners = batches(iteration)
+            moved = (inputs["boxes"][:, 0, 0] != BOXES[:, 0, 0])[[0, 1, 3]]  # 2 has no object
+            for picture, mirrored in zip((0, 1, 3), moved.tolist(), strict=True):
+                said = words[owners == picture][:, :2].tolist()
+                assert said == [[2, 1] if mirrored else [1, 2]] * 2
+                seen.add((flip, mirrored))
+    assert seen == {(False, False), (True, False), (True, True)}

@@ -112,3 +112,19 @@ def test_a_parameter_without_gradient_stays():
     parameter, group = group_of("sgd", [1.0])
     group.step()
     assert parameter.item() == 1.0
+
+
+@pytest.mark.parametrize("name", registry.OPTIMISERS)
+def test_a_weights_memory_layout_changes_nothing(name):
+    """A fused update reads memory in order, a gradient must lie as its weight does."""
+    generator = torch.Generator().manual_seed(0)
+    start, gradient = torch.randn(2, 3, 4, 5, 5, generator=generator)
+    ends = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        weight = torch.nn.Parameter(start.clone().contiguous(memory_format=layout))
+        group = Group([("w", weight)], registry.load("optimiser", name), Numbers(LR))
+        for factor in (1.0, 0.5):
+            weight.grad = factor * gradient
+            group.step()
+        ends.append(weight.detach().contiguous())
+    torch.testing.assert_close(*ends)
