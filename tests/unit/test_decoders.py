@@ -1,5 +1,7 @@
 """What every decoder in the registry must do; docs/adding.md promises it of a new one."""
 
+from typing import Literal, get_args, get_origin
+
 import pytest
 import torch
 
@@ -13,14 +15,27 @@ from snakecap.search.beam import beam
 
 B, T, V, D, H, R = 3, 4, 6, 8, 8, 5
 SMALL = {"hidden_size": H}
-pytestmark = pytest.mark.parametrize("name", registry.DECODERS)
 
 
-def build(name):
+def variants():
+    """Each decoder as it is by default, and with each other value of each choice it offers."""
+    for name in registry.DECODERS:
+        yield pytest.param((name, {}), id=name)
+        for option, field in options.model("decoder", name).model_fields.items():
+            if get_origin(field.annotation) is Literal:
+                for value in set(get_args(field.annotation)) - {field.default}:
+                    yield pytest.param((name, {option: value}), id=f"{name}-{option}-{value}")
+
+
+pytestmark = pytest.mark.parametrize("variant", list(variants()))
+
+
+def build(variant):
+    name, given = variant
     torch.manual_seed(0)
     known = options.model("decoder", name).model_fields
     chosen = {option: value for option, value in SMALL.items() if option in known}
-    return registry.load("decoder", name)(width=D, vocabulary_size=V, **chosen)
+    return registry.load("decoder", name)(width=D, vocabulary_size=V, **chosen, **given)
 
 
 def pictures(number=B, seed=1):
@@ -32,15 +47,15 @@ def pictures(number=B, seed=1):
 WORDS = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [1, 0, 0, 0]])
 
 
-def test_shapes_and_probabilities(name):
-    model = build(name).eval()
+def test_shapes_and_probabilities(variant):
+    model = build(variant).eval()
     log_probs = model(pictures(), WORDS)
     assert log_probs.shape == (B, T + 1, V + 1)
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(B, T + 1))
 
 
-def test_step_by_step_is_the_whole(name):
-    model = build(name).eval()
+def test_step_by_step_is_the_whole(variant):
+    model = build(variant).eval()
     encoded = pictures()
     whole = model(encoded, WORDS)
     state = model.start(encoded)
@@ -51,8 +66,8 @@ def test_step_by_step_is_the_whole(name):
         torch.testing.assert_close(logits.log_softmax(-1), whole[:, t])
 
 
-def test_no_word_sees_what_follows_it(name):
-    model = build(name).eval()
+def test_no_word_sees_what_follows_it(variant):
+    model = build(variant).eval()
     later = WORDS.clone()
     later[0, 2:] = torch.tensor([6, 6])
     one, other = model(pictures(), WORDS), model(pictures(), later)
@@ -60,22 +75,22 @@ def test_no_word_sees_what_follows_it(name):
     assert not torch.allclose(one[0, 3], other[0, 3])
 
 
-def test_captions_and_pictures_do_not_influence_each_other(name):
-    model = build(name).eval()
+def test_captions_and_pictures_do_not_influence_each_other(variant):
+    model = build(variant).eval()
     encoded = pictures()
     alone = torch.tensor([1])
     short = WORDS[1:2, :2]
     torch.testing.assert_close(model(encoded.select(alone), short), model(encoded, WORDS)[1:2, :3])
 
 
-def test_the_picture_matters(name):
-    model = build(name).eval()
+def test_the_picture_matters(variant):
+    model = build(variant).eval()
     one, other = model(pictures(seed=1), WORDS), model(pictures(seed=2), WORDS)
     assert bool(((one - other).abs().amax(-1) > 1e-6).all())
 
 
-def test_every_parameter_learns_and_eight_pictures_are_learnt(name):
-    model = build(name)
+def test_every_parameter_learns_and_eight_pictures_are_learnt(variant):
+    model = build(variant)
     encoded = pictures(8)
     words = torch.randint(1, V + 1, (8, T), generator=torch.Generator().manual_seed(2))
     model.eval()  # without dropout, all of it can be learnt

@@ -12,7 +12,7 @@ Dimensions: B pictures, C captions, T words, R regions, V vocabulary, D width, H
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -36,6 +36,7 @@ class AttentionDecoder(Decoder):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         tie_embeddings: bool = False,
+        picture: Literal["input", "state"] = "input",
     ):
         """Build the decoder.
 
@@ -47,6 +48,7 @@ class AttentionDecoder(Decoder):
             dropout: on h~.
             input_dropout: on word and picture vectors.
             tie_embeddings: output weights are the word vectors.
+            picture: its summary is the first input, or the initial state.
         """
         super().__init__()
         if width % heads:
@@ -58,6 +60,7 @@ class AttentionDecoder(Decoder):
             hidden_size=hidden_size,
             dropout=0.0,
             input_dropout=input_dropout,
+            picture=picture,
         )
         self.query = nn.Linear(hidden_size, width, bias=False)
         self.combine = nn.Linear(width + hidden_size, width, bias=False)

@@ -2,14 +2,15 @@
 
 Source: Vinyals et al., Show and Tell, CVPR 2015, eq. 4-12; neuraltalk2/misc/LanguageModel.lua.
 The picture is the first input, START the second, then the words; the output of the first input is
-not used. Known deviation: START and END share id 0, which is also the padding.
+not used. Or the picture is the initial state (Xu et al., Show, Attend and Tell, 2015, 3.1.2, by
+one layer). Known deviation: START and END share id 0, which is also the padding.
 
 Dimensions: B captions, T words, V vocabulary, D width, H hidden, L layers.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -32,6 +33,7 @@ class LSTMDecoder(Decoder):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         tie_embeddings: bool = False,
+        picture: Literal["input", "state"] = "input",
     ):
         """Build the decoder.
 
@@ -43,6 +45,8 @@ class LSTMDecoder(Decoder):
             dropout: on the inputs of layers 2.. and on the top output, as NeuralTalk2.
             input_dropout: on word and picture vectors; NeuralTalk2 has none.
             tie_embeddings: output weights are the word vectors (needs H = D).
+            picture: it is the first input, or the initial state: layouts then teach a model
+                without attention several times faster (docs/log.md).
         """
         super().__init__()
         if tie_embeddings and hidden_size != width:
@@ -52,6 +56,7 @@ class LSTMDecoder(Decoder):
         self.words = nn.Embedding(vocabulary_size + 1, width)
         between = dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(width, hidden_size, layers, batch_first=True, dropout=between)
+        self.opening = Opening(width, hidden_size, layers) if picture == "state" else None
         self.dropout = nn.Dropout(dropout)
         self.input_dropout = nn.Dropout(input_dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size + 1)
@@ -63,10 +68,17 @@ class LSTMDecoder(Decoder):
         """Top-layer states, of shape (B, T + 1, H)."""
         start = words.new_zeros(len(words), 1)
         embedded = self.words(torch.cat([start, words], 1))
-        inputs = torch.cat([encoded.summary.unsqueeze(1), embedded], 1)
-        states: Tensor = self.lstm(self.input_dropout(inputs))[0]
-        dropped: Tensor = self.dropout(states[:, 1:])
+        dropped: Tensor = self.dropout(self._states(encoded.summary, embedded))
         return dropped
+
+    def _states(self, summary: Tensor, embedded: Tensor) -> Tensor:
+        """The top layer's output for START and each word, after the picture."""
+        if self.opening is not None:
+            opened: Tensor = self.lstm(self.input_dropout(embedded), self.opening(summary))[0]
+            return opened
+        inputs = torch.cat([summary.unsqueeze(1), embedded], 1)
+        states: Tensor = self.lstm(self.input_dropout(inputs))[0]
+        return states[:, 1:]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Unnormalised log-probabilities, of shape (..., V + 1)."""
@@ -75,7 +87,10 @@ class LSTMDecoder(Decoder):
 
     def start(self, encoded: Encoded) -> State:
         """The state after the picture: h and c, each of shape (B, L, H)."""
-        _, (h, c) = self.lstm(encoded.summary.unsqueeze(1))
+        if self.opening is not None:
+            h, c = self.opening(encoded.summary)
+        else:
+            _, (h, c) = self.lstm(encoded.summary.unsqueeze(1))
         return h.transpose(0, 1), c.transpose(0, 1)
 
     def step(self, words: Tensor, state: State, encoded: Encoded) -> tuple[Tensor, State]:
@@ -88,3 +103,21 @@ class LSTMDecoder(Decoder):
         h, c = (part.transpose(0, 1).contiguous() for part in state)
         outputs, (h, c) = self.lstm(self.words(words).unsqueeze(1), (h, c))
         return outputs[:, 0], (h.transpose(0, 1), c.transpose(0, 1))
+
+
+class Opening(nn.Module):
+    """A picture's summary as the state that an LSTM starts from: h = tanh(U v + a), c = W v + b."""
+
+    def __init__(self, width: int, hidden_size: int, layers: int):
+        super().__init__()
+        self.layers = layers
+        self.h = nn.Linear(width, layers * hidden_size)
+        self.c = nn.Linear(width, layers * hidden_size)
+
+    def forward(self, summary: Tensor) -> State:
+        """Vectors (B, D) to h and c, each of shape (L, B, H)."""
+        h, c = (
+            part.unflatten(1, (self.layers, -1)).transpose(0, 1).contiguous()
+            for part in (self.h(summary).tanh(), self.c(summary))
+        )
+        return h, c
