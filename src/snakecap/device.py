@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
+import resource
 import sys
+from collections.abc import Iterator
 
 import torch
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of <malloc.h>
 
 
-def choose(device: str, threads: int | None = None) -> torch.device:
+class OutOfMemoryError(RuntimeError):
+    """The device's memory is full; the message says which setting to lower."""
+
+
+def choose(device: str, threads: int | None = None, *, deterministic: bool = False) -> torch.device:
     """The device for ``auto``, ``cpu`` or ``cuda``; also sets the CPU threads.
+
+    Under torchrun each process of a machine gets a GPU of its own.
+
+    Args:
+        device: auto, cpu, cuda, or cuda:1 and so on.
+        threads: CPU threads.
+        deterministic: refuse operations whose sums depend on their order; for equal bits on a GPU.
 
     Raises:
         ValueError: a GPU was asked for and there is none.
@@ -21,14 +36,56 @@ def choose(device: str, threads: int | None = None) -> torch.device:
     if threads is not None:
         torch.set_num_threads(threads)
     _keep_memory()
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
         if not torch.cuda.is_available():
-            raise ValueError("device cuda was asked for, but torch sees no GPU; use --device cpu")
+            raise ValueError(_no_gpu())
+        if device == "cuda" and "LOCAL_RANK" in os.environ:
+            device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     return torch.device(device)
+
+
+def _no_gpu() -> str:
+    """What a job that was promised a GPU says when it sees none."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    seen = "is not set" if given is None else f"is {given!r}"
+    built = "" if torch.version.cuda else "; this torch was built without CUDA"
+    return (
+        f"this job asked for a GPU, but torch sees none (CUDA_VISIBLE_DEVICES {seen}{built}). "
+        "To compute on the CPU: --device cpu, or `device: cpu` in config.yaml"
+    )
+
+
+@contextlib.contextmanager
+def advice(what: str) -> Iterator[None]:
+    """Turn a full memory into an error that says what to do.
+
+    Raises:
+        OutOfMemoryError: memory was full inside the block.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        named = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not named and "DefaultCPUAllocator" not in str(error):
+            raise
+        first = str(error).strip().partition("\n")[0]
+        raise OutOfMemoryError(f"memory is full: {what} ({first})") from error
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held so far: on a GPU there, else of main memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes * (1 if sys.platform == "darwin" else 1024)
 
 
 def precision(name: str, device: torch.device) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -16,7 +17,12 @@ logger = logging.getLogger("snakecap")
 def setup(level: int = logging.INFO) -> None:
     """Send the library's messages to standard error, one plain line each."""
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logger.setLevel(level)
+    logger.setLevel(logging.WARNING if _follows() else level)
+
+
+def _follows() -> bool:
+    """Whether this is one of several processes of a job, and not their leader."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def progress(
@@ -47,6 +53,7 @@ def bar(
         total=total,
         unit=unit,
         initial=initial,
+        disable=_follows(),
         smoothing=0.1,
         mininterval=0.2 if terminal else 10.0,
         # In a log file every redraw is its own line.

@@ -86,3 +86,15 @@ def test_dropout_is_on_the_features():
     out = [model({"pooled": torch.ones(1, 3)}).summary for _ in range(64)]
     silent = sum(bool((x == 0).all()) for x in out)
     assert silent == pytest.approx(64 / 8, abs=8)
+
+
+def test_one_picture_is_normalised_as_in_evaluation():
+    """The last batch of an epoch may be one picture, and torch's own batch norm refuses it."""
+    model = encoder(batch_norm=True, activation="none")
+    model.train()
+    model({"pooled": torch.randn(5, 3)})
+    one = torch.randn(1, 3)
+    before = model.normalise.running_mean.clone()
+    trained = model({"pooled": one}).summary
+    assert torch.equal(model.normalise.running_mean, before)
+    assert torch.equal(trained, model.eval()({"pooled": one}).summary)

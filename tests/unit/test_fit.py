@@ -9,7 +9,7 @@ from torch import nn
 from snakecap.optimisers.adam import update
 from snakecap.optimisers.group import Group, Numbers
 from snakecap.stages.checkpoints import History
-from snakecap.stages.fit import Plan, Validation, fit
+from snakecap.stages.fit import Part, Plan, Validation, fit
 
 
 class KilledError(Exception):
@@ -29,8 +29,11 @@ def batch(iteration):
 class Run:
     """A run that can be killed after some iterations."""
 
-    def __init__(self, work, *, iterations=20, kill_at=None, scores=None, rate=0.01, **plan):
+    def __init__(
+        self, work, *, iterations=20, kill_at=None, scores=None, rate=0.01, parts=1, **plan
+    ):
         self.model = network()
+        self.parts = parts
         self.group = Group(self.model.named_parameters(), update, Numbers(rate))
         self.kill_at = kill_at
         self.scores = scores
@@ -43,7 +46,9 @@ class Run:
     def batch(self, iteration):
         if iteration == self.kill_at:
             raise KilledError
-        return batch(iteration)
+        examples = batch(iteration)
+        size = len(examples) // self.parts
+        return [Part(some, 1 / self.parts, len(examples)) for some in examples.split(size)]
 
     def loss(self, examples):
         self.model.train()
@@ -69,7 +74,6 @@ class Run:
             report=lambda history: self.reports.append(json.dumps(vars(history))),
             plan=self.plan,
             work=self.work,
-            captions_in=len,
         )
 
 
@@ -151,3 +155,15 @@ def test_a_loss_that_is_not_a_number_stops_training(tmp_path):
     run.loss = lambda examples: {"nan": run.model(examples).mean() * float("nan")}
     run.validate = lambda: Validation(1.0, {}, [], "loss")
     assert "nan" in run.go().stopped
+
+
+def test_a_batch_in_parts_is_the_whole_batch(tmp_path):
+    """Without dropout, whose draws differ."""
+    runs = [Run(tmp_path / str(parts), parts=parts) for parts in (1, 4)]
+    for run in runs:
+        run.model[1].p = 0.0
+    one, other = [run.go() for run in runs]
+    assert one.captions == other.captions == 20 * 16
+    for name, value in one.loss_history.items():
+        assert other.loss_history[name] == pytest.approx(value, rel=1e-5)
+    torch.testing.assert_close(runs[0].model[0].weight, runs[1].model[0].weight)

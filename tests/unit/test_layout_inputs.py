@@ -126,7 +126,8 @@ def test_a_batch_mirrors_captions_exactly_where_it_mirrors_layouts():
         stage = Stage.model_validate({**row, **pairs, "flip": flip, "epochs": 8})
         batches = Batches(packed, LayoutArrays(IDS, BOXES, CPU), stage, CPU)
         for iteration in range(batches.iterations):
-            inputs, words, owners = batches(iteration)
+            (part,) = batches(iteration)
+            inputs, words, owners = part.examples
             moved = (inputs["boxes"][:, 0, 0] != BOXES[:, 0, 0])[[0, 1, 3]]  # 2 has no object
             for picture, mirrored in zip((0, 1, 3), moved.tolist(), strict=True):
                 said = words[owners == picture][:, :2].tolist()

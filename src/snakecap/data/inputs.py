@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 Inputs = dict[str, Tensor]
+ALL = slice(None)
 
 
 class Source(Protocol):
@@ -23,8 +24,13 @@ class Source(Protocol):
     def plainly(self, rows: Tensor) -> Inputs:
         """Inputs of some rows (B,), not augmented."""
 
-    def augmented(self, rows: Tensor, flip: Tensor | None, generator: torch.Generator) -> Inputs:
-        """Inputs of some rows (B,), mirrored where `flip` (B,) is true; None: nowhere."""
+    def augmented(
+        self, rows: Tensor, flip: Tensor | None, generator: torch.Generator, part: slice = ALL
+    ) -> Inputs:
+        """Inputs of some rows (B,), mirrored where `flip` (B,) is true; None: nowhere.
+
+        Only those of `part` are made, by the draws that the whole batch gives them.
+        """
 
 
 class Together:
@@ -37,10 +43,12 @@ class Together:
         """All sources' inputs, not augmented."""
         return {k: v for source in self.sources for k, v in source.plainly(rows).items()}
 
-    def augmented(self, rows: Tensor, flip: Tensor | None, generator: torch.Generator) -> Inputs:
+    def augmented(
+        self, rows: Tensor, flip: Tensor | None, generator: torch.Generator, part: slice = ALL
+    ) -> Inputs:
         """All sources' inputs, augmented."""
-        parts = [source.augmented(rows, flip, generator) for source in self.sources]
-        return {k: v for part in parts for k, v in part.items()}
+        found = [source.augmented(rows, flip, generator, part) for source in self.sources]
+        return {k: v for inputs in found for k, v in inputs.items()}
 
 
 class CachedFeatures:
@@ -62,13 +70,15 @@ class CachedFeatures:
         """Features of some rows, not augmented."""
         return {self.output: self.plain[rows.to(self.plain.device)]}
 
-    def augmented(self, rows: Tensor, flip: Tensor | None, generator: torch.Generator) -> Inputs:
+    def augmented(
+        self, rows: Tensor, flip: Tensor | None, generator: torch.Generator, part: slice = ALL
+    ) -> Inputs:
         """Features of some rows; mirrored ones where wanted and possible."""
-        inputs = self.plainly(rows)
+        inputs = self.plainly(rows[part])
         if self.mirrored is not None and flip is not None:
             device = self.plain.device
-            other = self.mirrored[rows.to(device)]
-            chosen = flip.to(device).view(-1, *[1] * (other.dim() - 1))
+            other = self.mirrored[rows[part].to(device)]
+            chosen = flip[part].to(device).view(-1, *[1] * (other.dim() - 1))
             inputs[self.output] = torch.where(chosen, other, inputs[self.output])
         return inputs
 
@@ -93,14 +103,16 @@ class Pixels:
         images = torch.from_numpy(self.read(rows.numpy()))
         return {"images": images.to(self.device, non_blocking=True)}
 
-    def augmented(self, rows: Tensor, flip: Tensor | None, generator: torch.Generator) -> Inputs:
+    def augmented(
+        self, rows: Tensor, flip: Tensor | None, generator: torch.Generator, part: slice = ALL
+    ) -> Inputs:
         """Pictures of some rows, with each one's crop offset and mirroring."""
-        inputs = self.plainly(rows)
+        inputs = self.plainly(rows[part])
         if self.margin:
             offset = torch.randint(self.margin + 1, (len(rows), 2), generator=generator)
-            inputs["offset"] = offset.to(self.device)
+            inputs["offset"] = offset[part].to(self.device)
         if flip is not None:
-            inputs["flip"] = flip.to(self.device)
+            inputs["flip"] = flip[part].to(self.device)
         return inputs
 
 
@@ -134,7 +146,9 @@ class LayoutArrays:
         """Layouts of some rows: ``categories`` (B, R) and ``boxes`` (B, R, 4)."""
         return self._on_device(self.ids[rows], self.boxes[rows])
 
-    def augmented(self, rows: Tensor, flip: Tensor | None, generator: torch.Generator) -> Inputs:
+    def augmented(
+        self, rows: Tensor, flip: Tensor | None, generator: torch.Generator, part: slice = ALL
+    ) -> Inputs:
         """Layouts of some rows: mirrored, some objects left out, edges moved."""
         ids, boxes = self.ids[rows], self.boxes[rows]
         if flip is not None:
@@ -148,7 +162,7 @@ class LayoutArrays:
         if self.drop:
             ids = ids.masked_fill(torch.rand(ids.shape, generator=generator) < self.drop, 0)
             ids, boxes = _ordered(ids, boxes, torch.zeros(ids.shape))
-        return self._on_device(ids, boxes)
+        return self._on_device(ids[part], boxes[part])
 
     def _on_device(self, ids: Tensor, boxes: Tensor) -> Inputs:
         longest = int((ids > 0).sum(1).max()) if len(ids) else 0

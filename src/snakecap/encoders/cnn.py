@@ -55,7 +55,7 @@ class CNNEncoder(nn.Module):
         self.standardise = Standardise(backbone.width) if standardise else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(backbone.width, width)
-        self.normalise = nn.BatchNorm1d(width, momentum=0.01) if batch_norm else nn.Identity()
+        self.normalise = Normalise(width, momentum=0.01) if batch_norm else nn.Identity()
         self.activate = nn.ReLU() if activation == "relu" else nn.Identity()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
@@ -86,12 +86,26 @@ def seen(
     return output
 
 
+class Normalise(nn.BatchNorm1d):
+    """Batch norm that takes a batch of one picture as in evaluation: it has no variance."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise features of shape (B, D)."""
+        if len(features) > 1:
+            return super().forward(features)
+        return F.batch_norm(
+            features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 class Standardise(nn.BatchNorm1d):
     """Features to mean 0 and variance 1 by the statistics of all batches so far.
 
     Not by the batch's own, as batch norm does while training: with sixteen pictures those are
     noise, and the model would see other features in evaluation.
     """
+
+    by_process = True  # a team's members follow their own batches; the leader's are kept
 
     def __init__(self, width: int):
         # momentum None: the plain average over all batches.

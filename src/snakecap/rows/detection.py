@@ -18,6 +18,9 @@ class DetectorTraining(Model):
 
     epochs: Annotated[float, Field(gt=0)] = Field(10, description="passes over the pictures")
     batch_size: Positive = Field(16, description="pictures a step")
+    accumulate: Positive = Field(
+        1, description="parts that a step is computed in, one after the other: less memory"
+    )
     optimiser: Optimiser = Field(
         Optimiser(learning_rate=1e-3, alpha=0.9, grad_clip=None), description="of all weights"
     )

@@ -57,6 +57,9 @@ class Stage(Model):
     epochs: Annotated[float, Field(gt=0)] | None = Field(10, description="passes over the pictures")
     max_iterations: Positive | None = Field(None, description="whichever ends first")
     batch_size: Positive = Field(16, description="pictures a step")
+    accumulate: Positive = Field(
+        1, description="parts that a step is computed in, one after the other: less memory"
+    )
     captions_per_picture: Positive = Field(5, description="NeuralTalk2's seq_per_img")
     shuffle: bool = Field(True, description="false: file order, as NeuralTalk2")
     optimiser: Optimiser = Field(Optimiser(), description="of all but the backbone")
@@ -102,6 +105,10 @@ class Stage(Model):
     )
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
+    )
+
+    deterministic: bool = Field(
+        False, description="the same weights bit for bit on a GPU too; slower"
     )
 
     @property

@@ -1,5 +1,8 @@
 """The batches of a training stage: a pure function of the iteration.
 
+A batch may come in parts: one for each member of a team, and several one after the other where
+memory is short. What is drawn does not depend on them, and each part knows its share of the loss.
+
 Dimensions: B pictures, K captions a picture, T words.
 """
 
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -16,6 +20,8 @@ from snakecap.data.sampler import Sampler
 from snakecap.data.sampling import choose
 from snakecap.files.captions import Captions
 from snakecap.settings import Stage
+from snakecap.stages.fit import Part
+from snakecap.team import Team
 
 Batch = tuple[Inputs, Tensor, Tensor]
 
@@ -23,14 +29,22 @@ Batch = tuple[Inputs, Tensor, Tensor]
 class Batches:
     """Inputs, captions and each caption's picture, for every iteration."""
 
-    def __init__(self, packed: Captions, source: Source, stage: Stage, place: torch.device):
+    def __init__(
+        self,
+        packed: Captions,
+        source: Source,
+        stage: Stage,
+        place: torch.device,
+        team: Team = Team(),
+    ):
         """Prepare.
 
         Args:
             packed: all pictures' captions; those of the training split that have any are used.
             source: what the encoders read, by row.
-            stage: batch size, captions a picture, seed, order, mirroring.
+            stage: batch size, parts, captions a picture, seed, order, mirroring.
             place: device of the batches.
+            team: makes a batch together.
 
         Raises:
             ValueError: the training split has no captioned pictures.
@@ -45,6 +59,7 @@ class Batches:
         self.source = source
         self.stage = stage
         self.place = place
+        self.team = team
         self.labels = torch.from_numpy(packed.labels)
         self.starts = torch.from_numpy(packed.starts)
         self.counts = torch.from_numpy(packed.counts)
@@ -57,18 +72,50 @@ class Batches:
         by_epochs = math.inf if epochs is None else round(epochs * self.sampler.epoch_length)
         return max(1, int(min(by_epochs, self.stage.max_iterations or math.inf)))
 
-    def __call__(self, iteration: int) -> Batch:
-        """Inputs of B pictures, words of shape (B * K, T), owners of shape (B * K,)."""
+    def __call__(self, iteration: int) -> list[Part[Batch]]:
+        """This member's parts of a batch of B pictures, each with its share of all the tokens.
+
+        A part of b pictures has their inputs, words of shape (b * K, T), owners of shape (b * K,).
+        """
         rows, generator = self.sampler.batch(iteration)
         each = self.stage.captions_per_picture
         chosen = choose(self.starts[rows], self.counts[rows], each, generator)
-        owners = torch.arange(len(rows)).repeat_interleave(each)
         flip = torch.rand(len(rows), generator=generator) < 0.5 if self.stage.flip else None
-        inputs = self.source.augmented(rows, flip, generator)
-        words = self.labels[chosen.flatten()]
+        words = self.labels[chosen]
         if flip is not None:
-            words = torch.where(flip[owners].unsqueeze(1), self.mirror[words], words)
-        return inputs, words.to(self.place), owners.to(self.place)
+            words = torch.where(flip.view(-1, 1, 1), self.mirror[words], words)
+        tokens = (words != 0).sum((1, 2)) + each  # of each picture; every caption has an END
+        state = generator.get_state()
+        parts = []
+        for part, times in split(len(rows), self.stage.accumulate, self.team):
+            generator.set_state(state)  # every part is augmented by the whole batch's draws
+            inputs = self.source.augmented(rows, flip, generator, part)
+            own = words[part].flatten(0, 1)
+            owners = torch.arange(len(own)) // each
+            share = int(tokens[part].sum()) / int(tokens.sum()) / times
+            batch = inputs, own.to(self.place), owners.to(self.place)
+            parts.append(Part(batch, share, words.shape[0] * each))
+        return parts
+
+
+def split(number: int, accumulate: int, team: Team) -> list[tuple[slice, int]]:
+    """This member's slices of a batch, and by how many members each of them is computed.
+
+    All members' slices cover the batch once. A batch of fewer pictures than members is computed by
+    each of them: a member that had nothing to do would be missed where batch norms exchange
+    their statistics.
+
+    Args:
+        number: pictures of the batch.
+        accumulate: slices that a member works through, one after the other.
+        team: the members.
+    """
+    rank, size = (team.rank, team.size) if number >= team.size else (0, 1)
+    bounds = [number * place // size for place in range(size + 1)]
+    start, end = bounds[rank], bounds[rank + 1]
+    parts = min(accumulate, end - start)
+    inner = [start + (end - start) * place // parts for place in range(parts + 1)]
+    return [(slice(*pair), team.size // size) for pair in pairwise(inner)]
 
 
 def mirror(words: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Tensor:

@@ -9,13 +9,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from snakecap import device as devices
 from snakecap.data.ahead import Ahead
 from snakecap.files import pictures as records
 from snakecap.files import results as result_files
+from snakecap.files.pictures import Picture
 from snakecap.log import progress
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.settings import Decoding
 from snakecap.stages.inference import Model, results, seeded
+from snakecap.team import Team, join
+
+# The hypotheses of each picture of a batch, best first, and the attention of the best ones.
+Captioned = tuple[list[list[Hypothesis]], list[list[list[float]]] | None]
+OUT_OF_MEMORY = "lower the system's decoding.batch_size or decoding.beam_width"
 
 
 def caption(
@@ -33,6 +40,8 @@ def caption(
     threads: int | None = None,
 ) -> None:
     """Caption every picture of a split once, in the order of pictures.json.
+
+    Under torchrun its processes share the batches, and the leader writes.
 
     Args:
         model: model.safetensors.
@@ -57,28 +66,48 @@ def caption(
     chosen = [picture for picture in every if all(reader.has(picture.file) for reader in readers)]
     if not chosen:
         raise ValueError(f"split {split!r} of {pictures} has no readable pictures")
-    size = settings.batch_size
+    team = join(loaded.place)
+    with devices.advice(OUT_OF_MEMORY):
+        shares = team.gathered(_captions(loaded, readers, chosen, settings, split, team))
+    if not team.leads:
+        return
+    each = team.merged(shares)
+    found = [best for batch, _ in each for best in batch]
+    attention = [weights for _, batch in each for weights in batch or ()]
     names = [picture.file for picture in chosen]
-
-    def batch(number: int) -> dict[str, Tensor]:
-        some = names[number * size : (number + 1) * size]
-        return {name: value for reader in readers for name, value in reader.read(some).items()}
-
-    ahead = Ahead(batch, -(-len(chosen) // size))
-    found: list[list[Hypothesis]] = []
-    attention: list[list[list[float]]] = []
-    for number in progress(range(ahead.end), title=f"caption {split}", unit="batch"):
-        inputs = ahead(number)
-        best = loaded.search(inputs, seeded(settings, number * size))
-        attention += loaded.attention(inputs, [several[0] for several in best]) or []
-        found += best
-    ahead.close()
     ids = [picture.id for picture in chosen]
     if shuffled is not None:
         order = derangement(len(chosen), settings.seed)
         others = [found[place] for place in order]
         result_files.write(shuffled, results(loaded, ids, names, others))
     result_files.write(captions, results(loaded, ids, names, found, attention or None))
+
+
+def _captions(
+    loaded: Model,
+    readers: Sequence[Reader],
+    chosen: Sequence[Picture],
+    settings: Decoding,
+    split: str,
+    team: Team,
+) -> list[Captioned]:
+    """This member's batches: the hypotheses of each picture, and the attention of the best."""
+    size = settings.batch_size
+    starts = team.mine(range(0, len(chosen), size))
+
+    def batch(number: int) -> dict[str, Tensor]:
+        start = starts[number]
+        some = [picture.file for picture in chosen[start : start + size]]
+        return {name: value for reader in readers for name, value in reader.read(some).items()}
+
+    ahead = Ahead(batch, len(starts))
+    found: list[Captioned] = []
+    for number, start in enumerate(progress(starts, title=f"caption {split}", unit="batch")):
+        inputs = ahead(number)
+        best = loaded.search(inputs, seeded(settings, start))
+        found.append((best, loaded.attention(inputs, [several[0] for several in best])))
+    ahead.close()
+    return found
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,11 @@ from snakecap.encoders.backbone import Backbone
 from snakecap.encoders.preprocess import preprocess
 from snakecap.files.features import FLIP, Writer
 from snakecap.files.images import Images
+from snakecap.team import Team, join
 
 Views = list[Tensor]  # a batch's features (B, *vdim), plain and, when asked for, mirrored
+Found = tuple[list[str], Views]  # file names, and what was seen of them
+OUT_OF_MEMORY = "lower the system's features.batch_size"
 
 
 class Extraction(models.Model):
@@ -40,6 +44,8 @@ def features(
 ) -> None:
     """Cache a backbone's features of all pictures.
 
+    Under torchrun its processes share the pictures, and the leader writes.
+
     Args:
         images: images.h5.
         features: output, an .lmdb keyed by file name.
@@ -51,6 +57,7 @@ def features(
         ValueError: the weights or the crop do not fit, or a feature is not a finite number.
     """
     place = devices.choose(device, threads)
+    team = join(place)
     pictures = Images(images)
     backbone = load(settings.backbone)
     digest = weights.digest(backbone)
@@ -59,19 +66,23 @@ def features(
     kept = settings.features.model_dump(exclude={"batch_size"})
     status = images.stat()
     source = [pictures.stamp, status.st_size, status.st_mtime_ns]
-    with provenance.work_folder(features, row, kept, digest, source, place.type) as folder:
+    locked = provenance.work_folder(features, row, kept, digest, source, place.type)
+    with devices.advice(OUT_OF_MEMORY), team.led(locked) as folder:
         path = folder / "features.lmdb"
         shape = see(np.zeros((1, 3, pictures.size, pictures.size), np.uint8))[0].shape[1:]
-        writer = Writer(path, shape, "float16" if settings.features.half else "float32")
+        dtype = "float16" if settings.features.half else "float32"
+        writer = Writer(path, shape, dtype) if team.leads else None
         try:
-            extract(pictures, see, writer, settings.features)
+            extract(pictures, see, writer, settings.features, team)
         except BaseException:
-            writer.close()
+            if writer:
+                writer.close()
             raise
-        stamp = {"backbone": row, "features": kept, "weights": digest, "images": pictures.stamp}
-        writer.close(provenance.stamp(**stamp))
-        features.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(features)
+        if writer:
+            stamp = {"backbone": row, "features": kept, "weights": digest}
+            writer.close(provenance.stamp(**stamp, images=pictures.stamp))
+            features.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(features)
 
 
 def load(row: models.Backbone) -> Backbone:
@@ -104,25 +115,32 @@ def eye(
 def extract(
     pictures: Images,
     see: Callable[[NDArray[np.uint8]], Views],
-    writer: Writer,
+    writer: Writer | None,
     kept: models.Features,
+    team: Team = Team(),
 ) -> None:
-    """Store the features of all pictures that the file does not hold yet."""
+    """Store the features of all pictures that the leader's file does not hold yet."""
     names = pictures.files
-    done = writer.has(name + FLIP if kept.flip else name for name in names)
-    todo = [row for row, is_done in enumerate(done) if not is_done]
+    todo = team.told(_missing(writer, names, flip=kept.flip) if writer else [])
     batches = [todo[at : at + kept.batch_size] for at in range(0, len(todo), kept.batch_size)]
+    own = team.mine(batches)
+    rounds = -(-len(batches) // team.size)  # in the last, some members may have nothing to do
+    seen: Found | None = None
+    images = _ahead(pictures.read, own)
     initial = len(names) - len(todo)
     with log.bar(title="features", total=len(names), unit="picture", initial=initial) as bar:
-        unsaved: tuple[list[str], Views] | None = None
-        for rows, images in zip(batches, _ahead(pictures.read, batches), strict=True):
-            seen = see(images)  # a GPU computes this batch while the one before it is saved
-            if unsaved:
-                _save(writer, *unsaved)
-            unsaved = [names[row] for row in rows], seen
-            bar.update(len(rows))
-        if unsaved:
-            _save(writer, *unsaved)
+        for number in range(rounds):
+            before, seen = seen, None
+            if number < len(own):
+                seen = [names[row] for row in own[number]], see(next(images))
+            # A GPU computes this batch while the one before it is saved.
+            bar.update(_save(writer, team, before, kept) if number else 0)
+        bar.update(_save(writer, team, seen, kept) if rounds else 0)
+
+
+def _missing(writer: Writer, names: Sequence[str], *, flip: bool) -> list[int]:
+    done = writer.has(name + FLIP if flip else name for name in names)
+    return [row for row, is_done in enumerate(done) if not is_done]
 
 
 def _ahead(
@@ -137,12 +155,24 @@ def _ahead(
         yield from (last.result() for last in coming)
 
 
-def _save(writer: Writer, names: Sequence[str], seen: Views) -> None:
-    values = torch.cat(seen).cpu().numpy().astype(writer.dtype)
+def _save(writer: Writer | None, team: Team, found: Found | None, kept: models.Features) -> int:
+    """Give the leader what was seen, which stores what all members saw; how many pictures."""
+    shares = team.gathered(_values(*found, half=kept.half) if found else ([], None))
+    number = 0
+    for names, values in shares:
+        if writer and values is not None:
+            writer.put(names, values)
+            number += len(names) // (2 if kept.flip else 1)
+    return number
+
+
+def _values(names: list[str], seen: Views, *, half: bool) -> tuple[list[str], NDArray[Any]]:
+    """Keys and values, those of mirrored pictures behind the others."""
+    values = torch.cat(seen).cpu().numpy().astype(np.float16 if half else np.float32)
     if not np.isfinite(values).all():
         raise ValueError(
-            f"features of {names[0]!r} or its neighbours are not finite {writer.dtype} numbers: "
+            f"features of {names[0]!r} or its neighbours are not finite {values.dtype} numbers: "
             "check the weights and the preprocessing, or set features.half to false"
         )
     mirrored = [name + FLIP for name in names] if len(seen) > 1 else []
-    writer.put([*names, *mirrored], values)
+    return [*names, *mirrored], values

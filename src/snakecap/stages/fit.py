@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,24 @@ from torch import Tensor, nn
 from snakecap.log import bar, logger
 from snakecap.optimisers.group import Group
 from snakecap.stages.checkpoints import Checkpoints, History
+from snakecap.team import Team
 
-Batch = Any
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Part(Generic[Batch]):
+    """A part of a step's batch, computed by itself.
+
+    Attributes:
+        examples: what the loss reads.
+        share: its weight; those of all parts of a step, of all members of a team, sum to 1.
+        whole: captions, or whatever is counted, of the whole step.
+    """
+
+    examples: Batch
+    share: float
+    whole: int
 
 
 @dataclass(frozen=True)
@@ -48,21 +64,22 @@ class Plan:
     checkpoint_every: float = 60.0
     explosion: float = 20.0
     precision: str = "float32"
+    seed: int = 0
 
 
 def fit(
     model: nn.Module,
     *,
     loss: Callable[[Batch], Mapping[str, Tensor]],
-    batch: Callable[[int], Batch],
+    batch: Callable[[int], Sequence[Part[Batch]]],
     groups: Callable[[int], list[Group]],
     every_group: list[Group],
     factor: Callable[[int], float],
-    validate: Callable[[], Validation],
+    validate: Callable[[], Validation | None],
     report: Callable[[History], None],
     plan: Plan,
     work: Path,
-    captions_in: Callable[[Batch], int],
+    team: Team = Team(),
     title: str = "train",
     unit: str = "captions",
 ) -> History:
@@ -71,15 +88,15 @@ def fit(
     Args:
         model: any module; its state is what the checkpoints hold.
         loss: named losses of a batch; their sum is minimised.
-        batch: the batch of an iteration (from 0), a pure function of its number.
+        batch: this member's parts of an iteration (from 0), a pure function of its number.
         groups: the optimiser groups that step at an iteration; sets the model's mode.
         every_group: all of them, in a fixed order.
         factor: of the learning rates, by iteration.
-        validate: evaluates the model as it is.
+        validate: evaluates the model as it is; every member calls it, the leader gets the result.
         report: called with the history whenever it has grown.
         plan: iterations and intervals.
         work: folder of the checkpoints.
-        captions_in: how many captions, or other `unit`, a batch holds, for the throughput.
+        team: trains together; only its leader validates, reports and writes.
         title: of the progress bar.
         unit: what is counted.
     """
@@ -89,10 +106,11 @@ def fit(
     with bar(title=title, total=plan.iterations, unit="step", initial=history.iteration) as steps:
         while history.iteration < plan.iterations and not history.stopped:
             now = history.iteration
-            examples = batch(now)
-            value = _step(loss, examples, groups(now), factor(now), plan.precision)
+            team.reseed(plan.seed, now)
+            parts = batch(now)
+            value = _step(loss, parts, groups(now), factor(now), plan.precision, team)
             history.iteration += 1
-            history.captions += captions_in(examples)
+            history.captions += parts[0].whole
             _record(history, value, plan)
             steps.update()
             last = history.iteration == plan.iterations or bool(history.stopped)
@@ -103,15 +121,19 @@ def fit(
                 steps.set_postfix_str(text, refresh=False)
             if history.iteration % plan.validate_every == 0 or last:
                 timer.update()
-                _judge(history, validate(), checkpoints)
+                result = validate()
+                if result is not None:
+                    _judge(history, result, checkpoints)
+                    report(history)
                 timer.skip()
-                report(history)
-            if timer.since_checkpoint() > plan.checkpoint_every:
+            if team.leads and timer.since_checkpoint() > plan.checkpoint_every:
                 timer.update()
                 checkpoints.save(history)
                 timer.saved()
                 report(history)
     timer.update()
+    if not team.leads:
+        return history
     checkpoints.save(history)
     report(history)
     checkpoints.save_weights("last")
@@ -121,19 +143,24 @@ def fit(
 
 def _step(
     loss: Callable[[Batch], Mapping[str, Tensor]],
-    examples: Batch,
+    parts: Sequence[Part[Batch]],
     groups: list[Group],
     factor: float,
     precision: str,
+    team: Team,
 ) -> Tensor:
-    device = groups[0].parameters[0].device.type
-    with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-        losses = loss(examples)
-    total = torch.stack(list(losses.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    device = groups[0].parameters[0].device
+    value = torch.zeros((), device=device)
+    for part in parts:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            losses = loss(part.examples)
+        total = torch.stack(list(losses.values())).sum() * part.share
+        total.backward()  # type: ignore[no-untyped-call]
+        value += total.detach()
+    team.gradients([p for group in groups for p in group.parameters], value)
     for group in groups:
         group.step(factor)
-    return total.detach()
+    return value
 
 
 def _record(history: History, value: Tensor, plan: Plan) -> None:

@@ -34,6 +34,12 @@ from snakecap.stages.checkpoints import History
 from snakecap.stages.fit import Plan, fit
 from snakecap.stages.groups import Groups
 from snakecap.stages.validate import Validator
+from snakecap.team import Team, join, share
+
+OUT_OF_MEMORY = (
+    "set the stage's `accumulate` to 2 or more (the same result in smaller parts), or lower its "
+    "`batch_size`"
+)
 
 
 def train(
@@ -54,6 +60,8 @@ def train(
 ) -> None:
     """Train one stage of a system; a killed run continues where it was.
 
+    Under torchrun all its processes train together, and its leader writes.
+
     Args:
         captions: captions.h5, packed.
         vocabulary: vocabulary.json.
@@ -72,34 +80,40 @@ def train(
     Raises:
         ValueError: a file that the stage needs was not given, or a split is empty.
     """
-    place = devices.choose(device, threads)
+    place = devices.choose(device, threads, deterministic=settings.stage.deterministic)
+    team = join(place)
     optional = [path for path in (images, features, layouts, previous) if path]
     inputs = [captions, vocabulary, pictures, *optional]
-    sums = {path.name: provenance.file_digest(path) for path in inputs}
-    with provenance.work_folder(model, settings.model_dump(mode="json"), sums) as work:
+    sums = {path.name: provenance.file_digest(path) for path in inputs} if team.leads else {}
+    locked = provenance.work_folder(model, settings.model_dump(mode="json"), sums)
+    with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
         words = vocabularies.read(vocabulary)
         packed = packing.read(captions)
         seen = layout_files.read(layouts) if layouts else None
         captioner = _model(settings, words, seen, previous).to(place)
+        share(captioner, team)
         source = _source(settings, packed.files, images, features, seen, place)
         validator = Validator(
-            captioner, source, packed, words, records.read(pictures), settings.stage
+            captioner, source, packed, words, records.read(pictures), settings.stage, team
         )
-        batches = Batches(packed, source, settings.stage, place)
-        facts = _facts(settings, captioner, words)
+        batches = Batches(packed, source, settings.stage, place, team)
+        facts = _facts(settings, captioner, words, team)
         if seen is not None:
             facts["layout"] = seen.reading.as_json()
 
         def report(past: History) -> None:
             rate = past.captions / past.seconds if past.seconds else 0.0
-            atomic.write_json(history, {**facts, **vars(past), "throughput": rate}, indent=1)
+            used = devices.peak_memory(place)
+            measured = {"throughput": rate, "peak_memory": used}
+            atomic.write_json(history, {**facts, **vars(past), **measured}, indent=1)
 
         past = _fit(captioner, batches, validator, report, settings.stage, work)
-        header = {**facts, "vocabulary": words.as_json(), "best": past.best}
-        models.write(model, captioner.state_dict(), {**header, **past.best})
-        captioner.load_state_dict(load_file(work / "last.safetensors"), strict=False)
-        models.write(last, captioner.state_dict(), {**header, "iteration": past.iteration})
-        logger.info("wrote %s", model)
+        if team.leads:
+            header = {**facts, "vocabulary": words.as_json(), "best": past.best}
+            models.write(model, captioner.state_dict(), {**header, **past.best})
+            captioner.load_state_dict(load_file(work / "last.safetensors"), strict=False)
+            models.write(last, captioner.state_dict(), {**header, "iteration": past.iteration})
+            logger.info("wrote %s", model)
 
 
 def _model(
@@ -210,6 +224,7 @@ def _fit(
         checkpoint_every=stage.checkpoint_every,
         explosion=stage.explosion,
         precision=devices.precision(stage.precision, batches.place),
+        seed=stage.seed,
     )
     ahead = Ahead(batches, plan.iterations)
     try:
@@ -224,15 +239,18 @@ def _fit(
             report=report,
             plan=plan,
             work=work,
-            captions_in=lambda batch: len(batch[1]),
+            team=batches.team,
             title=f"train {stage.name}",
         )
     finally:
         ahead.close()
 
 
-def _facts(settings: Training, captioner: Captioner, words: Vocabulary) -> dict[str, Any]:
+def _facts(
+    settings: Training, captioner: Captioner, words: Vocabulary, team: Team
+) -> dict[str, Any]:
     parameters = sum(parameter.numel() for parameter in captioner.parameters())
-    return provenance.stamp(
-        settings=settings.model_dump(mode="json"), parameters=parameters, words=len(words)
-    )
+    facts = {"parameters": parameters, "words": len(words)}
+    if team.size > 1:
+        facts["processes"] = team.size
+    return provenance.stamp(settings=settings.model_dump(mode="json"), **facts)

@@ -33,10 +33,13 @@ from snakecap.metrics.detection import average_precision
 from snakecap.optimisers.group import Group
 from snakecap.optimisers.make import make_group
 from snakecap.rows.detection import Detector, DetectorTraining
+from snakecap.stages.batches import split
 from snakecap.stages.checkpoints import History
-from snakecap.stages.fit import Plan, Validation, fit
+from snakecap.stages.fit import Part, Plan, Validation, fit
+from snakecap.team import Team, join, share
 
 Batch = tuple[Tensor, Truths]
+OUT_OF_MEMORY = "lower the detector's training.batch_size, or set training.accumulate to 2 or more"
 
 
 def train_detector(
@@ -50,6 +53,8 @@ def train_detector(
     threads: int | None = None,
 ) -> None:
     """Train a detector; a killed run continues where it was.
+
+    Under torchrun all its processes train together, and its leader writes.
 
     Args:
         pictures: pictures.json; its train split teaches, its val split judges.
@@ -69,8 +74,11 @@ def train_detector(
     if training is None:
         raise ValueError(f"the detector {settings.part} has no `training` in its row")
     place = devices.choose(device, threads)
+    team = join(place)
     row = settings.model_dump(mode="json")
-    with provenance.work_folder(model, row, _sums(settings, pictures, images)) as work:
+    sums = _sums(settings, pictures, images) if team.leads else []
+    locked = provenance.work_folder(model, row, sums)
+    with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
         collection = _chosen(records.read(pictures), images)
         categories = _categories(settings, collection)
         plan = _plan(settings)
@@ -81,6 +89,7 @@ def train_detector(
         torch.manual_seed(training.seed)
         cfg = untrained.cfg_for(plan, len(categories), examples.shapes())
         learner = _Learner(untrained.build(cfg).to(place))
+        share(learner.network, team)
         count = sum(parameter.numel() for parameter in learner.network.parameters())
         facts = provenance.stamp(
             settings=row, categories=list(categories), cfg=cfg, parameters=count
@@ -88,12 +97,14 @@ def train_detector(
 
         def report(past: History) -> None:
             rate = past.captions / past.seconds if past.seconds else 0.0
-            atomic.write_json(history, {**facts, **vars(past), "throughput": rate}, indent=1)
+            measured = {"throughput": rate, "peak_memory": devices.peak_memory(place)}
+            atomic.write_json(history, {**facts, **vars(past), **measured}, indent=1)
 
-        judge = _Judge(learner, held_out, settings, place)
+        judge = _Judge(learner, held_out, settings, place, team)
         past = _fit(learner, batches, judge, report, training, work)
-        models.write(model, learner.network.state_dict(), {**facts, "best": past.best})
-        logger.info("wrote %s", model)
+        if team.leads:
+            models.write(model, learner.network.state_dict(), {**facts, "best": past.best})
+            logger.info("wrote %s", model)
 
 
 def _plan(settings: Detector) -> untrained.Plan:
@@ -167,17 +178,24 @@ class _Judge:
     """Average precision and loss of a network, always on the same pictures."""
 
     def __init__(
-        self, learner: _Learner, examples: Examples, settings: Detector, place: torch.device
+        self,
+        learner: _Learner,
+        examples: Examples,
+        settings: Detector,
+        place: torch.device,
+        team: Team,
     ):
-        self.learner, self.examples, self.place = learner, examples, place
+        self.learner, self.examples, self.place, self.team = learner, examples, place, team
         self.limits = Limits(settings.min_score, settings.overlap, settings.limit)
         rows = range(len(examples.squares.pictures))
         size = settings.batch_size
         self.batches = [rows[start : start + size] for start in range(0, len(rows), size)]
 
     @torch.inference_mode()
-    def __call__(self) -> Validation:
-        """Evaluate the network as it is; no random number is drawn."""
+    def __call__(self) -> Validation | None:
+        """Evaluate the network as it is; no random number is drawn. Only the leader does."""
+        if not self.team.leads:
+            return None
         network, squares = self.learner.network.eval(), self.examples.squares
         found: list[Detections] = []
         total = 0.0
@@ -196,7 +214,7 @@ class _Judge:
 def _fit(
     learner: _Learner,
     batches: Batches,
-    judge: Callable[[], Validation],
+    judge: _Judge,
     report: Callable[[History], None],
     training: DetectorTraining,
     work: Path,
@@ -212,13 +230,19 @@ def _fit(
         checkpoint_every=training.checkpoint_every,
         explosion=training.explosion,
         precision=devices.precision(training.precision, network.anchors.device),
+        seed=training.seed,
     )
 
     def groups(_: int) -> list[Group]:
         network.train()
         return [weights]
 
-    ahead = Ahead(batches, plan.iterations)
+    def parts(iteration: int) -> list[Part[Batch]]:
+        whole = batches(iteration)
+        slices = split(len(whole[0]), training.accumulate, judge.team)
+        return [_part(whole, part, times) for part, times in slices]
+
+    ahead = Ahead(parts, plan.iterations)
     try:
         return fit(
             network,
@@ -231,9 +255,18 @@ def _fit(
             report=report,
             plan=plan,
             work=work,
-            captions_in=lambda batch: len(batch[0]),
+            team=judge.team,
             unit="pictures",
             title="train detector",
         )
     finally:
         ahead.close()
+
+
+def _part(batch: Batch, part: slice, times: int) -> Part[Batch]:
+    """Some pictures of a batch, computed `times` times; the loss is a mean over pictures."""
+    images, (owners, boxes, categories) = batch
+    chosen = (owners >= part.start) & (owners < part.stop)
+    truths = owners[chosen] - part.start, boxes[chosen], categories[chosen]
+    share = (part.stop - part.start) / len(images) / times
+    return Part((images[part], truths), share, len(images))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from snakecap.models.captioner import Captioner
 from snakecap.search.greedy import greedy
 from snakecap.settings import VALIDATION_METRICS, Stage
 from snakecap.stages.fit import Validation
+from snakecap.team import Team
 
 BATCH = 64
 
@@ -31,8 +30,9 @@ class Validator:
         vocabulary: Vocabulary,
         collection: Collection,
         stage: Stage,
+        team: Team = Team(),
     ):
-        """Choose the pictures and tokenise their references.
+        """Choose the pictures; the leader tokenises their references.
 
         Raises:
             ValueError: the validation split has no captions.
@@ -48,29 +48,44 @@ class Validator:
         self.vocabulary = vocabulary
         self.rows = torch.tensor(rows)
         self.place = next(captioner.parameters()).device
+        self.team = team
         self.scorer = None
-        if stage.language_eval:
+        if stage.language_eval and team.leads:
             found = {picture.file: picture.captions for picture in collection.pictures}
             references = {packed.ids[row]: found[packed.files[row]] for row in rows}
             self.scorer = Scorer(references, metrics=VALIDATION_METRICS)
 
     @torch.inference_mode()
-    def __call__(self) -> Validation:
-        """Evaluate the captioner as it is, in evaluation mode; no random number is drawn."""
+    def __call__(self) -> Validation | None:
+        """Evaluate the captioner as it is, in evaluation mode; no random number is drawn.
+
+        Returns:
+            For the leader; None for the other members, who do their share of the work.
+        """
         self.captioner.eval()
         total = 0.0
         tokens = 0
-        captions: dict[int | str, str] = {}
-        for rows in torch.split(self.rows, BATCH):
+        captions: list[str] = []
+        for rows in torch.split(self.rows[self.team.rank :: self.team.size], BATCH):
             inputs = self.source.plainly(rows)
             words, owners = self._labels(rows)
             losses = self.captioner(inputs, words, owners, reduction="sum")
             total += float(losses["caption"])
             tokens += int((words != 0).sum()) + len(words)
-            captions.update(self._captions(rows, inputs))
+            captions += self._captions(inputs)
+        shares = self.team.gathered((total, tokens, captions))
+        if not shares:
+            return None
+        totals, numbers, texts = zip(*shares, strict=True)
+        return self._result(sum(totals) / sum(numbers), self.team.merged(texts))
+
+    def _result(self, loss: float, texts: list[str]) -> Validation:
+        captions = dict(
+            zip((self.packed.ids[row] for row in self.rows.tolist()), texts, strict=True)
+        )
         predictions = [{"image_id": key, "caption": text} for key, text in captions.items()]
         scores = self.scorer.score(captions).values if self.scorer else {}
-        return Validation(total / tokens, scores, predictions, "CIDEr" if scores else "loss")
+        return Validation(loss, scores, predictions, "CIDEr" if scores else "loss")
 
     def _labels(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """All captions of some pictures, and each caption's place in the batch."""
@@ -80,9 +95,8 @@ class Validator:
         words = torch.from_numpy(self.packed.labels[chosen])
         return words.to(self.place), torch.tensor(owners, device=self.place)
 
-    def _captions(self, rows: Tensor, inputs: dict[str, Tensor]) -> Iterator[tuple[int | str, str]]:
+    def _captions(self, inputs: dict[str, Tensor]) -> list[str]:
         step, state, number = self.captioner.start(inputs)
         length = self.packed.labels.shape[1]
         found = greedy(step, state, pictures=number, max_length=length)
-        for row, best in zip(rows.tolist(), found, strict=True):
-            yield self.packed.ids[row], self.vocabulary.decode(best[0].words)
+        return [self.vocabulary.decode(best[0].words) for best in found]

@@ -1,0 +1,14 @@
+"""Run stages one after the other, as a member of a team: torchrun team_jobs.py JOBS.json."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import get_type_hints
+
+from pydantic import TypeAdapter
+
+for stage, given in json.loads(Path(sys.argv[1]).read_text()):
+    function = getattr(import_module(f"snakecap.stages.{stage}"), stage)
+    hints = get_type_hints(function)
+    function(**{name: TypeAdapter(hints[name]).validate_python(v) for name, v in given.items()})

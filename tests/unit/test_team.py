@@ -1,0 +1,235 @@
+"""Two processes are as one: the same losses, features and captions, to a stated tolerance."""
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from snakecap import settings as configuration
+from snakecap.files.features import Features
+from snakecap.rows.detection import Detector
+from snakecap.settings import Stage, Training
+from snakecap.stages.annotations import annotations
+from snakecap.stages.batches import split
+from snakecap.stages.encode import encode
+from snakecap.stages.resize import resize
+from snakecap.stages.vocabulary import vocabulary
+from snakecap.team import Team, share
+
+HERE = Path(__file__).parent
+# Sums are taken in another order, in float32, over a few dozen steps of a small network.
+TOLERANCE = {"rel": 2e-4, "abs": 2e-5}
+BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
+
+
+def training(**stage):
+    """A CNN that is fine-tuned, with batch norm, mirroring and a last batch that is smaller."""
+    row = {
+        "name": "finetune",
+        "finetune_from": "all",
+        "train_batch_norm": True,
+        "epochs": 6,
+        "batch_size": 8,
+        "captions_per_picture": 2,
+        "flip": True,
+        "log_every": 1,
+        "validate_every": 7,
+        "optimiser": {"learning_rate": 1e-2},
+        "backbone_optimiser": {"learning_rate": 1e-3},
+    }
+    encoder = {"part": "cnn", "options": {"batch_norm": True}}
+    decoder = {"part": "lstm", "options": {"hidden_size": 12, "dropout": 0.0}}
+    return Training.model_validate(
+        {
+            "width": 12,
+            "encoders": [encoder],
+            "decoder": decoder,
+            "backbone": BACKBONE,
+            "geometry": {"size": 32},
+            "stage": {**row, **stage},
+        }
+    )
+
+
+def detector():
+    options = {"size": 32, "width": 4, "depth": 2, "anchors": 2}
+    learning = {"epochs": 2, "batch_size": 5, "log_every": 1}
+    return Detector(part="yolov2", options=options, training=learning)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    pictures = folder / "pictures.json"
+    options = {"train": 20, "val": 7, "test": 5, "size": 32}
+    annotations(
+        pictures=pictures,
+        folder=folder / "shapes",
+        settings=configuration.Dataset(reader="shapes", options=options),
+    )
+    words = folder / "vocabulary.json"
+    row = configuration.Vocabulary(min_count=0)
+    resize(
+        pictures=pictures,
+        images=folder / "images.h5",
+        rejected=folder / "rejected.tsv",
+        settings=configuration.Resize(size=32),
+        workers=1,
+    )
+    vocabulary(pictures=pictures, vocabulary=words, settings=row)
+    encode(
+        pictures=pictures,
+        vocabulary=words,
+        captions=folder / "captions.h5",
+        images=folder / "images.h5",
+        settings=row,
+    )
+    return folder
+
+
+def jobs(data, out):
+    """A list of stages and their arguments, as JSON."""
+    images, pictures = str(data / "images.h5"), str(data / "pictures.json")
+    packed = {"captions": str(data / "captions.h5"), "vocabulary": str(data / "vocabulary.json")}
+
+    def train(name, settings):
+        made = {key: f"{out}/{name}/{key}" for key in ("model", "last", "history")}
+        chosen = settings.model_dump(mode="json")
+        return ["train", {**packed, "pictures": pictures, "images": images, **made}, chosen]
+
+    found = [
+        train("plain", training()),
+        train("one_picture_a_member", training(batch_size=3, epochs=1)),
+        ["train_detector", {"pictures": pictures, "images": images, "model": f"{out}/detector",
+          "history": f"{out}/detector.json"}, detector().model_dump(mode="json")],
+        ["features", {"images": images, "features": f"{out}/features.lmdb"},
+         {"backbone": BACKBONE, "features": {"flip": True, "batch_size": 4}}],
+        ["caption", {"model": f"{out}/plain/model", "pictures": pictures, "images": images,
+          "captions": f"{out}/captions.json", "shuffled": f"{out}/shuffled.json"},
+         {"beam_width": 2, "batch_size": 2}],
+    ]  # fmt: skip
+    return [
+        [stage, {**files, "settings": chosen, "device": "cpu"}] for stage, files, chosen in found
+    ]
+
+
+def run(work, *launcher):
+    done = subprocess.run(
+        [sys.executable, *launcher, str(HERE / "team_jobs.py"), str(work)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+
+
+@pytest.fixture(scope="module")
+def both(data, tmp_path_factory):
+    """The folders of one process and of two."""
+    out = tmp_path_factory.mktemp("out")
+    for name, launcher in (
+        ("one", ()),
+        ("two", ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")),
+    ):
+        (out / name).mkdir()
+        (out / f"{name}.jobs").write_text(json.dumps(jobs(data, out / name)))
+        run(out / f"{name}.jobs", *launcher)
+    return out / "one", out / "two"
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+@pytest.mark.parametrize("name", ["plain/history", "one_picture_a_member/history", "detector.json"])
+def test_the_losses_are_those_of_one_process(both, name):
+    one, two = (read(folder, name) for folder in both)
+    assert one["iteration"] == two["iteration"] and one["captions"] == two["captions"]
+    for history in ("loss_history", "val_loss_history"):
+        assert list(one[history]) == list(two[history])
+        assert list(two[history].values()) == pytest.approx(
+            list(one[history].values()), **TOLERANCE
+        )
+    assert one["loss_history"]["1"] > one["loss_history"][str(one["iteration"])], "nothing learnt"
+
+
+def test_validation_is_shared_and_put_together_in_order(both):
+    one, two = (read(folder, "plain/history") for folder in both)
+    assert one["val_predictions"] == two["val_predictions"] and len(one["val_predictions"]) == 7
+    assert one["best"]["iteration"] == two["best"]["iteration"]
+    assert two["processes"] == 2 and "processes" not in one
+
+
+def test_features_are_the_same(both):
+    one, two = (Features(folder / "features.lmdb") for folder in both)
+    names = [f"{name}{end}" for name in one_names(both[0]) for end in ("", "@flip")]
+    assert len(one) == len(two) == len(names) == 2 * 32
+    np.testing.assert_allclose(one.read(names), two.read(names), rtol=1e-5, atol=1e-6)
+
+
+def one_names(folder):
+    from snakecap.files.images import Images
+
+    job = json.loads(folder.with_suffix(".jobs").read_text())[0][1]
+    return Images(Path(job["images"])).files
+
+
+def test_captions_are_the_same_in_the_same_order(both):
+    for name in ("captions.json", "shuffled.json"):
+        one, two = (read(folder, name) for folder in both)
+        assert [r["image_id"] for r in one] == [r["image_id"] for r in two]
+        assert [r["caption"] for r in one] == [r["caption"] for r in two]
+        assert len(one) == 5
+
+
+def test_nothing_but_results_is_left(both):
+    one, two = (sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in both)
+    assert one == two
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 8])
+@pytest.mark.parametrize("accumulate", [1, 2, 9])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_slices_count_every_picture_once(number, accumulate, size):
+    counted = [Fraction(0)] * number
+    for rank in range(size):
+        mine = split(number, accumulate, Team(rank, size))
+        assert mine and len(mine) <= accumulate
+        for part, times in mine:
+            assert part.stop > part.start
+            for row in range(number)[part]:
+                counted[row] += Fraction(1, times)
+    assert counted == [1] * number
+
+
+def test_a_team_of_one_changes_nothing():
+    team = Team()
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    state = torch.get_rng_state()
+    assert team.leads and team.told(3) == 3 and team.gathered("a") == ["a"]
+    assert list(team.mine([1, 2, 3])) == [1, 2, 3] and team.merged([[1, 2, 3]]) == [1, 2, 3]
+    team.gradients(model.parameters())
+    team.reseed(1, 1)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(state, torch.get_rng_state())
+    assert type(share(model, team)[1]) is nn.BatchNorm1d
+
+
+def test_what_is_taken_apart_comes_together():
+    for number in range(8):
+        shares = [Team(rank, 3).mine(range(number)) for rank in range(3)]
+        assert Team().merged(shares) == list(range(number))
+
+
+def test_accumulation_is_a_setting_that_must_be_positive():
+    assert Stage(name="x", accumulate=4).accumulate == 4
+    with pytest.raises(ValueError, match="accumulate"):
+        Stage(name="x", accumulate=0)
