@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from snakecap import options, provenance, registry
-from snakecap.settings import VALIDATION_METRICS, Features, Settings, SettingsError, System
+from snakecap import options, provenance, registry, resources, sizes
+from snakecap.settings import (
+    VALIDATION_METRICS,
+    Features,
+    Settings,
+    SettingsError,
+    Stage,
+    System,
+)
 
 Job = dict[str, str]
 
@@ -70,6 +77,34 @@ class Plan:
     def gpus(self) -> int:
         """GPUs that a heavy job asks the cluster for."""
         return self.settings.gpus
+
+    # What jobs ask a cluster for.
+
+    def memory(self, rule: str, attempt: int, **wildcards: str) -> int:
+        """MB of memory of a job."""
+        size = sizes.size(self.settings, self._dataset(wildcards))
+        row = resources.kind(rule, self._stage(wildcards) if rule == "train" else None)
+        limits = self.settings.cluster
+        return resources.memory(row, **size._asdict(), attempt=attempt, cluster=limits)
+
+    def minutes(self, rule: str, attempt: int, gpus: int, **wildcards: str) -> int:
+        """Minutes of run time of a job."""
+        pictures = sizes.size(self.settings, self._dataset(wildcards)).pictures
+        stage = self._stage(wildcards) if rule == "train" else None
+        return resources.minutes(
+            resources.kind(rule, stage),
+            pictures=pictures,
+            passes=resources.passes(stage, pictures),
+            gpus=gpus,
+            attempt=attempt,
+            cluster=self.settings.cluster,
+        )
+
+    def _dataset(self, wildcards: Mapping[str, str]) -> str:
+        return wildcards.get("dataset", wildcards.get("datasets", self.dataset))
+
+    def _stage(self, wildcards: Mapping[str, str]) -> Stage:
+        return self.systems[wildcards["system"]].stage(wildcards["stage"])
 
     # What jobs depend on besides files.
 

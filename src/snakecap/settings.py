@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from snakecap import options
 from snakecap.rows.base import Count, Model, Name, Positive, SettingsError, Split
+from snakecap.rows.cluster import Cluster
 from snakecap.rows.data import Dataset, Download, Geometry, Resize, Vocabulary
 from snakecap.rows.detection import Detector, DetectorTraining, Layout
 from snakecap.rows.evaluation import Decoding, Report, Score
@@ -24,6 +25,7 @@ from snakecap.rows.training import VALIDATION_METRICS, Optimiser, Schedule, Stag
 __all__ = [
     "VALIDATION_METRICS",
     "Backbone",
+    "Cluster",
     "Dataset",
     "Decoding",
     "Detector",
@@ -159,6 +161,7 @@ class Settings(Model):
     report: Report = Field(Report(), description="what people look at")
     threads: Positive = Field(1, description="CPU threads of a training or feature job")
     gpus: Count = Field(0, description="GPUs that a training or feature job asks a cluster for")
+    cluster: Cluster = Field(Cluster(), description="where SLURM puts jobs; docs/slurm.md")
 
     @model_validator(mode="after")
     def _references(self) -> Settings:

@@ -18,8 +18,8 @@ rule caption:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        **needs("caption", gpu=PLAN.gpus),
         scripts=SCRIPTS,
-        gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.caption(wildcards.system),
         images=flag("images"),
@@ -55,6 +55,7 @@ rule score:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("score"),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.score(),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from snakecap import plan, provenance, settings
+from snakecap import plan, provenance, resources, settings
 
 provenance.put_interpreter_first()
 try:
@@ -19,12 +19,17 @@ except settings.SettingsError as error:
 SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
 
 
+# The shell of a job waits for the job: SIGTERM and SIGUSR1 are the job's to answer.
+shell.prefix("set -euo pipefail; trap : TERM USR1; ")
+
+
 def run(stage, *optional, **arguments):
     """The shell command of a rule: its script with named arguments, its code and settings.
 
     Commands are text for `shell:`, for a `script:` would depend on the time of its file, and a
     fresh clone over existing results would start anew. Optional arguments are inputs that some
-    jobs do not have; their flags come from `params`, made by `flag`.
+    jobs do not have; their flags come from `params`, made by `flag`. A signal that tells the job to
+    save may reach all of its processes: shell and `tee` outlive it, for its last words.
     """
     words = [f"--{name.replace('_', '-')} {value}" for name, value in arguments.items()]
     return " ".join(
@@ -33,7 +38,7 @@ def run(stage, *optional, **arguments):
             "--code {params.job[code]:q}",
             *words,
             *[f"{{params.{name}}}" for name in optional],
-            "2>&1 | tee {log:q}",
+            "2>&1 | (trap '' INT TERM USR1; tee {log:q})",
         ]
     )
 
@@ -46,3 +51,16 @@ def flag(name):
         return f"--{name} {shlex.quote(str(path))}" if path else ""
 
     return words
+
+
+def needs(rule, gpu=0):
+    """What a rule asks a cluster for: memory and minutes that grow with the data and the attempt."""
+
+    def memory(wildcards, attempt):
+        return PLAN.memory(rule, attempt, **wildcards)
+
+    def minutes(wildcards, attempt):
+        return PLAN.minutes(rule, attempt, gpu, **wildcards)
+
+    place = resources.placement(PLAN.settings.cluster, gpu)
+    return {"gpu": gpu, "mem_mb": memory, "runtime": minutes, **place}

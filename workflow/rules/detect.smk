@@ -15,8 +15,8 @@ rule train_detector:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        **needs("train_detector", gpu=PLAN.gpus),
         scripts=SCRIPTS,
-        gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.train_detector(wildcards.detector),
         images=flag("images"),
@@ -48,8 +48,8 @@ rule detect:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        **needs("detect", gpu=PLAN.gpus),
         scripts=SCRIPTS,
-        gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.detect(wildcards.detector),
         images=flag("images"),
@@ -81,6 +81,7 @@ rule judge:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("judge"),
         scripts=SCRIPTS,
     params:
         job=PLAN.job("judge", {}),
@@ -109,6 +110,7 @@ rule layout:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("layout"),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.layout(wildcards.layout),

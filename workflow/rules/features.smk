@@ -14,8 +14,8 @@ rule features:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        **needs("features", gpu=PLAN.gpus),
         scripts=SCRIPTS,
-        gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.features_job(wildcards.features),
     shell:

@@ -11,6 +11,7 @@ rule download:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("download"),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.download(wildcards.dataset),
@@ -37,6 +38,7 @@ rule annotations:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("annotations"),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.annotations(wildcards.dataset),
@@ -68,6 +70,7 @@ rule combine:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("combine"),
         scripts=SCRIPTS,
     params:
         job=PLAN.job("combine", {}),
@@ -94,6 +97,7 @@ rule resize:
         "../../envs/snakecap.yaml"
     threads: 8  # Snakemake gives at most --cores
     resources:
+        **needs("resize"),
         scripts=SCRIPTS,
     params:
         job=PLAN.job("resize", PLAN.settings.resize),
@@ -119,6 +123,7 @@ rule vocabulary:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("vocabulary"),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.vocabulary(wildcards.vocabulary),
@@ -145,6 +150,7 @@ rule encode:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("encode"),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.encode(wildcards.vocabulary),
@@ -173,6 +179,7 @@ rule references:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("references"),
         scripts=SCRIPTS,
     params:
         job=PLAN.job("references", {}),

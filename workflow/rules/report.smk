@@ -40,6 +40,7 @@ rule report:
     conda:
         "../../envs/snakecap.yaml"
     resources:
+        **needs("report"),
         scripts=SCRIPTS,
     params:
         job=PLAN.report(),

@@ -22,8 +22,8 @@ rule train:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
+        **needs("train", gpu=PLAN.gpus),
         scripts=SCRIPTS,
-        gpu=PLAN.gpus,
     params:
         job=lambda wildcards: PLAN.train(wildcards.system, wildcards.stage),
         images=flag("images"),

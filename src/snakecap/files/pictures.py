@@ -1,8 +1,9 @@
 """``pictures.json``: one record type for every data set.
 
-A *picture* is a record; an *image* is pixels. The file is ``{"root", "pictures"}`` and a stamp; a
-record is ``{"id", "file", "split", "captions", "objects", "regions", "width", "height"}``:
+A *picture* is a record; an *image* is pixels. The file is ``{"counts", "root", "pictures"}`` and a
+stamp; a record is ``{"id", "file", "split", "captions", "objects", "regions", "width", "height"}``:
 
+- ``counts``: ``{"pictures", "captions"}``, first, so that a job's memory can be planned at a glance;
 - ``root``: folder that every ``file`` is relative to;
 - ``id``: an integer where the source has one, else text; ``split``: train, val, test or extra;
 - ``captions``: sentences as written, not tokenised;
@@ -14,6 +15,7 @@ Boxes are [x, y, width, height] in pixels of the original image, top-left origin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import Any
 
 from snakecap.files.atomic import read_json, write_json
 
+COUNTS = re.compile(rb'\{"counts": \{"pictures": (\d+), "captions": (\d+)\}')
 SPLITS = ("train", "val", "test", "extra")
 Box = tuple[float, float, float, float]
 
@@ -100,7 +103,16 @@ def write(path: Path, collection: Collection, **stamp: Any) -> None:
     """Write ``pictures.json`` after checking it."""
     check(collection.pictures, str(path))
     records = [asdict(picture) for picture in collection.pictures]
-    write_json(path, {"root": str(collection.root), **stamp, "pictures": records})
+    counts = {"pictures": len(records), "captions": sum(len(r["captions"]) for r in records)}
+    head = {"counts": counts, "root": str(collection.root)}
+    write_json(path, {**head, **stamp, "pictures": records})
+
+
+def counts(path: Path) -> tuple[int, int] | None:
+    """How many pictures and captions a ``pictures.json`` holds, from its first bytes; or None."""
+    with path.open("rb") as file:
+        found = COUNTS.match(file.read(100))
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def read(path: Path) -> Collection:
