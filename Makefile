@@ -39,8 +39,9 @@ format: .venv/ready ## put every file into its standard form
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow
 
-docs: .venv/ready ## generate docs/settings.md, its schema, docs/formats.md and docs/commands.md
+docs: .venv/ready ## generate the pages and the environment that follow from code and lock
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python envs/generate.py
 
 readme: demo ## put the demo's table and figure into the README
 	@$(BIN)/python docs/readme.py
