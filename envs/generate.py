@@ -13,8 +13,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 HEAD = """\
-# For `snakemake --sdm conda`. Written by envs/generate.py (make docs) from requirements.lock; a test
-# compares them.
+# For `snakemake --sdm conda`. Written by envs/generate.py (make docs) from requirements.lock, to
+# which a test compares it.
 channels:
   - conda-forge
   - nodefaults
