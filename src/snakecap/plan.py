@@ -78,6 +78,10 @@ class Plan:
         """GPUs that a heavy job asks the cluster for."""
         return self.settings.gpus
 
+    def device(self, gpus: int) -> str:
+        """Where a job that was given so many GPUs computes."""
+        return "cuda" if gpus and self.settings.device == "auto" else self.settings.device
+
     # What jobs ask a cluster for.
 
     def memory(self, rule: str, attempt: int, **wildcards: str) -> int:

@@ -160,7 +160,16 @@ class Settings(Model):
     score: Score = Field(Score(), description="how captions are judged")
     report: Report = Field(Report(), description="what people look at")
     threads: Positive = Field(1, description="CPU threads of a training or feature job")
-    gpus: Count = Field(0, description="GPUs that a training or feature job asks a cluster for")
+    gpus: Count = Field(
+        0,
+        description="GPUs of a heavy job; with several, training, features and captioning run in a "
+        "process for each",
+    )
+    device: Literal["auto", "cpu"] = Field(
+        "auto",
+        description="auto: a GPU when there is one, and an error when `gpus` asked for one that is "
+        "not there; cpu: none, whatever `gpus` says",
+    )
     cluster: Cluster = Field(Cluster(), description="where SLURM puts jobs; docs/slurm.md")
 
     @model_validator(mode="after")

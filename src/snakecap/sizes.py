@@ -40,6 +40,7 @@ def _expected(settings: Settings, dataset: str) -> Size:
     row = settings.datasets[dataset]
     chosen = options.model("dataset", row.reader)(**row.options).model_dump()
     numbers = [chosen.get(split) for split in ("train", "val", "test")]
-    if all(isinstance(number, int) for number in numbers):  # generated, so many in each split
-        return Size(sum(numbers), 5 * sum(numbers))
+    whole = [number for number in numbers if isinstance(number, int)]
+    if len(whole) == len(numbers):  # generated, so many in each split
+        return Size(sum(whole), 5 * sum(whole))
     return COCO

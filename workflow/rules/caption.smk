@@ -18,7 +18,7 @@ rule caption:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("caption", gpu=PLAN.gpus),
+        **needs("caption", gpu=PLAN.gpus, processes=True),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.caption(wildcards.system),
@@ -37,6 +37,7 @@ rule caption:
             split="{wildcards.split}",
             captions="{output.captions:q}",
             shuffled="{output.shuffled:q}",
+            device="{resources.device}",
             threads="{threads}",
         )
 

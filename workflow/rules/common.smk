@@ -34,7 +34,7 @@ def run(stage, *optional, **arguments):
     words = [f"--{name.replace('_', '-')} {value}" for name, value in arguments.items()]
     return " ".join(
         [
-            f"python {{resources.scripts:q}}/{stage}.py",
+            f"{{resources.start}} {{resources.scripts:q}}/{stage}.py",
             "--code {params.job[code]:q}",
             *words,
             *[f"{{params.{name}}}" for name in optional],
@@ -53,8 +53,13 @@ def flag(name):
     return words
 
 
-def needs(rule, gpu=0):
-    """What a rule asks a cluster for: memory and minutes that grow with the data and the attempt."""
+def needs(rule, gpu=0, processes=False):
+    """What a rule asks a cluster for: memory and minutes that grow with the data and the attempt.
+
+    Also how its script starts and on which device, which must not rerun anything either. A job that
+    cannot share its work among processes uses one GPU at most.
+    """
+    gpu = gpu if processes else min(gpu, 1)
 
     def memory(wildcards, attempt):
         return PLAN.memory(rule, attempt, **wildcards)
@@ -62,5 +67,12 @@ def needs(rule, gpu=0):
     def minutes(wildcards, attempt):
         return PLAN.minutes(rule, attempt, gpu, **wildcards)
 
-    place = resources.placement(PLAN.settings.cluster, gpu)
-    return {"gpu": gpu, "mem_mb": memory, "runtime": minutes, **place}
+    cluster = PLAN.settings.cluster if processes else PLAN.settings.cluster.alone()
+    return {
+        "gpu": gpu,
+        "mem_mb": memory,
+        "runtime": minutes,
+        "start": resources.start(cluster, gpu),
+        "device": PLAN.device(gpu),
+        **resources.placement(cluster, gpu),
+    }

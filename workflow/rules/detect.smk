@@ -15,7 +15,7 @@ rule train_detector:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("train_detector", gpu=PLAN.gpus),
+        **needs("train_detector", gpu=PLAN.gpus, processes=True),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.train_detector(wildcards.detector),
@@ -28,6 +28,7 @@ rule train_detector:
             pictures="{input.pictures:q}",
             model="{output.model:q}",
             history="{output.history:q}",
+            device="{resources.device}",
             threads="{threads}",
         )
 
@@ -64,6 +65,7 @@ rule detect:
             detections="{output.detections:q}",
             info="{output.info:q}",
             rejected="{output.rejected:q}",
+            device="{resources.device}",
             threads="{threads}",
         )
 

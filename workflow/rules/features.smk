@@ -14,7 +14,7 @@ rule features:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("features", gpu=PLAN.gpus),
+        **needs("features", gpu=PLAN.gpus, processes=True),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.features_job(wildcards.features),
@@ -24,5 +24,6 @@ rule features:
             settings="{params.job[settings]:q}",
             images="{input.images:q}",
             features="{output.features:q}",
+            device="{resources.device}",
             threads="{threads}",
         )

@@ -22,7 +22,7 @@ rule train:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("train", gpu=PLAN.gpus),
+        **needs("train", gpu=PLAN.gpus, processes=True),
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.train(wildcards.system, wildcards.stage),
@@ -44,5 +44,6 @@ rule train:
             model="{output.model:q}",
             last="{output.last:q}",
             history="{output.history:q}",
+            device="{resources.device}",
             threads="{threads}",
         )

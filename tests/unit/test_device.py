@@ -1,0 +1,57 @@
+"""Where a job computes, and what it says when it cannot."""
+
+import pytest
+import torch
+
+from snakecap import device as devices
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+
+
+def test_a_job_that_was_promised_a_gpu_says_what_it_sees_and_how_to_go_on(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(ValueError, match=r"CUDA_VISIBLE_DEVICES is '1'.*device: cpu") as error:
+        devices.choose("cuda")
+    assert "--device cpu" in str(error.value)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES is not set"):
+        devices.choose("cuda:3")
+
+
+def test_auto_takes_what_there_is():
+    assert devices.choose("auto") == torch.device("cpu")
+    with pytest.raises(ValueError, match="none of auto, cpu"):
+        devices.choose("gpu")
+
+
+def test_deterministic_mode_is_switched_on(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        devices.choose("cpu", deterministic=True)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_full_memory_says_which_setting_to_lower():
+    for full in (
+        lambda: torch.empty(1 << 60, dtype=torch.uint8),  # the CPU's own error
+        lambda: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried ...")),
+    ):
+        with (
+            pytest.raises(devices.OutOfMemoryError, match=r"memory is full: lower batch_size \("),
+            devices.advice("lower batch_size"),
+        ):
+            full()
+
+
+def test_other_errors_stay_as_they_are():
+    with pytest.raises(RuntimeError, match="shapes") as error, devices.advice("lower batch_size"):
+        raise RuntimeError("shapes cannot be multiplied")
+    assert not isinstance(error.value, devices.OutOfMemoryError)
+
+
+def test_the_peak_is_at_least_what_is_held():
+    before = devices.peak_memory(torch.device("cpu"))
+    held = torch.ones(50_000_000)
+    assert devices.peak_memory(torch.device("cpu")) >= max(before, held.nbytes)
