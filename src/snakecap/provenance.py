@@ -1,4 +1,4 @@
-"""What a result was made from: a digest of the code, the lock file, and the work folder.
+"""What a result was made from: a digest of the code, and what a job is a function of.
 
 Editing a module that a script imports triggers nothing in Snakemake by itself, so every rule
 carries ``digest(...)`` as a param: a hash over the syntax trees (no comments, docstrings or
@@ -8,22 +8,24 @@ formatting) of the modules its stage reaches inside ``src/``.
 from __future__ import annotations
 
 import ast
-import contextlib
-import glob
 import hashlib
 import json
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[1]
 PACKAGE = "snakecap"  # its __init__ holds the version: a release must not rerun everything
 # Their values are params (settings), or they never change a result (the others).
-UNTRACKED = {"settings", "rows", "options", "registry", "log", "provenance", "arguments"}
+UNTRACKED = {
+    *("settings", "rows", "options", "registry"),
+    *("log", "provenance", "arguments", "outputs", "interruption"),
+}
+OF_THE_RULE = {"--code", "--lock", "--reads", "--makes"}  # `run` takes these from a command line
+OF_THE_MACHINE = {"--threads", "--workers"}  # they never change a result
 
 
 def _file(name: str) -> Path | None:
@@ -141,70 +143,61 @@ def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
     """Run one rule's script: parse the stage's arguments, check the code, call the stage.
 
     The rule passes ``--code NAMES=DIGEST``; a job whose modules changed since it was planned
-    stops, for Snakemake would record the planned digest beside another code's result.
+    stops, for Snakemake would record the planned digest beside another code's result. It also
+    passes ``--lock HASH --reads FILES --makes FILES``, by which `outputs.once` knows a job that
+    another process did already.
 
     Raises:
         ProvenanceError: the code on disk is not the one that was planned.
     """
-    from snakecap import arguments, log
+    from snakecap import arguments, log, outputs
 
     log.setup()
-    words = sys.argv[1:] if given is None else given
-    if "--code" in words:
-        at = words.index("--code")
-        names, _, planned = words[at + 1].partition("=")
-        words = [*words[:at], *words[at + 2 :]]
+    rule, words = _of_the_rule(sys.argv[1:] if given is None else given)
+    if "--code" in rule:
+        names, _, planned = rule["--code"][0].partition("=")
         if digest(*names.split(",")) != planned:
             raise ProvenanceError(
                 "the code changed after this job was planned: run snakemake again"
             )
         os.environ["SNAKECAP_CODE"] = planned
-    arguments.call(function, words, function.__name__)
+    call = partial(arguments.call, function, words, function.__name__)
+    made = [Path(name) for name in rule.get("--makes", [])]
+    lead = partial(outputs.once, made, _job(rule, words)) if made else _call
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        from snakecap.team import together
+
+        together(call, lead)
+    else:
+        lead(call)
 
 
-@contextlib.contextmanager
-def work_folder(output: Path, *key: Any) -> Iterator[Path]:
-    """A folder for resumable state beside `output`, private to one job and its exact inputs.
-
-    It is named by a hash of `key` (settings, input checksums) and the code, so that a forced or
-    changed rerun never resumes from another run's state; locked, so that the orphan of a killed
-    controller and its successor never write together; removed after success only.
-
-    Raises:
-        RuntimeError: another process holds the folder.
-    """
-    import filelock
-
-    text = canonical([output.name, *key, os.environ.get("SNAKECAP_CODE", "")])
-    name = f"{output.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    root = output.parent / ".work"
-    folder = root / name
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(root / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise RuntimeError(
-            f"{output} is being made by another process (it holds {lock.lock_file}); "
-            "wait for it, or stop it"
-        ) from None
-    try:
-        _remove_abandoned(root, output, but=name)
-        yield folder
-        shutil.rmtree(folder)
-    finally:
-        lock.release()
+def _call(function: Callable[[], None]) -> None:
+    function()
 
 
-def _remove_abandoned(root: Path, output: Path, *, but: str) -> None:
-    """Remove what runs with other settings left of the same output, unless they still run."""
-    import filelock
+def _of_the_rule(given: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """The values of `OF_THE_RULE` in a command line, and the stage's own words."""
+    rule: dict[str, list[str]] = {}
+    words: list[str] = []
+    taking = words
+    for word in given:
+        if word in OF_THE_RULE:
+            taking = rule[word] = []
+        else:
+            taking = words if word.startswith("--") else taking
+            taking.append(word)
+    return rule, words
 
-    for folder in root.glob(f"{glob.escape(output.name)}-*/"):
-        if folder.name != but:
-            free = filelock.FileLock(root / f"{folder.name}.lock", timeout=0)
-            with contextlib.suppress(filelock.Timeout), free:
-                shutil.rmtree(folder)
+
+def _job(rule: Mapping[str, Sequence[str]], words: Sequence[str]) -> list[Any]:
+    """What a job's outputs are a function of: code, software, settings, inputs."""
+    same = list(words)
+    for flag in OF_THE_MACHINE & {*words}:
+        del same[same.index(flag) : same.index(flag) + 2]
+    status = [Path(name).stat() for name in rule.get("--reads", [])]
+    reads = [[one.st_size, one.st_mtime_ns] for one in status]
+    return [rule.get("--code", []), rule.get("--lock", []), same, reads]
 
 
 def put_interpreter_first() -> None:

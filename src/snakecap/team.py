@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 Item = TypeVar("Item")
-PATIENCE = timedelta(hours=6)  # the leader validates and writes while the others wait
+PATIENCE = timedelta(days=7)  # the others wait while the leader writes, or waits for a lock
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,40 @@ class Team:
             dist.barrier()
 
 
-def join(device: torch.device) -> Team:
+def join() -> Team:
     """The team that torchrun made this process a member of; a team of one without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
         return Team()
     if not dist.is_initialized():
         # Tensors of a GPU go through NCCL; objects and tensors of a CPU through gloo.
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=PATIENCE)
     return Team(dist.get_rank(), size)
+
+
+def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None]) -> None:
+    """Have all members call `make` when the leader does, or none of them.
+
+    Args:
+        make: what the members do together.
+        lead: called by the leader alone, with a `make` that the others join in; it may find that
+            there is nothing to make.
+    """
+    team = join()
+    if not team.leads:
+        if team.told(False):
+            make()
+        return
+    called = []
+
+    def start() -> None:
+        called.append(team.told(True))
+        make()
+
+    lead(start)
+    if not called:
+        team.told(False)
 
 
 def share(module: nn.Module, team: Team) -> nn.Module:

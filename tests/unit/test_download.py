@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 
 from snakecap.files.checksums import ChecksumError
@@ -431,14 +432,16 @@ def test_urls_without_a_usable_name_are_refused(tmp_path: Path) -> None:
         run(tmp_path, Download(url="http://one/a"), Download(url="http://two/a"))
 
 
-def test_two_writers_are_refused(server: Server, tmp_path: Path) -> None:
-    import filelock
-
-    with (
-        filelock.FileLock(tmp_path / ".lock"),
-        pytest.raises(RuntimeError, match="another process is downloading"),
-    ):
-        run(tmp_path, Download(url=server.url()))
+def test_a_second_writer_waits(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = filelock.FileLock(tmp_path / ".lock", thread_local=False)
+    held.acquire()
+    release = threading.Timer(0.3, held.release)
+    release.start()
+    run(tmp_path, Download(url=server.url()))
+    release.join()
+    assert "another process (unknown): waiting for it" in caplog.text
 
 
 def test_no_downloads_is_an_empty_manifest(tmp_path: Path) -> None:

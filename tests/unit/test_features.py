@@ -17,7 +17,6 @@ from snakecap.encoders import tiny, weights
 from snakecap.encoders.preprocess import preprocess
 from snakecap.files import images as images_h5
 from snakecap.files.features import FLIP, Features, Writer
-from snakecap.stages import features as stage
 from snakecap.stages.features import Extraction, features
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -170,15 +169,6 @@ features(images=Path({str(images)!r}), features=Path({str(output)!r}), device="c
     found = run(images, output)
     assert len(found) == 40
     np.testing.assert_allclose(found.read(names), expected(images)[0], rtol=1e-4, atol=1e-5)
-
-
-def test_two_runs_at_once_are_refused(images, tmp_path, monkeypatch):
-    def again(*_: object) -> None:
-        run(images, tmp_path / "f.lmdb")
-
-    monkeypatch.setattr(stage, "extract", again)
-    with pytest.raises(RuntimeError, match="being made by another process"):
-        run(images, tmp_path / "f.lmdb")
 
 
 def test_features_that_are_not_numbers_are_refused(images, tmp_path, monkeypatch):

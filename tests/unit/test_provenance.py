@@ -1,9 +1,7 @@
-"""What a result was made from: digests that follow the code, and folders that one job holds."""
+"""What a result was made from: digests that follow the code, and what a job is a function of."""
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -185,7 +183,7 @@ def test_settings_stay_out_of_every_digest():
         ("encode", {"files"}),  # the tokenizer's module is added by the plan
         ("resize", {"files"}),
         ("score", {"files", "metrics"}),
-        ("features", {"files", "encoders", "device"}),
+        ("features", {"files", "encoders", "device", "team"}),
     ],
 )
 def test_stages_depend_on_what_they_use_only(stage, families):
@@ -283,75 +281,28 @@ def test_jobs_find_this_interpreter_and_this_source(monkeypatch):
     assert os.environ["PYTHONPATH"] == str(provenance.SOURCE)
 
 
-# Folders for resumable state.
+def test_a_job_that_another_process_did_is_not_done_again(tmp_path, monkeypatch):
+    """The same code, software, settings and inputs; threads never change a result."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in put").write_text("a")
+    ran = []
 
+    def stage(*, count: int, made: Path, threads: int = 1) -> None:
+        """Count."""
+        ran.append(count)
+        made.write_text(str(count))
 
-def test_state_stays_after_a_failure_and_goes_after_success(tmp_path):
-    output = tmp_path / "model"
-    with pytest.raises(KeyError), provenance.work_folder(output, {"a": 1}) as folder:
-        (folder / "state").write_text("half")
-        raise KeyError
-    with provenance.work_folder(output, {"a": 1.0}) as again:
-        assert again == folder and (again / "state").read_text() == "half"
-    assert not folder.exists()
+    def run(count=1, threads=1, lock="x"):
+        rule = ["--lock", lock, "--reads", "in put", "--makes", "out"]
+        words = ["--count", str(count), "--made", "out", "--threads", str(threads)]
+        provenance.run(stage, [*rule, *words])
 
-
-@pytest.mark.parametrize(
-    ("output", "key", "code"),
-    [("model", {"a": 2}, "x"), ("other", {"a": 1}, "x"), ("model", {"a": 1}, "y")],
-)
-def test_another_job_has_another_folder(tmp_path, monkeypatch, output, key, code):
-    monkeypatch.setenv("SNAKECAP_CODE", "x")
-    with provenance.work_folder(tmp_path / "model", {"a": 1}) as first:
-        monkeypatch.setenv("SNAKECAP_CODE", code)
-        with provenance.work_folder(tmp_path / output, key) as second:
-            assert first != second
-
-
-def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
-    """Also when the first was killed: after kill -9 of a controller its jobs run on."""
-    output = tmp_path / "model"
-    code = f"""
-    import sys, time
-    from pathlib import Path
-    from snakecap import provenance
-    with provenance.work_folder(Path({str(output)!r}), 1) as folder:
-        (folder / "state").write_text("half")
-        print("held", flush=True)
-        time.sleep(60)
-    """
-    environment = {**os.environ, "PYTHONPATH": str(Path(provenance.__file__).parents[1])}
-    environment.pop("SNAKECAP_CODE", None)
-    child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    try:
-        assert child.stdout.readline() == "held\n"
-        with (
-            pytest.raises(RuntimeError, match=r"model is being made by another process.*\.lock"),
-            provenance.work_folder(output, 1),
-        ):
-            pass
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-    with provenance.work_folder(output, 1) as folder:
-        assert (folder / "state").read_text() == "half"
-
-
-def test_what_other_settings_left_of_the_same_output_is_removed(tmp_path):
-    """A killed resize of COCO leaves 24 GB; but never what another process still writes."""
-    left = []
-    for output, key in (("images.h5", 1), ("images.h5", 2), ("images.h5.other", 1)):
-        with pytest.raises(KeyError), provenance.work_folder(tmp_path / output, key) as folder:
-            left.append(folder)
-            raise KeyError
-    assert [folder.exists() for folder in left] == [False, True, True]
-    with provenance.work_folder(tmp_path / "images.h5", 2) as held:
-        with provenance.work_folder(tmp_path / "images.h5", 3):
-            assert held.exists()
-        assert left[2].exists()
+    run()
+    (tmp_path / "out").unlink()
+    run(threads=2)
+    assert len(ran) == 1 and (tmp_path / "out").read_text() == "1"
+    run(count=2)
+    run(count=2, lock="y")
+    (tmp_path / "in put").write_text("ab")
+    run(count=2, lock="y")
+    assert len(ran) == 4

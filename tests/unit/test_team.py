@@ -120,28 +120,29 @@ def jobs(data, out):
     ]
 
 
-def run(work, *launcher):
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def run(*words):
     done = subprocess.run(
-        [sys.executable, *launcher, str(HERE / "team_jobs.py"), str(work)],
+        [sys.executable, *map(str, words)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-6000:]
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
 def both(data, tmp_path_factory):
     """The folders of one process and of two."""
     out = tmp_path_factory.mktemp("out")
-    for name, launcher in (
-        ("one", ()),
-        ("two", ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")),
-    ):
+    for name, launcher in (("one", ()), ("two", TWO)):
         (out / name).mkdir()
         (out / f"{name}.jobs").write_text(json.dumps(jobs(data, out / name)))
-        run(out / f"{name}.jobs", *launcher)
+        run(*launcher, HERE / "team_jobs.py", out / f"{name}.jobs")
     return out / "one", out / "two"
 
 
@@ -233,3 +234,16 @@ def test_accumulation_is_a_setting_that_must_be_positive():
     assert Stage(name="x", accumulate=4).accumulate == 4
     with pytest.raises(ValueError, match="accumulate"):
         Stage(name="x", accumulate=0)
+
+
+def test_what_the_leader_need_not_make_the_others_do_not_wait_for(data, tmp_path):
+    """A job whose outputs another process made before ends, in all of its processes."""
+    script = HERE.parents[1] / "workflow" / "scripts" / "features.py"
+    made = tmp_path / "features.lmdb"
+    settings = json.dumps({"backbone": BACKBONE})
+    words = [*TWO, script, "--makes", made, "--images", data / "images.h5"]
+    words += ["--features", made, "--settings", settings, "--device", "cpu"]
+    run(*words)
+    first = made.stat()
+    assert "was made by the process before: nothing to do" in run(*words)
+    assert made.stat().st_mtime_ns == first.st_mtime_ns

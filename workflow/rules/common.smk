@@ -5,9 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from snakecap import plan, provenance, resources, settings
+from snakecap import controller, outputs, plan, provenance, resources, settings
 
 provenance.put_interpreter_first()
+controller.attend(workflow)
 try:
     PLAN = plan.Plan(settings.read(config), folder=Path(workflow.basedir))
 except settings.SettingsError as error:
@@ -17,10 +18,17 @@ except settings.SettingsError as error:
 # Where the scripts are, for the commands. A resource, not a param: another folder of the same
 # checkout must not rerun anything.
 SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
+# A job ends when its stage has saved: a signal to the whole group must end neither the shell, for
+# Snakemake would take the job for dead, nor the log, into which the stage still writes.
+SIGNALS = "INT TERM USR1"
 
 
-# The shell of a job waits for the job: SIGTERM and SIGUSR1 are the job's to answer.
-shell.prefix("set -euo pipefail; trap : TERM USR1; ")
+onsuccess:
+    outputs.forget(Path(PLAN.settings.pathvars["results"]))
+
+
+onerror:
+    outputs.forget(Path(PLAN.settings.pathvars["results"]))
 
 
 def run(stage, *optional, **arguments):
@@ -28,17 +36,17 @@ def run(stage, *optional, **arguments):
 
     Commands are text for `shell:`, for a `script:` would depend on the time of its file, and a
     fresh clone over existing results would start anew. Optional arguments are inputs that some
-    jobs do not have; their flags come from `params`, made by `flag`. A signal that tells the job to
-    save may reach all of its processes: shell and `tee` outlive it, for its last words.
+    jobs do not have; their flags come from `params`, made by `flag`.
     """
     words = [f"--{name.replace('_', '-')} {value}" for name, value in arguments.items()]
     return " ".join(
         [
-            f"{{resources.start}} {{resources.scripts:q}}/{stage}.py",
-            "--code {params.job[code]:q}",
+            f"trap : {SIGNALS}; {{resources.start}} {{resources.scripts:q}}/{stage}.py",
+            "--code {params.job[code]:q} --lock {params.job[lock]:q}",
+            "--reads {input:q} --makes {output:q}",
             *words,
             *[f"{{params.{name}}}" for name in optional],
-            "2>&1 | (trap '' INT TERM USR1; tee {log:q})",
+            f"2>&1 | (trap '' {SIGNALS}; exec tee {{log:q}})",
         ]
     )
 

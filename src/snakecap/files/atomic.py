@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -29,6 +30,13 @@ def writing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_litter(path: Path) -> None:
+    """Remove what processes that were killed while `writing` this path left."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if temporary.stem.rpartition(".")[0] == f".{path.name}":
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

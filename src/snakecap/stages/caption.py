@@ -66,7 +66,7 @@ def caption(
     chosen = [picture for picture in every if all(reader.has(picture.file) for reader in readers)]
     if not chosen:
         raise ValueError(f"split {split!r} of {pictures} has no readable pictures")
-    team = join(loaded.place)
+    team = join()
     with devices.advice(OUT_OF_MEMORY):
         shares = team.gathered(_captions(loaded, readers, chosen, settings, split, team))
     if not team.leads:

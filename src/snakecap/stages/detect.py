@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from snakecap import device as devices
-from snakecap import log, provenance
+from snakecap import log, outputs, provenance
 from snakecap import settings as configuration
 from snakecap.categories import ordered
 from snakecap.detectors.detector import Detector
@@ -84,7 +84,7 @@ def detect(
     row = settings.model_dump(mode="json", exclude={"training"})
     sources = [provenance.file_digest(path) for path in (pictures, file) if path]
     sources += [picture.file for picture in chosen]
-    with provenance.work_folder(detections, row, sources, place.type) as folder:
+    with outputs.work_folder(detections, row, sources, place.type) as folder:
         search = _Search(detector, settings, chosen, Sightings(folder / "seen.lmdb"))
         try:
             search.run(partial(_load, collection.root, detector.reads_images))

@@ -7,15 +7,12 @@ download, what its archives hold, and the manifest.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-import filelock
-
-from snakecap import provenance
+from snakecap import outputs, provenance
 from snakecap.files import archives, atomic, checksums
 from snakecap.files.downloads import DownloadError, discard, fetch
 from snakecap.settings import Download
@@ -50,7 +47,7 @@ def download(
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two downloads would be the same file: {', '.join(sorted(repeated))}")
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with outputs.lock(folder / ".lock", folder):
         rows = [_obtain(folder / name, item, retries, back_off) for name, item in wanted]
     value = {"folder": str(folder), **provenance.stamp(), "files": rows}
     atomic.write_json(manifest, value, indent=1)
@@ -75,18 +72,6 @@ def _local(url: str) -> Path | None:
     if len(scheme) > 1:  # one letter is a Windows drive
         raise ValueError(f"downloads: {url!r} is neither http(s), nor file://, nor a path")
     return Path(url).expanduser().absolute()
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        with lock.acquire(timeout=0):
-            yield
-    except filelock.Timeout:
-        raise RuntimeError(
-            f"another process is downloading into {folder}: wait for it, or stop it"
-        ) from None
 
 
 def _obtain(target: Path, item: Download, retries: int, back_off: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snakecap import device as devices
-from snakecap import log, provenance, registry
+from snakecap import log, outputs, provenance, registry
 from snakecap import settings as models
 from snakecap.encoders import weights
 from snakecap.encoders.backbone import Backbone
@@ -57,7 +57,7 @@ def features(
         ValueError: the weights or the crop do not fit, or a feature is not a finite number.
     """
     place = devices.choose(device, threads)
-    team = join(place)
+    team = join()
     pictures = Images(images)
     backbone = load(settings.backbone)
     digest = weights.digest(backbone)
@@ -66,7 +66,7 @@ def features(
     kept = settings.features.model_dump(exclude={"batch_size"})
     status = images.stat()
     source = [pictures.stamp, status.st_size, status.st_mtime_ns]
-    locked = provenance.work_folder(features, row, kept, digest, source, place.type)
+    locked = outputs.work_folder(features, row, kept, digest, source, place.type)
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as folder:
         path = folder / "features.lmdb"
         shape = see(np.zeros((1, 3, pictures.size, pictures.size), np.uint8))[0].shape[1:]
@@ -106,8 +106,8 @@ def eye(
         host = torch.from_numpy(images)
         pixels = (host.pin_memory() if on_gpu else host).to(place, non_blocking=True)
         with torch.autocast(place.type, torch.bfloat16, enabled=on_gpu):
-            outputs = [backbone(preprocess(pixels, **values, flip=flip)) for flip in flips]
-        return [getattr(output, settings.features.output).float() for output in outputs]
+            views = [backbone(preprocess(pixels, **values, flip=flip)) for flip in flips]
+        return [getattr(view, settings.features.output).float() for view in views]
 
     return see
 

@@ -18,7 +18,7 @@ from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 
-from snakecap import log, provenance
+from snakecap import log, outputs, provenance
 from snakecap.files import decode
 from snakecap.files import images as images_h5
 from snakecap.files import pictures as pictures_json
@@ -57,7 +57,7 @@ def resize(
     names = [picture.file for picture in collection.pictures]
     chosen = settings.model_dump(include={"size", "mode", "max_pixels"})
     source = provenance.file_digest(pictures)
-    with provenance.work_folder(images, chosen, source) as folder:
+    with outputs.work_folder(images, chosen, source) as folder:
         whole = folder / "images.h5"
         if not whole.exists():
             stamp = provenance.stamp(settings=chosen, pictures=source)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from snakecap import device as devices
-from snakecap import provenance, registry
+from snakecap import outputs, provenance, registry
 from snakecap.data.ahead import Ahead
 from snakecap.data.inputs import CachedFeatures, LayoutArrays, Pixels, Source, Together
 from snakecap.files import atomic
@@ -81,11 +81,11 @@ def train(
         ValueError: a file that the stage needs was not given, or a split is empty.
     """
     place = devices.choose(device, threads, deterministic=settings.stage.deterministic)
-    team = join(place)
+    team = join()
     optional = [path for path in (images, features, layouts, previous) if path]
     inputs = [captions, vocabulary, pictures, *optional]
     sums = {path.name: provenance.file_digest(path) for path in inputs} if team.leads else {}
-    locked = provenance.work_folder(model, settings.model_dump(mode="json"), sums)
+    locked = outputs.work_folder(model, settings.model_dump(mode="json"), sums)
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
         words = vocabularies.read(vocabulary)
         packed = packing.read(captions)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snakecap import device as devices
-from snakecap import options, provenance, registry
+from snakecap import options, outputs, provenance, registry
 from snakecap.boxes import Detections
 from snakecap.categories import ordered
 from snakecap.data.ahead import Ahead
@@ -74,10 +74,10 @@ def train_detector(
     if training is None:
         raise ValueError(f"the detector {settings.part} has no `training` in its row")
     place = devices.choose(device, threads)
-    team = join(place)
+    team = join()
     row = settings.model_dump(mode="json")
     sums = _sums(settings, pictures, images) if team.leads else []
-    locked = provenance.work_folder(model, row, sums)
+    locked = outputs.work_folder(model, row, sums)
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
         collection = _chosen(records.read(pictures), images)
         categories = _categories(settings, collection)

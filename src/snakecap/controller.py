@@ -1,0 +1,73 @@
+"""Snakemake's own process: what it leaves when it is killed, and signals that are not for it.
+
+Snakemake marks the files of a running workflow in ``.snakemake/locks``, by names alone. After
+``kill -9`` or a power cut the mark stays, and every later run refuses until somebody says
+``--unlock``. So each controller holds a lock of the kernel's too, which ends with it however it
+ends: who can have that one alone knows that the others are dead, and takes their mark away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import signal
+import socket
+from pathlib import Path
+from typing import IO, Any
+
+from snakecap.log import logger
+
+_alive: list[IO[str]] = []  # open as long as this process lives
+
+
+def attend(workflow: Any) -> None:
+    """Begin a run of Snakemake; its Snakefile calls this, in the controller and in jobs.
+
+    Args:
+        workflow: Snakemake's.
+    """
+    # SLURM sends it to all processes of a job before the time limit: the stage saves and ends.
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    if workflow.is_main_process:
+        with contextlib.suppress(PermissionError):  # a look at somebody else's results
+            begin(Path(".snakemake").absolute())
+
+
+def begin(folder: Path) -> None:
+    """Mark a controller as alive, and remove the lock that dead ones left on this machine.
+
+    Controllers with different targets run beside each other: they share the kernel's lock. One on
+    another machine is never taken for dead, since not every file system shares locks.
+
+    Args:
+        folder: Snakemake's ``.snakemake``.
+    """
+    folder.mkdir(exist_ok=True)
+    mark = (folder / "controllers").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass  # another one lives
+    except OSError as error:  # no locks in this file system: Snakemake's own must do
+        logger.warning("%s: %s; after kill -9, say snakemake --unlock", mark.name, error)
+    else:
+        mark.seek(0)
+        _bury(folder, set(mark.read().split()))
+        mark.truncate(0)
+    fcntl.flock(mark, fcntl.LOCK_SH)
+    mark.write(socket.gethostname() + "\n")
+    mark.flush()
+    _alive.append(mark)
+
+
+def _bury(folder: Path, hosts: set[str]) -> None:
+    """Remove Snakemake's lock after the last controllers, which ran on `hosts`, died."""
+    if not list((folder / "locks").glob("*.lock")):
+        return
+    if hosts == {socket.gethostname()}:
+        from snakemake.persistence.file import FilePersistence
+
+        FilePersistence(path=folder).cleanup_locks()
+        logger.warning("removed the lock that a killed snakemake left in %s", folder)
+    elif hosts:
+        logger.warning("%s was locked on %s; is it dead there?", folder, ", ".join(sorted(hosts)))
