@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import NamedTuple
 
-from snakecap import __version__, arguments, log
+from snakecap import __version__, arguments, interruption, log
 
 
 class Command(NamedTuple):
@@ -75,10 +75,8 @@ def main(given: list[str] | None = None) -> None:
         print(f"snakecap: no command {name!r}; {hint}", file=sys.stderr)
         raise SystemExit(2)
     log.setup()
-    try:
+    with interruption.handled():
         run(name, rest)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
 
 def usage() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -68,7 +69,9 @@ class _Lines:
     def write(self, text: str) -> None:
         line = text.strip("\r\n ")
         if line:
-            sys.stderr.write(line + "\n")
+            with contextlib.suppress(OSError):  # a full disk or a closed pipe: work goes on
+                sys.stderr.write(line + "\n")
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()

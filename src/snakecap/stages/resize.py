@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 
-from snakecap import log, outputs, provenance
+from snakecap import interruption, log, outputs, provenance
 from snakecap.files import decode
 from snakecap.files import images as images_h5
 from snakecap.files import pictures as pictures_json
@@ -165,7 +166,12 @@ def _processors() -> int:
 
 
 def _die_with_parent() -> None:
-    """End this worker when the main process is killed; it would wait for tasks for ever."""
+    """End this worker with the main process: it would wait for tasks for ever.
+
+    A signal to the whole group is the main process's to obey, or it would call this a failure.
+    """
+    for number in interruption.CODES:
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,0 +1,89 @@
+"""Signals that ask a job to end: it saves what it can, and its exit code says that it goes on.
+
+SIGTERM comes with scancel, preemption and shutdowns; SIGUSR1 is what SLURM sends before a time
+limit (``--signal``); SIGINT is Ctrl-C. They end a job at once, wherever it is, for what its files
+hold is whole and the next run takes it up; training ends after its step, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+from snakecap.log import logger
+
+# 75 is EX_TEMPFAIL of sysexits.h, "try again"; 130 is what shells give for Ctrl-C.
+CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
+
+
+class Interrupted(SystemExit):
+    """A signal ended the job; the exit code is that of `CODES`."""
+
+    def __init__(self, number: int):
+        super().__init__(CODES[signal.Signals(number)])
+        self.name = signal.Signals(number).name
+
+
+class _State:
+    """Of the main thread, which receives all signals."""
+
+    received: int | None = None
+    postponed = False
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Turn the signals into `Interrupted` while a command runs, and say so in its log."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread handle signals
+        return
+    _State.received = None
+    before = {number: signal.signal(number, _receive) for number in CODES}
+    try:
+        yield
+    except Interrupted as error:
+        logger.warning("ended by %s: run again to go on from here", error.name)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _receive(number: int, _: object) -> None:
+    again = _State.received is not None
+    _State.received = _State.received or number
+    if not _State.postponed and not again:  # a second signal must not break off the cleaning up
+        raise Interrupted(number)
+
+
+def came() -> bool:
+    """Whether a signal waits for the end of a `postponed` block."""
+    return _State.received is not None
+
+
+def end() -> None:
+    """End now if a signal came.
+
+    Raises:
+        Interrupted: one came.
+    """
+    if _State.received is not None:
+        raise Interrupted(_State.received)
+
+
+@contextlib.contextmanager
+def postponed(wanted: bool = True) -> Iterator[None]:
+    """A block that signals do not break off: it looks at `came`, saves, and calls `end`.
+
+    Args:
+        wanted: False: a part of such a block that they do break off.
+    """
+    before, _State.postponed = _State.postponed, wanted
+    try:
+        if not wanted:
+            end()
+        yield
+    finally:
+        _State.postponed = before
