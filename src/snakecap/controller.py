@@ -1,4 +1,4 @@
-"""Snakemake's own process: what it leaves when it is killed, and signals that are not for it.
+"""Snakemake's own process: what it leaves when it is killed, and a signal that is not for it.
 
 Snakemake marks the files of a running workflow in ``.snakemake/locks``, by names alone. After
 ``kill -9`` or a power cut the mark stays, and every later run refuses until somebody says

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -84,14 +85,16 @@ def test_wrong_words_exit_2_and_bad_input_exits_1(tmp_path):
     assert done.stdout == ""
 
 
-def test_an_interrupt_is_quiet(monkeypatch):
-    def interrupted(name, words):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 75), ("SIGUSR1", 75)])
+def test_a_signal_is_one_line_and_an_exit_code(monkeypatch, caplog, name, code):
+    def interrupted(*_):
+        signal.raise_signal(signal.Signals[name])
 
     monkeypatch.setattr(cli, "run", interrupted)
     with pytest.raises(SystemExit) as caught:
         cli.main(["score"])
-    assert caught.value.code == 130
+    assert caught.value.code == code
+    assert f"ended by {name}: run again to go on from here" in caplog.text
 
 
 def test_results_become_neuraltalk2s_page(tmp_path, capsys):

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from snakecap import log
+from snakecap.files.atomic import DiskFullError, room
 
 LITTER = {"__MACOSX", ".DS_Store"}  # written by one system's archiver, wanted by nobody
 
@@ -63,12 +64,15 @@ def unpack(archive: Path, folder: Path) -> list[str]:
         with _opened(archive) as members:
             _check_room(archive, members, folder)
             for member in log.progress(members, title=f"unpacking {archive.name}", unit="file"):
-                _write(member, staging)
+                with room(folder / member.name):
+                    _write(member, staging)
         names = [member.name for member in members]
         for name in names:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (staging / name).replace(target)
+    except DiskFullError:
+        raise
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError) as error:
         raise ArchiveError(f"{archive} cannot be unpacked: {error}") from error
     finally:

@@ -3,12 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+FULL[errno.EFBIG] = "the file is too large for its disk or for `ulimit -f`"
+FULL[errno.EIO] = "the disk is full or broken"  # what LMDB says of a disk that it filled
+
+
+class DiskFullError(OSError):
+    """There is no room for a file; the message names it, and what to do."""
+
+
+@contextlib.contextmanager
+def room(path: Path) -> Iterator[None]:
+    """Say which file there was no room for, whatever library was writing it.
+
+    Raises:
+        DiskFullError: the disk of `path` is full.
+    """
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:  # those of LMDB, HDF5 and safetensors are not OSErrors
+        reason = _full(error)
+        if reason is None:
+            raise
+        free = shutil.disk_usage(path.parent).free >> 20
+        raise DiskFullError(
+            f"{path} cannot be written: {reason} ({free} MiB are free in {path.parent}). Make room "
+            "and run again: what is complete is kept, and the job goes on from there"
+        ) from error
+
+
+def _full(error: BaseException) -> str | None:
+    """Why there is no room, if that is what an error says."""
+    code = getattr(error, "errno", None)
+    if code in FULL:
+        return FULL[code]
+    return next((FULL[code] for code in FULL if os.strerror(code) in str(error)), None)
 
 
 @contextlib.contextmanager
@@ -16,18 +56,22 @@ def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
     Nothing is left behind when the block fails. Parent folders are made.
+
+    Raises:
+        DiskFullError: there is no room for it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        temporary.unlink()
-        yield temporary
-        temporary.chmod(mode)  # safetensors would keep a model from everybody else
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with room(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            temporary.unlink()
+            yield temporary
+            temporary.chmod(mode)  # safetensors would keep a model from everybody else
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -209,7 +209,7 @@ def _receive(
         version = _Version(url, headers.get("ETag"), headers.get("Last-Modified"), total)
         atomic.write_json(_record(part), asdict(version))
     bar.total, bar.n = total or bar.total, start
-    with part.open("ab") as file:
+    with atomic.room(part), part.open("ab") as file:
         try:
             while block := response.raw.read(BLOCK, decode_content=False):
                 file.write(block)

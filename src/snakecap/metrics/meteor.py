@@ -15,8 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -102,8 +100,7 @@ def _ask(lines: Sequence[str]) -> bytes:
     """What the program prints for the lines, with a second for each on top of ten minutes."""
     text = "".join(f"{line}\n" for line in lines)
     table = java.official("meteor/data/paraphrase-en.gz")
-    with TemporaryDirectory(prefix="snakecap-") as name:
-        folder = Path(name)
+    with java.folder() as folder:
         (folder / "paraphrases.gz").write_bytes(paraphrases.select(table, text))
         program = ["-jar", str(java.official("meteor/meteor-1.5.jar")), "-", "-", "-stdio"]
         options = ["-l", "en", "-norm", "-a", "paraphrases.gz"]

@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from snakecap.metrics import java
 
@@ -38,8 +37,7 @@ def tokenize(*corpora: Sequence[str], timeout: float = 600.0) -> list[list[str]]
     """
     jar = java.official("tokenizer/stanford-corenlp-3.4.1.jar")
     program = ["-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
-    with TemporaryDirectory(prefix="snakecap-") as name:
-        folder = Path(name)
+    with java.folder() as folder:
         for number, captions in enumerate(corpora):
             text = "\n".join(map(clean, captions))
             (folder / f"{number}.txt").write_text(text, encoding="utf-8", newline="")

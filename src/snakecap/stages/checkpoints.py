@@ -1,8 +1,14 @@
-"""What a training run has been through, and the checkpoints that a killed run continues from."""
+"""What a training run has been through, and the checkpoints that a killed run continues from.
+
+A checkpoint is one .safetensors file, whole or absent, with a checksum over all that it holds. The
+best weights so far are files of their own, each of which a checkpoint names; so every checkpoint
+is complete with what it needs, and a damaged one falls back to its elder.
+"""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from snakecap.files.atomic import writing
@@ -57,27 +63,31 @@ class Checkpoints:
 
     def save(self, history: History) -> None:
         """Write a checkpoint; only then is the one before the last removed."""
-        tensors = {f"model/{name}": t.contiguous() for name, t in _weights(self.model).items()}
+        tensors = {f"model/{name}": tensor for name, tensor in _weights(self.model).items()}
         for index, group in enumerate(self.groups):
             tensors.update({f"group{index}/{name}": t for name, t in group.state().items()})
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random_cuda"] = torch.cuda.get_rng_state()
         path = self.work / f"checkpoint-{history.iteration:09d}.safetensors"
-        with writing(path) as temporary:
-            save_file(tensors, temporary, metadata={"history": json.dumps(vars(history))})
-        for old in sorted(self.work.glob("checkpoint-*.safetensors"))[:-2]:
-            old.unlink()
+        _write(path, tensors, vars(history))
+        paths = sorted(self.work.glob("checkpoint-*.safetensors"))
+        for path in paths[:-2]:
+            path.unlink()
+        needed = {_best(_history(path)) for path in paths[-2:]}
+        for path in self.work.glob("best-*.safetensors"):
+            if path.stem not in needed:
+                path.unlink()
 
     def restore(self) -> History | None:
-        """Take up the newest checkpoint that reads; a damaged one falls back to its elder."""
+        """Take up the newest checkpoint that is whole, as are its best weights."""
         for path in sorted(self.work.glob("checkpoint-*.safetensors"), reverse=True):
             try:
-                tensors = load_file(path)
-                with safe_open(path, "pt") as file:
-                    history = History(**json.loads(file.metadata()["history"]))
-            except SafetensorError as error:
-                logger.warning("%s is damaged (%s): trying the one before", path, error)
+                tensors, history = _read(path)
+                if history.best:
+                    _read(self.work / f"{_best(history)}.safetensors")
+            except DamagedError as error:
+                logger.warning("%s: trying the checkpoint before", error)
                 continue
             self._load(tensors)
             logger.info("continuing from %s (iteration %d)", path.name, history.iteration)
@@ -92,14 +102,77 @@ class Checkpoints:
         if "random_cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["random_cuda"])
 
-    def save_weights(self, name: str) -> None:
-        """Keep the model's weights alone under a name."""
-        with writing(self.work / f"{name}.safetensors") as temporary:
-            save_file({k: t.contiguous() for k, t in _weights(self.model).items()}, temporary)
+    def save_best(self, history: History) -> None:
+        """Keep the model's weights as the best; those that a checkpoint needs stay."""
+        self._save_weights(_best(history), history)
 
-    def load_weights(self, name: str) -> None:
-        """Take up weights that were kept."""
-        self.model.load_state_dict(load_file(self.work / f"{name}.safetensors"), strict=False)
+    def save_last(self, history: History) -> None:
+        """Keep the model's weights as ``last.safetensors``."""
+        self._save_weights("last", history)
+
+    def _save_weights(self, name: str, history: History) -> None:
+        _write(self.work / f"{name}.safetensors", _weights(self.model), vars(history))
+
+    def load_best(self, history: History) -> None:
+        """Take up the best weights.
+
+        Raises:
+            DamagedError: since they were written.
+        """
+        weights, _ = _read(self.work / f"{_best(history)}.safetensors")
+        self.model.load_state_dict(weights, strict=False)
+
+
+class DamagedError(ValueError):
+    """A file of the work folder is not what was written; the message names it."""
+
+
+def _best(history: History) -> str:
+    return f"best-{history.best['iteration']:09d}" if history.best else ""
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], history: Mapping[str, Any]) -> None:
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(history)
+    metadata = {"history": text, "checksum": _checksum(kept, text)}
+    with writing(path) as temporary:
+        save_file(kept, temporary, metadata=metadata)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], History]:
+    """What `_write` wrote.
+
+    Raises:
+        DamagedError: another thing.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata["checksum"] != _checksum(tensors, metadata["history"]):
+            raise ValueError("another checksum")
+        return tensors, History(**json.loads(metadata["history"]))
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise DamagedError(f"{path} is damaged ({error})") from error
+
+
+def _history(path: Path) -> History:
+    """The history alone, for which the tensors are not read; empty when it cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return History(**json.loads(file.metadata()["history"]))
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError):
+        return History()
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    """A CRC over names, types, shapes and values: safetensors does not notice a flipped bit."""
+    value = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        value = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

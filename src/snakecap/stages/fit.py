@@ -1,7 +1,8 @@
 """The one training loop: every model that returns named losses trains here.
 
 A killed run continues from its newest checkpoint as if nothing had happened: weights, optimisers,
-random state and histories are saved together, and the batches are a function of the iteration.
+random state and histories are saved together, and the batches are a function of the iteration. A
+signal (`interruption`) ends training after its step, with a checkpoint.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from snakecap import interruption
 from snakecap.log import bar, logger
 from snakecap.optimisers.group import Group
 from snakecap.stages.checkpoints import Checkpoints, History
@@ -103,7 +105,12 @@ def fit(
     checkpoints = Checkpoints(model, every_group, work)
     history = checkpoints.restore() or History()
     timer = _Timer(history)
-    with bar(title=title, total=plan.iterations, unit="step", initial=history.iteration) as steps:
+    with (
+        interruption.postponed(),
+        bar(title=title, total=plan.iterations, unit="step", initial=history.iteration) as steps,
+    ):
+        if _owes_validation(history, plan):
+            _validate(history, validate, report, checkpoints, team)
         while history.iteration < plan.iterations and not history.stopped:
             now = history.iteration
             team.reseed(plan.seed, now)
@@ -121,23 +128,23 @@ def fit(
                 steps.set_postfix_str(text, refresh=False)
             if history.iteration % plan.validate_every == 0 or last:
                 timer.update()
-                result = validate()
-                if result is not None:
-                    _judge(history, result, checkpoints)
-                    report(history)
+                _validate(history, validate, report, checkpoints, team)
                 timer.skip()
-            if team.leads and timer.since_checkpoint() > plan.checkpoint_every:
+            ending = team.leads and interruption.came()  # the others end when the leader does
+            if ending or (team.leads and timer.since_checkpoint() > plan.checkpoint_every):
                 timer.update()
                 checkpoints.save(history)
                 timer.saved()
                 report(history)
+            if ending:
+                interruption.end()
     timer.update()
     if not team.leads:
         return history
     checkpoints.save(history)
     report(history)
-    checkpoints.save_weights("last")
-    checkpoints.load_weights("best")
+    checkpoints.save_last(history)
+    checkpoints.load_best(history)
     return history
 
 
@@ -180,6 +187,33 @@ def _record(history: History, value: Tensor, plan: Plan) -> None:
         logger.error("%s; training stops, the best model so far is kept", history.stopped)
 
 
+def _owes_validation(history: History, plan: Plan) -> bool:
+    """Whether a signal broke off the validation of the iteration that was restored."""
+    now = history.iteration
+    last = now == plan.iterations or bool(history.stopped)
+    due = now > 0 and (now % plan.validate_every == 0 or last)
+    return due and str(now) not in history.val_loss_history
+
+
+def _validate(
+    history: History,
+    validate: Callable[[], Validation | None],
+    report: Callable[[History], None],
+    checkpoints: Checkpoints,
+    team: Team,
+) -> None:
+    """Judge the model. A signal to the leader breaks it off, and the next run begins with it."""
+    try:
+        with interruption.postponed(not team.leads):
+            result = validate()
+    except interruption.Interrupted:
+        checkpoints.save(history)
+        raise
+    if result is not None:
+        _judge(history, result, checkpoints)
+        report(history)
+
+
 def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> None:
     number = str(history.iteration)
     history.val_loss_history[number] = result.loss
@@ -189,7 +223,7 @@ def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> No
     # A strict comparison, as NeuralTalk2: an equal score does not replace the earlier model.
     if not history.best or result.score > history.best["score"]:
         history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
-        checkpoints.save_weights("best")
+        checkpoints.save_best(history)
 
 
 class _Timer:

@@ -24,6 +24,7 @@ from snakecap.files import decode
 from snakecap.files import images as images_h5
 from snakecap.files import pictures as pictures_json
 from snakecap.files import rejected as rejected_tsv
+from snakecap.files.atomic import room, writing
 from snakecap.settings import Resize
 
 CHUNK = 32  # pictures a task: small enough to share out, large enough to send
@@ -62,7 +63,8 @@ def resize(
         whole = folder / "images.h5"
         if not whole.exists():
             stamp = provenance.stamp(settings=chosen, pictures=source)
-            images_h5.create(whole, names, settings.size, settings.mode, stamp)
+            with writing(whole) as new:  # a killed run must not leave a part that exists
+                images_h5.create(new, names, settings.size, settings.mode, stamp)
         bad = _decode(whole, folder / "done.txt", collection.root, names, settings, workers)
         _judge([(names[row], reason) for row, reason in bad], len(names), rejected, settings)
         if bad:
@@ -92,6 +94,7 @@ def _decode(
     unsaved: list[int] = []  # first rows of finished chunks
     initial = len(names) - sum(map(len, todo))
     with (
+        room(journal),
         journal.open("a", encoding="utf-8") as lines,
         log.bar(title="resize", total=len(names), unit="image", initial=initial) as bar,
     ):
