@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 SCRIPTS = SOURCE.parent / "workflow" / "scripts"
 GROUND = """
     settings rows options registry provenance log arguments plan text files device encoded boxes
-    categories layout resources sizes jobs outputs interruption controller team
+    categories layout resources sizes jobs outputs interruption controller team file_sizes costs
 """
 PARTS = "data encoders decoders detectors search losses metrics schedules optimisers"
 LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))
