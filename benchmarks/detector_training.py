@@ -17,7 +17,6 @@ import torch
 from measure import alternate
 
 from snakecap import device as devices
-from snakecap.boxes import letterbox
 from snakecap.data.ahead import Ahead
 from snakecap.data.augmentation import Augmentation
 from snakecap.data.detection import Batches, Examples, Squares
@@ -25,6 +24,7 @@ from snakecap.data.shapes import Looks, generate
 from snakecap.detectors import untrained
 from snakecap.detectors.yolov2 import decode
 from snakecap.files.decode import load_whole
+from snakecap.letterbox import letterbox
 from snakecap.losses.yolov2 import region_loss
 from snakecap.optimisers.make import make_group
 from snakecap.rows.training import Optimiser

@@ -1,10 +1,9 @@
 """Boxes around objects: where a detector saw what, and between which frames a box moves.
 
-A box is [x, y, width, height], the top-left corner first, as in COCO. Source of the letterbox:
-darknet/src/image.c letterbox_image (Redmon, YOLOv2) when centred; YOLOX (Ge et al., 2021), which
-pads right and below, when not.
+A box is [x, y, width, height], the top-left corner first, as in COCO. No torch here: jobs that only
+read what a detector saw start without it. `snakecap.letterbox` puts images into the frames.
 
-Dimensions: N objects, H and W of an image, S side of a detector's square input.
+Dimensions: N objects, S side of a detector's square input.
 """
 
 from __future__ import annotations
@@ -12,10 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 Array = NDArray[np.float32]
 
@@ -90,64 +86,9 @@ def fitted(width: int, height: int, size: int) -> tuple[int, int]:
     return max(1, width * size // height), size
 
 
-def letterbox(
-    image: NDArray[np.uint8], size: int, *, value: int = 128, centred: bool = True
-) -> tuple[NDArray[np.uint8], Frame]:
-    """An image in a square, its aspect ratio kept.
-
-    Args:
-        image: uint8 of shape (3, H, W).
-        size: S.
-        value: of the padding.
-        centred: pad on both sides (darknet); false: right and below (YOLOX).
-
-    Returns:
-        uint8 of shape (3, S, S), and where the image lies in it.
-    """
-    height, width = image.shape[1:]
-    frame = Frame.around(width, height, size, centred=centred)
-    inner = fitted(width, height, size)[::-1]
-    square = np.full((3, size, size), value, np.uint8)
-    left, top = int(frame.left), int(frame.top)
-    resized = image
-    if inner != (height, width):
-        # On bytes: the kernel for floats differs with the number of threads, in the last digit.
-        tensor = torch.from_numpy(image).unsqueeze(0)
-        resized = F.interpolate(tensor, inner, mode="bilinear")[0].numpy()
-    square[:, top : top + inner[0], left : left + inner[1]] = resized
-    return square, frame
-
-
 def clip(boxes: Array, width: int, height: int) -> Array:
     """Boxes (N, 4) cut to an image; what lies outside it gets width or height 0."""
     limits = np.array([width, height], np.float32)
     first = np.clip(boxes[:, :2], 0, limits)
     last = np.clip(boxes[:, :2] + boxes[:, 2:], 0, limits)
     return np.concatenate([first, np.maximum(last - first, 0)], 1).astype(np.float32)
-
-
-def corners(boxes: Tensor) -> Tensor:
-    """[x, y, width, height] as [left, top, right, bottom], of shape (..., 4)."""
-    return torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)
-
-
-def suppress(
-    boxes: Tensor, scores: Tensor, categories: Tensor, *, overlap: float, limit: int
-) -> Tensor:
-    """Non-maximum suppression within each category.
-
-    Args:
-        boxes: of shape (N, 4).
-        scores: of shape (N,).
-        categories: of shape (N,).
-        overlap: a box goes when a better one of its category overlaps it more than this.
-        limit: keep at most this many, the best.
-
-    Returns:
-        Places of the kept boxes, ascending: the order they came in, as darknet's output.
-    """
-    from torchvision.ops import batched_nms
-
-    kept = batched_nms(corners(boxes.float()), scores.float(), categories, overlap)[:limit]
-    places: Tensor = kept.sort().values
-    return places

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakecap import categories
-from snakecap.boxes import Detections, Frame, clip, corners, fitted, letterbox, suppress
+from snakecap.boxes import Detections, Frame, clip, fitted
+from snakecap.letterbox import letterbox
+from snakecap.suppression import corners, suppress
 
 SIDES = st.integers(1, 900)
 

@@ -1,6 +1,8 @@
 """The stage `judge`: average precision of each split, from files to a file."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -134,3 +136,26 @@ def test_other_pictures_and_categories_are_refused(tmp_path, case):
     files.detections.write_text(json.dumps([box]))
     with pytest.raises(ValueError, match=r"d\.json has the category 'zebra', and .*d_info\.json"):
         files.judge()
+
+
+def test_judging_and_arranging_need_no_torch(tmp_path):
+    """Light jobs start in a fraction of the seconds that torch takes; from files to files."""
+    random = np.random.default_rng(0)
+    pictures = [random_picture(random, number, "test") for number in range(4)]
+    found = {one.id: random_detections(random, one, CATEGORIES) for one in pictures}
+    Files(tmp_path, pictures, found, CATEGORIES)
+    code = """
+import sys
+from pathlib import Path
+from snakecap.stages.judge import judge
+from snakecap.stages.layout import layout
+files = {name: Path(path) for name, path in zip(sys.argv[1::2], sys.argv[2::2])}
+judge(**files, scores=Path("scores.json"))
+layout(**files, layout=Path("layout.h5"))
+print("torch" in sys.modules)
+"""
+    words = ["pictures", "pictures.json", "detections", "d.json", "info", "d_info.json"]
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+    assert (tmp_path / "scores.json").is_file() and (tmp_path / "layout.h5").is_file()

@@ -12,6 +12,7 @@ SCRIPTS = SOURCE.parent / "workflow" / "scripts"
 GROUND = """
     settings rows options registry provenance log arguments plan text files device encoded boxes
     categories layout resources sizes jobs outputs interruption controller team file_sizes costs
+    letterbox suppression
 """
 PARTS = "data encoders decoders detectors search losses metrics schedules optimisers"
 LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))
@@ -100,3 +101,17 @@ def test_a_dry_run_needs_no_torch():
     code += "print(sorted({'torch', 'numpy', 'h5py', 'PIL', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_light_jobs_need_no_torch():
+    """All scripts but those that run networks: they start in a fraction of the time."""
+    heavy = {"train", "train_detector", "features", "detect", "caption"}
+    light = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in heavy)
+    code = "import sys, " + ", ".join(f"snakecap.stages.{name}" for name in light)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(light) > 8 and done.stdout == "False\n"

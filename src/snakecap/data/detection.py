@@ -18,12 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snakecap.boxes import Array, Frame, clip, letterbox
+from snakecap.boxes import Array, Frame, clip
 from snakecap.categories import canonical
 from snakecap.data.augmentation import Augmentation, Truths, augmented
 from snakecap.data.sampler import Sampler
 from snakecap.files import decode
 from snakecap.files.pictures import Picture
+from snakecap.letterbox import letterbox
 from snakecap.log import logger, progress
 
 MEMORY = 2 << 30  # bytes of letterboxed pictures that are kept; more are read when needed

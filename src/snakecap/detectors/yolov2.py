@@ -28,13 +28,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from snakecap.boxes import Detections, Frame, clip, letterbox, suppress
+from snakecap.boxes import Detections, Frame, clip
 from snakecap.categories import NAMES
 from snakecap.detectors.darknet_network import Network, checked_size
 from snakecap.detectors.detector import Detector
 from snakecap.files import model as models
 from snakecap.files.darknet import parse, read_cfg, read_names, read_weights
 from snakecap.files.pictures import Picture
+from snakecap.letterbox import letterbox
+from snakecap.suppression import suppress
 
 Size = tuple[int, int]  # width and height of an image in pixels
 LARGEST = 20.0  # logarithm of a size; without a limit exp could overflow
