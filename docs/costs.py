@@ -24,7 +24,13 @@ MACHINE = "H200"
 RECIPES = ("neuraltalk2", "show_and_tell", "flickr8k", "obj2text")
 WORDS = 10_000  # of a vocabulary, about; COCO's has 9,567
 CATEGORIES = 80
-FILES = (file_sizes.images, file_sizes.features, file_sizes.captions, file_sizes.detections, file_sizes.layouts)
+FILES = (
+    file_sizes.images,
+    file_sizes.features,
+    file_sizes.captions,
+    file_sizes.detections,
+    file_sizes.layouts,
+)
 MODELS = (file_sizes.model, file_sizes.checkpoint, file_sizes.work)
 JOBS = (costs.host_memory, costs.gpu_memory, costs.stage_seconds, costs.look_seconds)
 HEAD = ("recipe", "disk", "of it", "while training", "host memory", "GPU memory", "GPU-hours")

@@ -1,7 +1,7 @@
 """What a run costs: disk, memory and GPU-hours of jobs and recipes; docs/cluster.md shows them.
 
-Pure arithmetic: sizes of files are `snakecap.file_sizes`; times follow from the counted operations and
-from a machine's speed, a row of `MACHINES`. Dimensions as there.
+Pure arithmetic: sizes of files are `snakecap.file_sizes`; times follow from the counted operations
+and from a machine's speed, a row of `MACHINES`. Dimensions as there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from snakecap import file_sizes
-from snakecap.settings import Settings, Stage, System
 from snakecap.file_sizes import FLOAT, RUNNING
+from snakecap.settings import Settings, Stage, System
 
 PROGRAM = 3.0e9  # bytes of host memory of a job with CUDA: torch, its libraries, batches made ahead
 CONTEXT = 1.0e9  # bytes of GPU memory of CUDA itself, its libraries' work space and a graph
@@ -177,7 +177,9 @@ def recipe(
             "captions": sum(_captions(settings, data).values()),
             "models": sum(2 * file_sizes.model(network.parameters) for network, *_ in jobs),
         },
-        work=max(file_sizes.work(n.parameters, trained(n, s), s.optimiser.name) for n, _, s in jobs),
+        work=max(
+            file_sizes.work(n.parameters, trained(n, s), s.optimiser.name) for n, _, s in jobs
+        ),
         gpu=max(gpu_memory(n, s, data, flip=row.features.flip) for n, row, s in jobs),
         host=max(host_memory(n, s, data, flip=row.features.flip) for n, row, s in jobs),
         seconds=looks

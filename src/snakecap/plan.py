@@ -171,9 +171,14 @@ class Plan:
         return self.job("train_detector", settings, parts)
 
     def detect(self, name: str) -> Job:
-        """Looking for objects."""
+        """Looking for objects; how it was trained is in its weights."""
         row = self.settings.detectors[name]
-        return self.job("detect", row, [row.module])
+        settings = row.model_dump(mode="json", exclude={"batch_size", "training"})
+        return self.job("detect", settings, [row.module])
+
+    def batch_size(self, detector: str) -> int:
+        """Pictures that a detector sees at once: what it sees in them does not depend on it."""
+        return self.settings.detectors[detector].batch_size
 
     def layout(self, name: str) -> Job:
         """Choosing and ordering objects."""

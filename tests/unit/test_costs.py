@@ -60,7 +60,9 @@ def test_features(tmp_path, shape, half, flip):
     values = int(np.prod(shape))
     used = path.stat().st_blocks * 512  # the file is sparse
     bytes_ = values * (2 if half else 4)  # small ones share pages
-    close(file_sizes.features(N, values, half=half, flip=flip), used, 0.06 if bytes_ > 2000 else 0.6)
+    close(
+        file_sizes.features(N, values, half=half, flip=flip), used, 0.06 if bytes_ > 2000 else 0.6
+    )
 
 
 def test_captions(tmp_path):

@@ -201,7 +201,13 @@ def test_sizes_that_the_records_lack_are_told(photos, network):
 # Killed and continued
 
 
-def test_an_interrupted_run_goes_on_where_it_was(photos, network, monkeypatch):
+@pytest.mark.parametrize(
+    ("batch_size", "rest"),
+    [(2, [[14, 15], [16]]), (3, [[13, 14, 15], [16]])],
+    ids=["same", "other"],
+)
+def test_an_interrupted_run_goes_on_where_it_was(photos, network, monkeypatch, batch_size, rest):
+    """With other batches too: after running out of memory they are smaller."""
     whole = Run(photos, network, "whole").detections.read_bytes()
     plain, seen = YOLOX.detect, []
 
@@ -215,10 +221,11 @@ def test_an_interrupted_run_goes_on_where_it_was(photos, network, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         Run(photos, network)
     assert not (photos.parent / "out/d.json").exists()
-    run = Run(photos, network)
-    assert seen == [[10, 11], [12, 13], [14, 15], [14, 15], [16]]
+    run = Run(photos, network.model_copy(update={"batch_size": batch_size}))
+    assert seen == [[10, 11], [12, 13], [14, 15], *rest]
     assert run.detections.read_bytes() == whole
-    assert run.info["throughput"] == pytest.approx(3 / run.info["seconds"])
+    looked_at = sum(map(len, rest))
+    assert run.info["throughput"] == pytest.approx(looked_at / run.info["seconds"])
     left = [p.name for p in run.detections.parent.rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert sorted(left) == sorted(
         f"{name}{end}"

@@ -110,6 +110,14 @@ def test_how_a_detector_is_asked_does_not_train_it_again(finished):
         assert finished.planned() == DETECTIONS | OBJ2TEXT | REPORT
 
 
+def test_how_many_pictures_a_detector_sees_at_once_changes_nothing_and_is_heeded(finished):
+    with configured(finished, lambda config: config["detectors"]["yolov2"].update(batch_size=3)):
+        assert finished.planned() == set()
+        target = "results/shapes/detections/yolov2.json"
+        shown = finished.snakemake("--dry-run", "--printshellcmds", "--forcerun", "detect", target)
+        assert "--batch-size 3" in shown.stdout
+
+
 def test_how_a_detector_is_trained_redoes_all_that_it_sees(finished):
     def change(config):
         config["detectors"]["yolov2"]["training"]["epochs"] = 2

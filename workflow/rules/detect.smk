@@ -51,6 +51,7 @@ rule detect:
     resources:
         **needs("detect", gpu=PLAN.gpus),
         scripts=SCRIPTS,
+        batch_size=lambda wildcards: PLAN.batch_size(wildcards.detector),
     params:
         job=lambda wildcards: PLAN.detect(wildcards.detector),
         images=flag("images"),
@@ -66,6 +67,7 @@ rule detect:
             info="{output.info:q}",
             rejected="{output.rejected:q}",
             device="{resources.device}",
+            batch_size="{resources.batch_size}",
             threads="{threads}",
         )
 

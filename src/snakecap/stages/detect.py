@@ -1,8 +1,8 @@
 """Pictures to the objects in them; a killed run goes on where it was.
 
 Image files are decoded by threads ahead of the detector. What is found grows in LMDB, a batch a
-transaction, and is written as one file at the end. Batches are the same in a run that goes on, so
-that its results are too.
+transaction, and is written as one file at the end. What is seen in a picture does not depend on its
+batch, so a run that goes on may have smaller ones.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def detect(
     if detector.reads_images and not collection.root.is_dir():
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     odd = detector.match(chosen)
-    row = settings.model_dump(mode="json", exclude={"training"})
+    row = settings.model_dump(mode="json", exclude={"batch_size", "training"})
     sources = [provenance.file_digest(path) for path in (pictures, file) if path]
     sources += [picture.file for picture in chosen]
     with outputs.work_folder(detections, row, sources, place.type) as folder:
