@@ -283,6 +283,7 @@ and what else the stage says about its making.
 | `{system}/{stage}/captions/{split}_shuffled.json` | caption | the shuffled-image control's |
 | `{system}/{stage}/scores/{split}.json`, `_shuffled` | score | what they scored |
 | `report/{split}/` | report | `table.md`, `table.csv`, `curves.svg`, `figure.png`, `index.html` |
+| `NAME.provenance.json`, beside every `NAME` | all | what `NAME` was made from |
 | `.work/`, `{system}/{stage}/.work/`, ... | all | state to resume from, gone after success |
 """
 FILES = {
@@ -301,6 +302,7 @@ FILES = {
     "results": "captions/*.json, references/*.json",
     "scores": "scores/*.json",
     "vis": "vis.json",
+    "sidecar": "*.provenance.json",
     "checksums": "downloads: *.sha256",
     "downloads": "downloads: *.part",
 }

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import NamedTuple
 
-from snakecap import __version__, arguments, interruption, log
+from snakecap import __version__, arguments, interruption, log, record
 
 
 class Command(NamedTuple):
@@ -28,6 +28,9 @@ COMMANDS = {
         "stages.score:score",
         "BLEU, METEOR, ROUGE-L and CIDEr of results files",
         ("results", "references"),
+    ),
+    "info": Command(
+        "stages.info:info", "what a result was made from, and whether that changed", ("file",)
     ),
     "view": Command("viewer.open:view", "open a report's page, or a vis.json", ("page",)),
     "download": Command("stages.download:download", "fetch and verify a data set's files"),
@@ -97,4 +100,4 @@ def run(name: str, words: list[str]) -> None:
     location, _, positional = COMMANDS[name]
     module, _, attribute = location.partition(":")
     function = getattr(import_module(f"snakecap.{module}"), attribute)
-    arguments.call(function, words, f"snakecap {name}", positional)
+    arguments.call(record.recorded(function), words, f"snakecap {name}", positional)

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from snakecap import options, provenance, registry, resources, sizes
 from snakecap.settings import (
     VALIDATION_METRICS,
+    Dataset,
     Features,
     Settings,
     SettingsError,
@@ -44,10 +45,9 @@ class Plan:
         Raises:
             SettingsError: a backbone's file of weights is not there.
         """
-        lock = folder / "requirements.lock"
         self.settings = settings
         self.dataset = settings.dataset
-        self.lock = provenance.file_digest(lock)[:16] if lock.is_file() else ""
+        self.lock = provenance.lock_digest(folder)
         self.systems: dict[str, System] = settings.runs()
         self.features: dict[str, tuple[str, Features]] = {
             self.features_name(system): (system.backbone, system.features)
@@ -134,7 +134,7 @@ class Plan:
         """
         row = self.settings.datasets[dataset]
         job = self.job("annotations", row, [registry.module("dataset", row.reader)])
-        sums = [(path.name, provenance.file_digest(path)) for path in self.sources(dataset)]
+        sums = [(path.name, provenance.file_digest(path)) for path in sources(row)]
         return {**job, "sources": provenance.canonical(sums)}
 
     def vocabulary(self, name: str) -> Job:
@@ -232,20 +232,6 @@ class Plan:
         """The download manifest of a data set that has something to fetch."""
         row = self.settings.datasets[dataset]
         return [f"<results>/{dataset}/downloads.json"] if row.downloads else []
-
-    def sources(self, dataset: str) -> list[Path]:
-        """The files in a data set's `root` that its options name; the photos themselves not."""
-        row = self.settings.datasets[dataset]
-        if row.root is None:
-            return []
-        root = Path(row.root).expanduser()
-        chosen = options.model("dataset", row.reader)(**row.options).model_dump()
-        names = [name for name in chosen.values() if isinstance(name, str) and name]
-        # "captions_{name}.json" stands for captions_train.json and others.
-        patterns = [re.sub(r"\{\w*\}", "*", glob.escape(str(root / name))) for name in names]
-        # Not Path.glob, which takes neither an absolute pattern nor ".".
-        found = {Path(path) for pattern in patterns for path in glob.glob(pattern)}  # noqa: PTH207
-        return sorted(path for path in found if path.is_file())
 
     def captions(self, dataset: str, system: str) -> str:
         """A system's packed captions."""
@@ -346,3 +332,17 @@ class Plan:
     def detector_files(self, file: str) -> list[str]:
         """A file of every detector that the layouts come from."""
         return [f"<results>/{self.dataset}/detections/{name}{file}" for name in self.detectors]
+
+
+def sources(row: Dataset) -> list[Path]:
+    """The files in a data set's `root` that its options name; the photos themselves not."""
+    if row.root is None:
+        return []
+    root = Path(row.root).expanduser()
+    chosen = options.model("dataset", row.reader)(**row.options).model_dump()
+    names = [name for name in chosen.values() if isinstance(name, str) and name]
+    # "captions_{name}.json" stands for captions_train.json and others.
+    patterns = [re.sub(r"\{\w*\}", "*", glob.escape(str(root / name))) for name in names]
+    # Not Path.glob, which takes neither an absolute pattern nor ".".
+    found = {Path(path) for pattern in patterns for path in glob.glob(pattern)}  # noqa: PTH207
+    return sorted(path for path in found if path.is_file())

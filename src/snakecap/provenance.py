@@ -23,6 +23,7 @@ PACKAGE = "snakecap"  # its __init__ holds the version: a release must not rerun
 UNTRACKED = {
     *("settings", "rows", "options", "registry"),
     *("log", "provenance", "arguments", "outputs", "interruption"),
+    *("record", "shared", "reads", "machine"),
 }
 OF_THE_RULE = {"--code", "--lock", "--reads", "--makes"}  # `run` takes these from a command line
 OF_THE_MACHINE = {"--threads", "--workers"}  # they never change a result
@@ -120,9 +121,20 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def lock_digest(folder: Path = SOURCE.parent) -> str:
+    """Sixteen hex digits of a checkout's lock file; empty where there is none."""
+    lock = folder / "requirements.lock"
+    return file_digest(lock)[:16] if lock.is_file() else ""
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys, in which 1.0 and 1 are the same: equal settings, equal text."""
     return json.dumps(_normal(value), sort_keys=True, separators=(",", ":"))
+
+
+def settings_digest(text: str) -> str:
+    """Eight hex digits that tell one job's settings, as `canonical` text, from another's."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _normal(value: Any) -> Any:
@@ -158,7 +170,7 @@ def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
 
 
 def _run(function: Callable[..., Any], given: Sequence[str]) -> None:
-    from snakecap import arguments, outputs
+    from snakecap import arguments, outputs, record
 
     rule, words = _of_the_rule(given)
     if "--code" in rule:
@@ -168,7 +180,8 @@ def _run(function: Callable[..., Any], given: Sequence[str]) -> None:
                 "the code changed after this job was planned: run snakemake again"
             )
         os.environ["SNAKECAP_CODE"] = planned
-    call = partial(arguments.call, function, words, function.__name__)
+    stage = record.recorded(function, given)
+    call = partial(arguments.call, stage, words, function.__name__)
     made = [Path(name) for name in rule.get("--makes", [])]
     lead = partial(outputs.once, made, _job(rule, words)) if made else _call
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:

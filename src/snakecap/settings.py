@@ -145,6 +145,11 @@ class Settings(Model):
         {"results": "results", "logs": "results/logs"}, description="where results and logs go"
     )
     downloads: str = Field("downloads", description="where downloads go")
+    cache: str | None = Field(
+        None,
+        description="folder for what working copies and users share (docs/caches.md); null: that "
+        "of SNAKECAP_CACHE, if it is set",
+    )
     compare: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         None, description="rows of `systems`; null: all"
     )

@@ -62,3 +62,16 @@ def test_json_keeps_every_digit_and_names_a_broken_file(tmp_path):
     path.write_text('{"x": ')
     with pytest.raises(ValueError, match=r"file\.json is not valid JSON.*line 1"):
         atomic.read_json(path)
+
+
+def test_a_link_is_put_in_place_and_what_it_leads_to_is_left_alone(tmp_path):
+    """As into a shared folder, whose files are read-only and another user's."""
+    target = tmp_path / "theirs"
+    target.write_text("shared")
+    target.chmod(0o400)
+    before = target.stat()
+    with atomic.writing(tmp_path / "ours") as temporary:
+        temporary.symlink_to(target)
+    assert (tmp_path / "ours").readlink() == target
+    after = target.stat()
+    assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)

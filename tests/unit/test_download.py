@@ -444,5 +444,22 @@ def test_a_second_writer_waits(
     assert "another process (unknown): waiting for it" in caplog.text
 
 
+def test_a_folder_of_another_user_is_used_as_it_is(server: Server, tmp_path: Path) -> None:
+    """Nothing is written there, not even a lock: it is verified alone."""
+    server.body = packed({"a.txt": b"a"})
+    wanted = Download(url=server.url("file.zip"), unpack=True)
+    first = run(tmp_path, wanted)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    (tmp_path / ".lock").unlink()
+    (tmp_path / ".lock").mkdir()  # whoever would lock fails
+    manifest = tmp_path.with_name(f"{tmp_path.name}.json")
+    download(manifest=manifest, folder=tmp_path, downloads=[wanted])
+    assert json.loads(manifest.read_text())["files"] == first
+    (tmp_path / ".lock").rmdir()
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert {path: before[path] for path in after} == after
+    assert len(server.requests) == 1
+
+
 def test_no_downloads_is_an_empty_manifest(tmp_path: Path) -> None:
     assert run(tmp_path) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snakecap import settings
-from snakecap.plan import Plan
+from snakecap.plan import Plan, sources
 
 ROW = {"reader": "coco", "options": {"splits": {"train": "train"}}}
 
@@ -31,10 +31,13 @@ def test_files_that_options_name_are_found_whatever_else_they_say(tmp_path, imag
     root.mkdir()
     for name in ("mine_train.json", "mine_val.json", "other.json"):
         (root / name).write_text("{}")
-    found = planned(root, captions="mine_{name}.json", images=images).sources("mine")
+    found = sources(
+        planned(root, captions="mine_{name}.json", images=images).settings.datasets["mine"]
+    )
     assert [path.name for path in found] == ["mine_train.json", "mine_val.json"]
     whole = str(root / "mine_{name}.json")
-    assert planned(root, captions=whole, images=images).sources("mine") == found
+    again = planned(root, captions=whole, images=images)
+    assert sources(again.settings.datasets["mine"]) == found
 
 
 def test_contents_count_and_dates_do_not(tmp_path):

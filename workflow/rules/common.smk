@@ -5,7 +5,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from snakecap import controller, outputs, plan, provenance, resources, settings
+from snakecap import (
+    controller,
+    outputs,
+    plan,
+    planned,
+    provenance,
+    resources,
+    settings,
+    shared,
+)
 
 provenance.put_interpreter_first()
 controller.attend(workflow)
@@ -13,6 +22,7 @@ try:
     PLAN = plan.Plan(settings.read(config), folder=Path(workflow.basedir))
 except settings.SettingsError as error:
     sys.exit(str(error))
+shared.use(PLAN.settings.cache)
 
 
 # Where the scripts are, for the commands. A resource, not a param: another folder of the same

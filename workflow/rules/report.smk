@@ -46,6 +46,7 @@ rule report:
         job=PLAN.report(),
         systems=["/".join(pair) for pair in PLAN.evaluated()],
         reads=PLAN.reads(),
+        planned=lambda wildcards: planned.words(PLAN, wildcards.split),
         images=flag("images"),
     shell:
         run(
@@ -61,6 +62,7 @@ rule report:
             histories="{input.histories:q}",
             layouts="{input.layouts:q}",
             reads="{params.reads:q}",
+            planned="{params.planned:q}",
             detectors="{input.detectors:q}",
             detector_scores="{input.detector_scores:q}",
             table_md="{output.markdown:q}",

@@ -68,9 +68,10 @@ def writing(path: Path) -> Iterator[Path]:
             mode = temporary.stat().st_mode
             temporary.unlink()
             yield temporary
-            temporary.chmod(mode)  # safetensors would keep a model from everybody else
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            if not temporary.is_symlink():  # a link into a shared folder leads to others' files
+                temporary.chmod(mode)  # safetensors would keep a model from everybody else
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -51,16 +51,25 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         FileNotFoundError: no such file.
         ValueError: not a model of snakecap, or damaged; names the file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no model at {path}")
+    header = read_header(path)
     try:
         with safe_open(path, "pt") as file:
-            header = _header(file.metadata(), path)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable .safetensors file: {error}") from None
     weights.update({name: weights[source] for name, source in header.pop("shared").items()})
     return weights, header
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header alone, without the weights; raises as `read`."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no model at {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            return _header(file.metadata(), path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a readable .safetensors file: {error}") from None
 
 
 def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:

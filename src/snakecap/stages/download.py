@@ -46,11 +46,38 @@ def download(
     names = [name for name, _ in wanted]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two downloads would be the same file: {', '.join(sorted(repeated))}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with outputs.lock(folder / ".lock", folder):
-        rows = [_obtain(folder / name, item, retries, back_off) for name, item in wanted]
+    rows = _all_present(folder, wanted)
+    if rows is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with outputs.lock(folder / ".lock", folder):
+            rows = [_obtain(folder / name, item, retries, back_off) for name, item in wanted]
     value = {"folder": str(folder), **provenance.stamp(), "files": rows}
     atomic.write_json(manifest, value, indent=1)
+
+
+def _all_present(folder: Path, wanted: list[tuple[str, Download]]) -> list[dict[str, Any]] | None:
+    """The manifest's lines when all is there and verifies: such a folder may be read-only."""
+    rows = [_present(folder / name, item) for name, item in wanted]
+    return None if None in rows else [row for row in rows if row is not None]
+
+
+def _present(target: Path, item: Download) -> dict[str, Any] | None:
+    if not target.is_file() or _local(item.url) is not None:
+        return None
+    try:
+        recorded = checksums.recorded(target)
+        digest = checksums.verify(target, expected=item.sha256 or recorded, size=item.size)
+    except checksums.ChecksumError:
+        return None
+    if digest != recorded or (item.unpack and not _unpacked(target, digest)):
+        return None
+    return _line(target, item, digest)
+
+
+def _line(target: Path, item: Download, digest: str) -> dict[str, Any]:
+    """A download's line of the manifest."""
+    row = {"file": target.name, "url": item.url, "path": str(target)}
+    return {**row, "sha256": digest, "size": target.stat().st_size}
 
 
 def _name(url: str) -> str:
@@ -77,11 +104,10 @@ def _local(url: str) -> Path | None:
 def _obtain(target: Path, item: Download, retries: int, back_off: float) -> dict[str, Any]:
     """Make one download present, verified and unpacked; return its line of the manifest."""
     local = _local(item.url)
-    row = {"file": target.name, "url": item.url, "path": str(target)}
     if local is not None:
         _use_in_place(target, local)
-        row["path"] = str(local)
         if local.is_dir():
+            row = {"file": target.name, "url": item.url, "path": str(local)}
             return {**row, "sha256": None, "size": None}
     if target.exists():
         digest = _verify_existing(target, item)
@@ -91,7 +117,8 @@ def _obtain(target: Path, item: Download, retries: int, back_off: float) -> dict
         _unpack(target, digest)
     # Last: what could not be unpacked must not become the checksum that later runs insist on.
     checksums.record(target, digest)
-    return {**row, "sha256": digest, "size": target.stat().st_size}
+    row = _line(target, item, digest)
+    return row if local is None else {**row, "path": str(local)}
 
 
 def _use_in_place(target: Path, local: Path) -> None:
@@ -157,11 +184,19 @@ def _download(target: Path, item: Download, retries: int, back_off: float) -> st
 
 def _unpack(archive: Path, digest: str) -> None:
     """Unpack beside the archive, unless a run before did and all is still there."""
-    marker = archive.with_name(f".{archive.name}.unpacked.json")
+    if not _unpacked(archive, digest):
+        names = archives.unpack(archive, archive.parent)
+        atomic.write_json(_marker(archive), {"sha256": digest, "files": names})
+
+
+def _unpacked(archive: Path, digest: str) -> bool:
+    """Whether a run before unpacked this archive and all is still there."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        done = atomic.read_json(marker)
+        done = atomic.read_json(_marker(archive))
         present = all((archive.parent / name).exists() for name in done["files"])
-        if done["sha256"] == digest and present:
-            return
-    names = archives.unpack(archive, archive.parent)
-    atomic.write_json(marker, {"sha256": digest, "files": names})
+        return bool(done["sha256"] == digest and present)
+    return False
+
+
+def _marker(archive: Path) -> Path:
+    return archive.with_name(f".{archive.name}.unpacked.json")

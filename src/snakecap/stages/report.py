@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from snakecap import standing
 from snakecap.files.atomic import write_text, writing
 from snakecap.settings import Report
 from snakecap.stages.reporting import curves as plots
@@ -38,6 +39,7 @@ def report(
     reads: list[str] | None = None,
     detectors: list[Path] | None = None,
     detector_scores: list[Path] | None = None,
+    planned: list[str] | None = None,
     settings: Report = Report(),
 ) -> None:
     """Compare systems: a table, training curves and a page that opens from disk.
@@ -61,6 +63,8 @@ def report(
         reads: name of the layout that each system reads, or a hyphen.
         detectors: info JSON of the detectors that the layouts come from.
         detector_scores: scores JSON of each of them.
+        planned: FILE=DIGEST of the settings of every result as the configuration has them, FILE
+            relative to the folder of pictures.json; what was made with others is marked.
         settings: title, how many pictures, and their size.
 
     Raises:
@@ -71,7 +75,8 @@ def report(
     if figure is not None and images is None and not layouts:
         raise ValueError("a figure needs images, or layouts: give images.h5")
     optional = controls or [], histories or [], reads or []
-    entries = entry_files.read(systems, captions, scores, *optional)
+    wanted = None if planned is None else standing.read_planned(planned, pictures.parent)
+    entries = entry_files.read(systems, captions, scores, *optional, wanted)
     seen = layout_files.read(layouts or [], entries)
     subjects = gallery.subjects(pictures, references, entries)
     judged = judgements.read(detectors or [], detector_scores or [], gallery.splits(subjects))

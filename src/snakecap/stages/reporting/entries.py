@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snakecap.files.atomic import read_json
+from snakecap.standing import Planned, Problem, problems
 
 SEEDED = re.compile(r"(?P<family>.+)_seed(?P<seed>\d+)")  # how Settings.runs names a seed's run
 
@@ -36,6 +37,7 @@ class Entry:
         control: CIDEr when every picture's caption was made from another picture's image.
         history: the training history, `history.json`.
         layout: the name of the layout that the system reads, if it reads one.
+        stale: what its files, and those behind them, have against them.
     """
 
     system: str
@@ -47,6 +49,7 @@ class Entry:
     control: float | None = None
     history: dict[str, Any] = field(default_factory=dict)
     layout: str | None = None
+    stale: tuple[Problem, ...] = ()
 
     @property
     def family(self) -> str:
@@ -85,8 +88,11 @@ def read(
     controls: Sequence[Path],
     histories: Sequence[Path],
     reads: Sequence[str] = (),
+    planned: Planned | None = None,
 ) -> list[Entry]:
     """Read the files of every ``name/stage``, in that order; `reads` names layouts, or is "-".
+
+    With `planned`, the settings of the workflow's jobs, they are held to those too.
 
     Raises:
         ValueError: the lists differ in length (but for captions and scores they may be empty), a
@@ -106,7 +112,9 @@ def read(
         history = _history(histories[at]) if histories else {}
         layout = reads[at] if reads and reads[at] != "-" else None
         entry = _entry(system, stage, captions[at], scores[at], control, history)
-        entries.append(replace(entry, layout=layout))
+        files = [row[at] for row in (captions, scores, controls, histories) if row]
+        found = dict.fromkeys(one for path in files for one in problems(path, planned))
+        entries.append(replace(entry, layout=layout, stale=tuple(found)))
     if len(set(systems)) != len(systems):
         raise ValueError(f"a system is listed twice: {', '.join(systems)}")
     return entries

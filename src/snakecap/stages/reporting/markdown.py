@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from snakecap.stages.reporting import detectors, differences, tables
 from snakecap.stages.reporting.detectors import Judged
@@ -13,7 +13,9 @@ from snakecap.stages.reporting.tables import Row
 def document(rows: Sequence[Row], judged: Sequence[Judged], found: Sequence[Difference]) -> str:
     """All tables: who compares systems first, single seeds last."""
     single = [row for row in rows if not row.headline]
+    stale = tables.stale(rows)
     parts = {
+        "Changed since": _stale(stale) if stale else "",
         "Detectors": _detectors(judged) if judged else "",
         "Paired differences": _differences(found) if found else "",
         "Every seed": f"{_scores(single)}\n" if single else "",
@@ -33,7 +35,8 @@ def _scores(rows: Sequence[Row]) -> str:
     body = []
     for row in rows:
         seeds = tables.seeds(row)
-        texts = [f"{row.system} ({seeds})" if seeds else row.system, row.stage][: 1 + len(stages)]
+        name = f"{row.system} ({seeds})" if seeds else row.system
+        texts = [f"{name}{row.mark}", row.stage][: 1 + len(stages)]
         body.append([*texts, *(_cell(row, name, top.get(name)) for name in names)])
     return _table(["system", *stages], names, body)
 
@@ -51,6 +54,11 @@ def _detectors(judged: Sequence[Judged]) -> str:
     names = detectors.COLUMNS
     table = _table(names[:2], names[2:], [row.cells() for row in judged])
     return f"{table}\n\n{detectors.NOTE}\n"
+
+
+def _stale(found: Mapping[str, Sequence[str]]) -> str:
+    lines = [f"- {_text(text)} ({_text(', '.join(names))})" for text, names in found.items()]
+    return "\n".join([tables.STALE, "", *lines, ""])
 
 
 def _differences(found: Sequence[Difference]) -> str:

@@ -113,6 +113,7 @@ def scores_html(
     table = f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="Scores">{table}</div>{note}'
+        + _stale(tables.stale(rows))
         + (_detectors(judged) if judged else "")
         + (_differences(found) if found else "")
     )
@@ -124,7 +125,7 @@ def _row(row: Row, names: Sequence[str], top: Mapping[str, float], scale: float)
     cells = "".join(_cell(row, name, top, scale) for name in names)
     hidden = "" if row.headline else ' class="seed"'
     name = escape(row.system).replace("_", "_<wbr>")
-    return f'<tr{hidden}><th scope="row">{name}{small}</th>{cells}</tr>'
+    return f'<tr{hidden}><th scope="row">{name}{row.mark}{small}</th>{cells}</tr>'
 
 
 def _cell(row: Row, name: str, top: Mapping[str, float], scale: float) -> str:
@@ -148,6 +149,18 @@ def _range(row: Row, scale: float) -> str:
     at, left, right = (100 * min(1, max(0, number / scale)) for number in (value, low, high))
     style = f"--at:{at:.1f}%;--low:{left:.1f}%;--wide:{right - left:.1f}%"
     return f'<span class="range" style="{style}" aria-hidden="true"></span>'
+
+
+def _stale(found: Mapping[str, Sequence[str]]) -> str:
+    """A warning, when something changed since the rows were made."""
+    if not found:
+        return ""
+    items = (
+        f"<li>{escape(text)} <small>({escape(', '.join(names))})</small></li>"
+        for text, names in found.items()
+    )
+    note = escape(tables.STALE)
+    return f'<div class="stale" role="note"><p>{note}</p><ul>{"".join(items)}</ul></div>'
 
 
 def _detectors(judged: Sequence[Judged]) -> str:

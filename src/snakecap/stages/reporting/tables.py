@@ -10,11 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from snakecap import standing
 from snakecap.files.atomic import read_text, write_text
 from snakecap.stages.reporting.differences import averaged, bootstrap
 from snakecap.stages.reporting.entries import Entry
+from snakecap.standing import Problem
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
+MARK = "\N{DAGGER}"
+STALE = (
+    f"{MARK}: not what this configuration, this code and these inputs make. "
+    "snakecap info FILE says what a file was made from; to make it again, delete it."
+)
 START, END = "<!-- snakecap:table -->", "<!-- /snakecap:table -->"
 NOTE = (
     "Square brackets: 95 % bootstrap interval over pictures, of the mean over seeds if there are "
@@ -33,6 +40,7 @@ class Row:
         values: metric, and `control`, `minutes`, `parameters`, to its value.
         intervals: metric to its 95 % interval; of a mean only CIDEr's.
         deviation: sample standard deviation over the seeds of what is in `values`; means only.
+        stale: what its files, and those behind them, have against them.
         headline: competes for the column's best: a mean, or a run without sister seeds.
     """
 
@@ -44,6 +52,12 @@ class Row:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     deviation: dict[str, float] = field(default_factory=dict)
     headline: bool = True
+    stale: tuple[Problem, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """Behind the name of a row whose files are not what the configuration says now."""
+        return f" {MARK}" if self.stale else ""
 
 
 def rows(entries: Sequence[Entry]) -> list[Row]:
@@ -66,7 +80,11 @@ def _run(entry: Entry, *, headline: bool) -> Row:
     numbers = () if entry.seed is None else (entry.seed,)
     system = entry.system if headline else entry.family
     intervals = dict(entry.intervals)
-    return Row(system, entry.stage, "run", numbers, values, intervals, headline=headline)
+    return Row(
+        *(system, entry.stage, "run", numbers, values, intervals),
+        headline=headline,
+        stale=entry.stale,
+    )
 
 
 def _mean(entries: Sequence[Entry], runs: Sequence[Row]) -> Row:
@@ -77,7 +95,9 @@ def _mean(entries: Sequence[Entry], runs: Sequence[Row]) -> Row:
     numbers = tuple(seed for run in runs for seed in run.seeds)
     pictures = averaged([entry.per_picture for entry in entries])
     intervals = {"CIDEr": bootstrap(np.array(list(pictures.values())))} if pictures else {}
-    return Row(entries[0].family, runs[0].stage, "mean", numbers, means, intervals, spread)
+    stale = tuple(dict.fromkeys(one for run in runs for one in run.stale))
+    name, stage = entries[0].family, runs[0].stage
+    return Row(name, stage, "mean", numbers, means, intervals, spread, stale=stale)
 
 
 def metrics(table: Sequence[Row]) -> list[str]:
@@ -133,6 +153,18 @@ def interval(row: Row, name: str) -> str:
     return f"[{low:.3f}, {high:.3f}]"
 
 
+def stale(table: Sequence[Row]) -> dict[str, list[str]]:
+    """A line for each thing that changed since, and the rows that it concerns."""
+    causes: dict[str, tuple[list[Problem], dict[str, None]]] = {}
+    for row in table:
+        for problem in row.stale if row.kind == "run" else ():
+            seed = "".join(f", seed {number}" for number in row.seeds)
+            problems, names = causes.setdefault(problem.cause, ([], {}))
+            problems.append(problem)
+            names[f"{row.system}/{row.stage}{seed}"] = None
+    return {standing.summary(problems)[0]: list(names) for problems, names in causes.values()}
+
+
 def seeds(row: Row) -> str:
     """Which seeds a row is of, when its system has several."""
     if row.kind == "mean":
@@ -144,7 +176,8 @@ def comma_separated(table: Sequence[Row]) -> str:
     """The table as CSV, every digit kept; a `deviation` row follows each `mean` row."""
     names = columns(table)
     ranged = [name for name in names if any(name in row.intervals for row in table)]
-    head = ["system", "stage", "row", "seeds"]
+    flagged = any(row.stale for row in table)
+    head = ["system", "stage", "row", "seeds", *(["stale"] if flagged else [])]
     for name in names:
         head += [name, f"{name}_low", f"{name}_high"] if name in ranged else [name]
     text = io.StringIO()
@@ -152,6 +185,7 @@ def comma_separated(table: Sequence[Row]) -> str:
     writer.writeheader()
     for row in table:
         facts = {"system": row.system, "stage": row.stage, "seeds": " ".join(map(str, row.seeds))}
+        facts |= {"stale": "; ".join(standing.summary(row.stale))} if flagged else {}
         values = {name: repr(value) for name, value in row.values.items()}
         for name, (low, high) in row.intervals.items():
             if name in ranged:

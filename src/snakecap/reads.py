@@ -1,0 +1,82 @@
+"""What a job reads: files that arguments or settings name, and the photos of pictures.json."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from snakecap import provenance
+from snakecap.files import sidecar
+
+SEES_PHOTOS = ("resize", "train_detector", "detect")  # those that pictures.json lists
+Values = dict[str, Any]
+
+
+def files(
+    stage: str, values: Values, writes: Iterable[str], settings: Any
+) -> Iterator[tuple[str, Path]]:
+    """The files that a stage reads, and which argument names them; `writes` names its outputs."""
+    written = {*writes, "readme"}
+    for name, value in values.items():
+        for path in value if isinstance(value, list) else [value]:
+            if name not in written and isinstance(path, Path) and path.is_file():
+                yield name, path
+    for path in named(settings):
+        yield "settings", path
+    if stage == "annotations":
+        from snakecap.plan import sources
+
+        yield from (("settings", path) for path in sources(values["settings"]))
+
+
+def named(settings: Any) -> Iterator[Path]:
+    """Files that settings name: weights, results, lists of categories."""
+    if isinstance(settings, dict | list):
+        for item in settings.values() if isinstance(settings, dict) else settings:
+            yield from named(item)
+    elif (path := _file(settings)) is not None:
+        yield path
+
+
+def _file(value: Any) -> Path | None:
+    if not isinstance(value, str) or not ("." in value or "/" in value) or len(value) > 4096:
+        return None
+    path = Path(value).expanduser()
+    return path if path.is_file() else None
+
+
+def portable(settings: Any) -> Any:
+    """Settings in which files are named by their content."""
+    if isinstance(settings, dict):
+        return {key: portable(item) for key, item in settings.items()}
+    if isinstance(settings, list):
+        return [portable(item) for item in settings]
+    path = _file(settings)
+    return settings if path is None else f"sha256:{sidecar.digest(path)}"
+
+
+def content(stage: str, name: str, path: Path) -> str:
+    """An input's checksum; of pictures.json only the records, for `photos` stands for the root."""
+    if stage in SEES_PHOTOS and name == "pictures":
+        from snakecap.files.atomic import read_json
+
+        rows = read_json(path)["pictures"]
+        return hashlib.sha256(provenance.canonical(rows).encode(errors="replace")).hexdigest()
+    return sidecar.digest(path)
+
+
+def photos(values: Values, read: list[tuple[str, Path]]) -> dict[str, Any] | None:
+    """The photos that a stage looks at, as one input."""
+    from snakecap.files import pictures
+
+    collection = pictures.read(values["pictures"])
+    looks = getattr(values["settings"], "reads_images", True)
+    if not looks and all(one.width and one.height for one in collection.pictures):
+        return None
+    earlier = [sidecar.read(path) or {} for _, path in read]
+    known = [row for one in earlier for row in one.get("inputs", []) if row["argument"] == "photos"]
+    names = (picture.file for picture in collection.pictures)
+    state = sidecar.photos(collection.root, names, known)
+    return {"argument": "photos", "path": str(collection.root), **state}
