@@ -65,8 +65,8 @@ def checkpoint(parameters: int, trained: int, optimiser: str = "adam") -> float:
 
 
 def work(parameters: int, trained: int, optimiser: str = "adam") -> float:
-    """``.work`` of a training job at most: three checkpoints, the best and the last model.
+    """``.work`` of a training job at most: three checkpoints, each one's best model, and the last.
 
     The newest two are kept, and a third is whole before the first of them goes.
     """
-    return 3 * checkpoint(parameters, trained, optimiser) + 2 * model(parameters)
+    return 3 * checkpoint(parameters, trained, optimiser) + 4 * model(parameters)
