@@ -5,13 +5,14 @@ SHELL := bash
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 CONFIG ?=
+PLUGIN := snakemake-executor-plugin-slurm
 # Two OpenMP threads on a busy machine are ten times slower than one; jobs set their own number.
 export OMP_NUM_THREADS := 1
 # The lock must decide what is installed, not a machine's own lists of packages.
 export PIP_FIND_LINKS :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all lint format docs readme lock clean
+.PHONY: help demo test test-all test-slurm cluster lint format docs readme lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,8 +25,14 @@ demo: .venv/ready ## run the workflow on generated pictures; print the table and
 test: .venv/ready ## the tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit tests/workflow
 
-test-all: .venv/ready ## the tests, and the slower suites: end to end, browser
-	@$(BIN)/python -m pytest -n 2 --dist worksteal tests
+test-all: .venv/ready ## the tests, and the slower suites: end to end, browser, SLURM
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/slurm tests
+	@$(MAKE) test-slurm
+
+test-slurm: .venv/cluster ## the workflow on a SLURM cluster of its own, on this machine
+	@tests/slurm/run.sh
+
+cluster: .venv/cluster ## install what runs the workflow on SLURM (docs/slurm.md)
 
 lint: .venv/ready ## ruff, mypy, snakefmt and Snakemake's own linter
 	@$(BIN)/ruff check .
@@ -50,6 +57,8 @@ readme: demo ## put the demo's table and figure into the README
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 		--no-annotate --no-header pyproject.toml -o requirements.lock
+	echo $(PLUGIN) | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --constraints requirements.lock - -o requirements-slurm.lock
 
 clean: ## remove results, not downloads
 	rm -rf results .snakemake
@@ -65,5 +74,15 @@ clean: ## remove results, not downloads
 		$(PYTHON) -m venv .venv && \
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+# Apart from the rest: Snakemake imports every plugin that it finds, in every run, and this one
+# brings pandas and asks SLURM things. Who runs without SLURM need not wait for that.
+.venv/cluster: .venv/ready requirements-slurm.lock
+	@if command -v uv >/dev/null; then \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-slurm.lock; \
+	else \
+		$(BIN)/python -m pip install --quiet --require-hashes -r requirements-slurm.lock; \
 	fi
 	@touch $@

@@ -51,6 +51,7 @@ COMMANDS = {
     "train": Command("stages.train:train", "train one stage of one system"),
     "caption-split": Command("stages.caption:caption", "caption a split of a data set"),
     "report": Command("stages.report:report", "table, curves and page of many systems"),
+    "jobs": Command("jobs:jobs", "this folder's jobs in SLURM's queue; --cancel ends them"),
     "sweep": Command(
         "stages.sweep:sweep", "a recipe with random variants of a system", ("configs",)
     ),

@@ -11,6 +11,7 @@ from snakecap import (
     plan,
     planned,
     provenance,
+    relay,
     resources,
     settings,
     shared,
@@ -18,6 +19,7 @@ from snakecap import (
 
 provenance.put_interpreter_first()
 controller.attend(workflow)
+relay.start()
 try:
     PLAN = plan.Plan(settings.read(config), folder=Path(workflow.basedir))
 except settings.SettingsError as error:

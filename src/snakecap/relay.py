@@ -1,0 +1,57 @@
+"""Signals for a job, which SLURM gives to the first process of the job's step alone.
+
+That is Snakemake, when SLURM tracks processes by cgroups, as most clusters do (its proctrack/cgroup:
+"inherited processes will only get SIGKILL"). So Snakemake passes the warning before a time limit
+(SIGUSR1) and that of preemption (SIGTERM) on to the command that it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+PASSED_ON = (signal.SIGTERM, signal.SIGUSR1)
+
+
+def start() -> None:
+    """Begin to pass signals on, when this process is in a step of SLURM's; else do nothing.
+
+    Snakemake keeps its own handler of SIGTERM, which waits for the job: this only listens.
+    """
+    if "SLURM_STEP_ID" not in os.environ:
+        return
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.signal(signal.SIGUSR1, lambda *_: None)  # by default it would end Snakemake
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(heard, told), daemon=True).start()
+
+
+def _listen(heard: socket.socket, _told: socket.socket) -> None:
+    """Read the numbers of signals for ever; `_told` must not be closed meanwhile."""
+    while number := heard.recv(1):
+        if number[0] in PASSED_ON:
+            pass_on(number[0])
+
+
+def pass_on(number: int) -> None:
+    """Signal the commands of the shells that this process started."""
+    shells = _children({os.getpid()})
+    for command in _children(shells):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(command, number)
+
+
+def _children(parents: set[int]) -> set[int]:
+    """The processes that some processes started and that still run."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended
+            # "pid (name) state parent ...", and the name may hold anything
+            if int(path.read_text(errors="replace").rpartition(")")[2].split()[1]) in parents:
+                found.add(int(path.parent.name))
+    return found

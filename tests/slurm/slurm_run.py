@@ -1,0 +1,142 @@
+"""Snakemake on the cluster of the tests, and the processes of its jobs."""
+
+import contextlib
+import copy
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from checkout import CONFIG, Checkout
+
+PROFILE = ("--workflow-profile", "workflow/profiles/slurm")
+# Quicker than the profile's: a test's jobs take seconds.
+QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
+LONG = 240  # seconds: more than anything takes here
+
+# One system that needs no pictures, and trains long enough to be caught at it.
+WORKING = copy.deepcopy(CONFIG)
+WORKING["compare"] = ["obj2text"]
+WORKING["layouts"]["seen"]["detector"] = "truth"
+WORKING["systems"]["obj2text"]["stages"] = [
+    {
+        "name": "train",
+        "epochs": 1000,
+        "batch_size": 8,
+        "captions_per_picture": 2,
+        "checkpoint_every": 0.1,
+        "validate_every": 500,
+        "language_eval": False,
+    }
+]
+MODEL = "results/shapes/obj2text/train/model.safetensors"
+
+
+def wait_for(what, seconds=LONG, message="it did not happen"):
+    """Call until it returns something true, and return that."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, message
+        time.sleep(0.02)
+    return found
+
+
+class Run(Checkout):
+    """A working copy whose Snakemake submits to the cluster."""
+
+    def __init__(self, folder, config, *, fresh=True):
+        self.controllers = []
+        if fresh:
+            super().__init__(folder)
+        self.folder = folder
+        self.write_config(config)
+
+    def start(self, *arguments):
+        """Snakemake in the background; its output goes to controller-N.log."""
+        log = self.folder / f"controller-{len(self.controllers)}.log"
+        with log.open("w") as file:
+            controller = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *arguments, *PROFILE, *QUICK],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        controller.log = log
+        self.controllers.append(controller)
+        return controller
+
+    def submit(self, *arguments):
+        """Snakemake to its end: its exit code and output."""
+        controller = self.start(*arguments)
+        return controller.wait(LONG * 2), controller.log.read_text()
+
+    def caught(self, but=()):
+        """Stop a training job that has written a checkpoint, as it is; its process."""
+
+        def training():
+            found = [pid for pid in processes("train.py", self.folder) if pid not in but]
+            return found if self.checkpoints() else []
+
+        pid = wait_for(training, message="no job came to train")[0]
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    def checkpoints(self):
+        return sorted(self.folder.glob("results/**/.work/*/checkpoint-*"))
+
+    def jobs(self, *fields):
+        """Every job that was submitted from here, also ended ones, oldest first."""
+        text = slurm("squeue", "--states=all", "--noheader", f"--format=%i|{'|'.join(fields)}|%Z")
+        rows = [line.split("|") for line in text.splitlines()]
+        mine = [row[:-1] for row in rows if row[-1] == str(self.folder)]
+        return sorted(mine, key=lambda row: int(row[0]))
+
+    def snakecap(self, *words):
+        command = [str(Path(sys.executable).with_name("snakecap")), *words]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
+
+    def end(self):
+        """Nothing of this run stays."""
+        for controller in self.controllers:
+            with contextlib.suppress(ProcessLookupError):
+                controller.kill()
+            controller.wait()
+        if numbers := [row[0] for row in self.jobs("%T") if row[1] in ("PENDING", "RUNNING")]:
+            slurm("scancel", *numbers)
+
+
+def slurm(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def processes(script, folder):
+    """Python processes that run a rule's script in a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if (
+                re.search(rb"python[\d.]*$", words[0])
+                and len(words) > 1
+                and words[1].endswith(b"/" + script.encode())
+                and (entry / "cwd").readlink() == folder
+            ):
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def environment(pid):
+    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def has_pending(pid, number):
+    """Whether a signal waits for a process that is stopped."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    masks = [int(value, 16) for value in re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)", status, re.M)]
+    return any(mask >> (number - 1) & 1 for mask in masks)

@@ -1,0 +1,123 @@
+"""The workflow through sbatch, and what happens to jobs on a cluster that people share."""
+
+import os
+import re
+import signal
+
+from checkout import CONFIG
+from slurm_run import (
+    LONG,
+    MODEL,
+    Run,
+    environment,
+    has_pending,
+    processes,
+    slurm,
+    wait_for,
+)
+
+SUBMITTED = re.compile(r"has been submitted with SLURM jobid (\d+)")
+
+
+def test_the_whole_workflow_goes_through_sbatch(tmp_path):
+    run = Run(tmp_path, CONFIG)
+    code, output = run.submit()
+    assert code == 0, output[-5000:]
+    table = run.folder / "results/shapes/report/test/table.md"
+    assert all(system in table.read_text() for system in CONFIG["systems"])
+    rules = {re.match(r"rule_([a-z_]+?)(_wildcards|$)", row[1])[1] for row in run.jobs("%k")}
+    everything = set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE)) - {"all"}
+    assert everything - rules == {"references"}, "all but the light ones were submitted"
+    assert {row[1] for row in run.jobs("%T")} == {"COMPLETED"}
+    assert run.planned() == set(), "a run without the cluster takes all of it as it is"
+
+
+def test_each_attempt_is_a_job_with_more_memory(tmp_path):
+    config = {**CONFIG, "datasets": {"shapes": {"reader": "folder", "root": str(tmp_path / "no")}}}
+    run = Run(tmp_path, config)
+    code, output = run.submit("--retries", "2", "--until", "annotations")
+    assert code == 1, output
+    jobs = run.jobs("%m", "%T", "%k")
+    assert [row[2] for row in jobs] == ["FAILED"] * 3, jobs
+    first, *more = [int(row[1].rstrip("M")) for row in jobs]
+    assert more == [2 * first, 3 * first]
+    assert "/no" in output, "the job's own message is shown"
+
+
+def test_a_job_at_its_time_limit_saves_and_the_next_attempt_goes_on(working):
+    run = working(lambda config: config.update(cluster={"warning": 60}))
+    controller = run.start(MODEL, "--set-resources", "train:runtime=2")
+    pid = run.caught()
+    wait_for(lambda: has_pending(pid, signal.SIGUSR1), message="SLURM did not warn the job")
+    before = run.checkpoints()
+    os.kill(pid, signal.SIGCONT)
+    assert controller.wait(LONG) == 0, controller.log.read_text()
+    assert [row[1] for row in run.jobs("%T")] == ["FAILED", "COMPLETED"]
+    log = (run.folder / "results/logs/shapes/train_obj2text_train.log").read_text()
+    resumed = int(re.search(r"continuing from checkpoint-(\d+)", log)[1])
+    saved = max(int(re.search(r"checkpoint-(\d+)", path.name)[1]) for path in before)
+    assert resumed > saved, "what was done when the signal came was saved, not only what was before"
+
+
+def test_a_cancelled_job_is_a_failed_one_and_a_rerun_goes_on(working):
+    run = working()
+    controller = run.start(MODEL, "--retries", "0")
+    run.caught()
+    [[number, _]] = run.jobs("%T")
+    slurm("scancel", number)
+    assert controller.wait(LONG) == 1
+    assert "CANCELLED" in controller.log.read_text()
+    assert not (run.folder / MODEL).exists() and not processes("train.py", run.folder)
+    code, output = run.submit(MODEL)
+    assert code == 0, output[-5000:]
+    log = (run.folder / "results/logs/shapes/train_obj2text_train.log").read_text()
+    assert "continuing from checkpoint-" in log
+
+
+def test_after_the_controller_died_its_job_is_waited_for(working):
+    """No second writer, nothing lost: what the orphan trains is what the next run takes."""
+    run = working()
+    first = run.start(MODEL)
+    orphan = run.caught()
+    first.kill()
+    first.wait()
+    run.snakemake("--unlock")
+    second = run.start(MODEL)
+    log = run.folder / "results/logs/shapes/train_obj2text_train.log"
+    wait_for(lambda: len(processes("train.py", run.folder)) == 2, message="no second job")
+    wait_for(lambda: "being made by another process" in log.read_text(), message="no waiting")
+    held = run.checkpoints()
+    os.kill(orphan, signal.SIGCONT)
+    wait_for(lambda: run.checkpoints() != held or not held, message="the orphan did not go on")
+    assert second.wait(LONG) == 0, second.log.read_text()
+    assert (run.folder / MODEL).is_file()
+    assert "continuing from" not in log.read_text(), "the second did not train"
+    assert [row[1] for row in run.jobs("%T")] == ["COMPLETED", "COMPLETED"]
+
+
+def test_two_gpu_jobs_have_a_device_each_and_can_be_cancelled_together(working):
+    def change(config):
+        config["seeds"] = [1, 2]
+        config["gpus"] = 1
+        config["cluster"] = {"partition": "cpu", "gpu_partition": "gpu", "gpu_model": "fake"}
+
+    run = working(change)
+    models = [MODEL.replace("obj2text", f"obj2text_seed{seed}") for seed in (1, 2)]
+    controller = run.start(*models)
+    found = [run.caught()]
+    found.append(run.caught(but=found))
+    devices = [environment(pid).get("CUDA_VISIBLE_DEVICES") for pid in found]
+    assert sorted(devices) == ["0", "1"]
+    assert [row[1:] for row in run.jobs("%P", "%T")] == [["gpu", "RUNNING"]] * 2
+    os.kill(controller.pid, signal.SIGKILL)
+    others = slurm("squeue", "--noheader", "--format=%i %Z").splitlines()
+    others = {line.split()[0] for line in others if line.split()[1] != str(run.folder)}
+    listed = run.snakecap("jobs").stdout
+    assert len(listed.splitlines()) == 2
+    assert all(re.search(rf"RUNNING .* train .*seed{seed}", listed) for seed in (1, 2)), listed
+    run.snakecap("jobs", "--cancel")
+    assert [row[1] for row in run.jobs("%T")] == ["CANCELLED"] * 2
+    assert not processes("train.py", run.folder)
+    states = slurm("squeue", "--states=all", "--noheader", "--format=%i %T").splitlines()
+    cancelled = {line.split()[0] for line in states if line.split()[1] == "CANCELLED"}
+    assert not cancelled & others, "other folders' jobs were left alone"
