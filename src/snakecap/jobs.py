@@ -20,7 +20,15 @@ NAME = re.compile(r"([\w-]+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 COMMENT = re.compile(r"rule_(?P<rule>\w+?)(_wildcards_(?P<wildcards>.*))?")
 BETWEEN = "\x1f"  # in no file name that people use
 FIELDS = ("%i", "%T", "%r", "%M", "%N", "%j", "%k", "%Z")
-GONE = 30.0  # seconds that SLURM gives a cancelled job to end, as a rule
+GONE = 60.0  # seconds; SLURM gives a cancelled job 30 to end, as a rule
+# Reasons for which a job may wait for ever, and the settings that help.
+HELP = {
+    "PartitionTimeLimit": "set cluster.max_minutes to the partition's limit (sinfo -o '%P %l')",
+    "PartitionConfig": "set cluster.partition to one that has such nodes (sinfo -o '%P %c %m %G')",
+    "BadConstraints": "no node has that much: set cluster.max_memory, gpu_model, gpus or threads",
+    "ReqNodeNotAvail": "the nodes are down or reserved: sinfo -R, scontrol show reservation",
+    "DependencyNeverSatisfied": "cancel it, and run snakemake again",
+}
 
 
 class Job(NamedTuple):
@@ -84,11 +92,15 @@ def _line(job: Job) -> str:
     assert match is not None, "only jobs of Snakemake's are listed"
     what = " ".join(filter(None, (match["rule"], match["wildcards"])))
     where = job.nodes if job.state == "RUNNING" else f"({job.reason})"
-    return f"{job.number}  {job.state}  {job.elapsed}  {where}  {what}"
+    # SLURM may add to it, such as in "ReqNodeNotAvail, Reserved for maintenance"
+    advice = HELP.get(job.reason.partition(",")[0])
+    return f"{job.number}  {job.state}  {job.elapsed}  {where}  {what}" + (
+        f"\n    {advice}" if advice else ""
+    )
 
 
 def _wait_until_gone(folder: Path) -> None:
-    end = time.monotonic() + GONE + 30
+    end = time.monotonic() + GONE
     while left := queued(folder):
         if time.monotonic() > end:
             numbers = " ".join(job.number for job in left)

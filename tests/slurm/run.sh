@@ -21,7 +21,12 @@ export LAB LAB_CPUS=16 LAB_MEM=200000 LAB_GPUS=2
 # Not a server's, and below those that the kernel gives to clients.
 LAB_PORT=${LAB_PORT:-$((20000 + RANDOM % 10000))}
 export LAB_PORT
-trap 'bash "$here/lab.sh" stop && rm -rf "$LAB"' EXIT
+trap 'bash "$here/lab.sh" stop' EXIT
 bash "$here/lab.sh" start
 eval "$(bash "$here/lab.sh" env)"
-SNAKECAP_LAB=$LAB .venv/bin/python -m pytest -n 5 -p no:cacheprovider "$here" "$@"
+export SNAKECAP_LAB=$LAB
+# What failed stays where its path says; a run that passes leaves nothing.
+.venv/bin/python -m pytest -n 6 --basetemp "$LAB/tests" -p no:cacheprovider "$here" "$@"
+bash "$here/lab.sh" stop
+trap - EXIT
+rm -rf "$LAB"
