@@ -1,7 +1,7 @@
 """Signals for a job, which SLURM gives to the first process of the job's step alone.
 
-That is Snakemake, when SLURM tracks processes by cgroups, as most clusters do (its proctrack/cgroup:
-"inherited processes will only get SIGKILL"). So Snakemake passes the warning before a time limit
+That is Snakemake, when SLURM tracks processes by cgroups, as most clusters do (proctrack/cgroup: it
+sends all others SIGKILL alone). So Snakemake passes the warning before a time limit
 (SIGUSR1) and that of preemption (SIGTERM) on to the command that it runs.
 """
 
@@ -12,8 +12,10 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
+POLL = 0.5  # seconds between two looks for a command
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -35,15 +37,17 @@ def _listen(heard: socket.socket, _told: socket.socket) -> None:
     """Read the numbers of signals for ever; `_told` must not be closed meanwhile."""
     while number := heard.recv(1):
         if number[0] in PASSED_ON:
-            pass_on(number[0])
+            while not pass_on(number[0]):  # it came before the command was started
+                time.sleep(POLL)
 
 
-def pass_on(number: int) -> None:
-    """Signal the commands of the shells that this process started."""
-    shells = _children({os.getpid()})
-    for command in _children(shells):
+def pass_on(number: int) -> int:
+    """Signal the commands of the shells that this process started; returns how many there are."""
+    commands = _children(_children({os.getpid()}))
+    for command in commands:
         with contextlib.suppress(ProcessLookupError):
             os.kill(command, number)
+    return len(commands)
 
 
 def _children(parents: set[int]) -> set[int]:

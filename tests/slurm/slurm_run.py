@@ -15,7 +15,7 @@ from checkout import CONFIG, Checkout
 PROFILE = ("--workflow-profile", "workflow/profiles/slurm")
 # Quicker than the profile's: a test's jobs take seconds.
 QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
-LONG = 240  # seconds: more than anything takes here
+LONG = 600  # seconds: more than anything takes here
 
 # One system that needs no pictures, and trains long enough to be caught at it.
 WORKING = copy.deepcopy(CONFIG)
@@ -24,11 +24,11 @@ WORKING["layouts"]["seen"]["detector"] = "truth"
 WORKING["systems"]["obj2text"]["stages"] = [
     {
         "name": "train",
-        "epochs": 1000,
+        "epochs": 200,
         "batch_size": 8,
         "captions_per_picture": 2,
         "checkpoint_every": 0.1,
-        "validate_every": 500,
+        "validate_every": 200,
         "language_eval": False,
     }
 ]

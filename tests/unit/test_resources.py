@@ -1,4 +1,4 @@
-"""What jobs ask a cluster for: it grows with the data, the attempt and the work, up to the limits."""
+"""What jobs ask a cluster for grows with the data, the attempt and the work, up to the limits."""
 
 import re
 from pathlib import Path

@@ -3,7 +3,7 @@
 A *picture* is a record; an *image* is pixels. The file is ``{"counts", "root", "pictures"}`` and a
 stamp; a record is ``{"id", "file", "split", "captions", "objects", "regions", "width", "height"}``:
 
-- ``counts``: ``{"pictures", "captions"}``, first: a job's memory is planned by them at a glance;
+- ``counts``: ``{"pictures", "captions"}``; it comes first, for who plans a job's memory;
 - ``root``: folder that every ``file`` is relative to;
 - ``id``: an integer where the source has one, else text; ``split``: train, val, test or extra;
 - ``captions``: sentences as written, not tokenised;
