@@ -96,10 +96,6 @@ class Run(Checkout):
         mine = [row[:-1] for row in rows if row[-1] == str(self.folder)]
         return sorted(mine, key=lambda row: int(row[0]))
 
-    def snakecap(self, *words):
-        command = [str(Path(sys.executable).with_name("snakecap")), *words]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
-
     def end(self):
         """Nothing of this run stays."""
         for controller in self.controllers:
@@ -112,6 +108,13 @@ class Run(Checkout):
 
 def slurm(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def listed(folder, *words):
+    """What ``snakecap jobs`` says in a folder."""
+    command = [Path(sys.executable).with_name("snakecap"), "jobs", *words]
+    done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
 
 
 def processes(script, folder):

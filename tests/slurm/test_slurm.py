@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import uuid
 
 import pytest
 from checkout import CONFIG
@@ -12,6 +13,7 @@ from slurm_run import (
     Run,
     environment,
     has_pending,
+    listed,
     processes,
     slurm,
     wait_for,
@@ -113,10 +115,10 @@ def test_two_gpu_jobs_have_a_device_each_and_can_be_cancelled_together(working):
     assert [row[1:] for row in run.jobs("%P", "%T")] == [["gpu", "RUNNING"]] * 2
     os.kill(controller.pid, signal.SIGKILL)
     decoys = [decoy(run.folder), decoy(run.folder.parent)]
-    listed = run.snakecap("jobs").stdout
-    assert len(listed.splitlines()) == 2
-    assert all(re.search(rf"RUNNING .* train .*seed{seed}", listed) for seed in (1, 2)), listed
-    run.snakecap("jobs", "--cancel")
+    shown = listed(run.folder)
+    assert len(shown.splitlines()) == 2
+    assert all(re.search(rf"RUNNING .* train .*seed{seed}", shown) for seed in (1, 2)), shown
+    listed(run.folder, "--cancel")
     left = dict(line.split() for line in slurm(*QUEUE, "--format=%i %T").splitlines())
     numbers = [row[0] for row in run.jobs("%k") if row[1].startswith("rule_")]
     assert [left[number] for number in numbers] == ["CANCELLED"] * 2
@@ -125,7 +127,18 @@ def test_two_gpu_jobs_have_a_device_each_and_can_be_cancelled_together(working):
     slurm("scancel", *decoys)
 
 
-def decoy(folder):
-    """A job of somebody who works in the same folder, or in another one."""
-    words = ("--mem=10", "--output=/dev/null", f"--chdir={folder}", "--wrap=sleep 600")
-    return slurm("sbatch", "--parsable", *words).strip()
+def decoy(folder, *words):
+    """A job that is not Snakemake's: of somebody who works in the same folder, or in another one."""
+    same = ("--mem=10", "--output=/dev/null", f"--chdir={folder}", "--wrap=sleep 600")
+    return slurm("sbatch", "--parsable", *words, *same).strip()
+
+
+def test_a_job_that_would_wait_for_ever_comes_with_advice(tmp_path):
+    name = ("--job-name", str(uuid.uuid4()), "--comment", "rule_train_wildcards_a_b_c")
+    number = decoy(tmp_path, *name, "--partition=short", "--time=5")
+    wait_for(lambda: "PartitionTimeLimit" in slurm("squeue", "-h", "-j", number, "-o", "%r"))
+    shown = listed(tmp_path)
+    assert "PENDING  0:00  (PartitionTimeLimit)  train a_b_c" in shown
+    assert "set cluster.max_minutes" in shown
+    listed(tmp_path, "--cancel")
+    assert "no jobs of" in listed(tmp_path)
