@@ -128,7 +128,7 @@ def test_two_gpu_jobs_have_a_device_each_and_can_be_cancelled_together(working):
 
 
 def decoy(folder, *words):
-    """A job that is not Snakemake's: of somebody who works in the same folder, or in another one."""
+    """A job that Snakemake did not submit, in the same folder or in another one."""
     same = ("--mem=10", "--output=/dev/null", f"--chdir={folder}", "--wrap=sleep 600")
     return slurm("sbatch", "--parsable", *words, *same).strip()
 
