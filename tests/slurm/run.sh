@@ -3,6 +3,7 @@
 # Debian's packages are installed when they are missing. Arguments go to pytest.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
 export PATH=$PATH:/usr/sbin:/sbin
 for tool in slurmctld slurmd sbatch munged; do
     if ! command -v $tool >/dev/null; then

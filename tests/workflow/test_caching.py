@@ -71,6 +71,16 @@ def test_nothing_to_do_after_a_run(finished):
 # Settings.
 
 
+def test_where_a_cluster_puts_jobs_redoes_nothing(finished):
+    def change(config):
+        config["gpus"] = 2
+        config["threads"] = 3
+        config["cluster"] = {"gpu_partition": "gpu", "account": "us", "max_minutes": 60}
+
+    with configured(finished, change):
+        assert finished.planned() == set()
+
+
 def test_beam_width_redoes_captions_scores_and_report_of_its_system(finished):
     def change(config):
         config["systems"]["neuraltalk2"]["decoding"]["beam_width"] = 3
