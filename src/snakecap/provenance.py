@@ -25,7 +25,7 @@ UNTRACKED = {
     *("log", "provenance", "arguments", "outputs", "interruption"),
     *("record", "shared", "reads", "machine"),
 }
-OF_THE_RULE = {"--code", "--lock", "--reads", "--makes"}  # `run` takes these from a command line
+OF_THE_RULE = {"--code", "--lock", "--given", "--makes"}  # `run` takes these from a command line
 OF_THE_MACHINE = {"--threads", "--workers"}  # they never change a result
 
 
@@ -156,7 +156,7 @@ def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
 
     The rule passes ``--code NAMES=DIGEST``; a job whose modules changed since it was planned
     stops, for Snakemake would record the planned digest beside another code's result. It also
-    passes ``--lock HASH --reads FILES --makes FILES``, by which `outputs.once` knows a job that
+    passes ``--lock HASH --given FILES --makes FILES``, by which `outputs.once` knows a job that
     another process did already.
 
     Raises:
@@ -215,7 +215,7 @@ def _job(rule: Mapping[str, Sequence[str]], words: Sequence[str]) -> list[Any]:
     same = list(words)
     for flag in OF_THE_MACHINE & {*words}:
         del same[same.index(flag) : same.index(flag) + 2]
-    status = [Path(name).stat() for name in rule.get("--reads", [])]
+    status = [Path(name).stat() for name in rule.get("--given", [])]
     reads = [[one.st_size, one.st_mtime_ns] for one in status]
     return [rule.get("--code", []), rule.get("--lock", []), same, reads]
 

@@ -50,7 +50,7 @@ def test_each_attempt_is_a_job_with_more_memory(tmp_path):
 
 def test_a_job_at_its_time_limit_saves_and_the_next_attempt_goes_on(working):
     run = working(lambda config: config.update(cluster={"warning": 60}))
-    controller = run.start(MODEL, "--set-resources", "train:runtime=3")
+    controller = run.start(MODEL, "--set-resources", "train:runtime=attempt * 3")
     pid = run.caught()
     wait_for(lambda: has_pending(pid, signal.SIGUSR1), message="SLURM did not warn the job")
     before = run.checkpoints()

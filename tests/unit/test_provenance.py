@@ -1,5 +1,7 @@
 """What a result was made from: digests that follow the code, and what a job is a function of."""
 
+import importlib
+import inspect
 import json
 import os
 import sys
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from snakecap import provenance
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
 
 
 @pytest.fixture
@@ -293,7 +297,7 @@ def test_a_job_that_another_process_did_is_not_done_again(tmp_path, monkeypatch)
         made.write_text(str(count))
 
     def run(count=1, threads=1, lock="x"):
-        rule = ["--lock", lock, "--reads", "in put", "--makes", "out"]
+        rule = ["--lock", lock, "--given", "in put", "--makes", "out"]
         words = ["--count", str(count), "--made", "out", "--threads", str(threads)]
         provenance.run(stage, [*rule, *words])
 
@@ -306,3 +310,11 @@ def test_a_job_that_another_process_did_is_not_done_again(tmp_path, monkeypatch)
     (tmp_path / "in put").write_text("ab")
     run(count=2, lock="y")
     assert len(ran) == 4
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SCRIPTS], ids=str)
+def test_no_stage_takes_what_its_rule_says_to_us(name):
+    """The report's own --reads was once taken for the list of a rule's inputs."""
+    stage = getattr(importlib.import_module(f"snakecap.stages.{name}"), name)
+    own = {f"--{argument.replace('_', '-')}" for argument in inspect.signature(stage).parameters}
+    assert not own & provenance.OF_THE_RULE

@@ -55,7 +55,7 @@ def run(stage, *optional, **arguments):
         [
             f"trap : {SIGNALS}; {{resources.start}} {{resources.scripts:q}}/{stage}.py",
             "--code {params.job[code]:q} --lock {params.job[lock]:q}",
-            "--reads {input:q} --makes {output:q}",
+            "--given {input:q} --makes {output:q}",
             *words,
             *[f"{{params.{name}}}" for name in optional],
             f"2>&1 | (trap '' {SIGNALS}; exec tee {{log:q}})",
