@@ -18,7 +18,8 @@ done
 
 # The cluster claims more than the machine has: jobs that a test holds still cost nothing.
 LAB=$(mktemp -d "${TMPDIR:-/tmp}/snakecap-slurm.XXXXXX")
-export LAB LAB_CPUS=16 LAB_MEM=200000 LAB_GPUS=2
+# It remembers ended jobs for longer than the tests take, on a slow machine too.
+export LAB LAB_CPUS=16 LAB_MEM=200000 LAB_GPUS=2 LAB_MINJOBAGE=3600
 # Not a server's, and below those that the kernel gives to clients.
 LAB_PORT=${LAB_PORT:-$((20000 + RANDOM % 10000))}
 export LAB_PORT
