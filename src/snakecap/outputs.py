@@ -95,10 +95,11 @@ def once(made: Sequence[Path], key: Sequence[Any], make: Callable[[], None]) -> 
     with lock(_lock(first), first):
         if _taken_over(kept, made, key):
             logger.info("%s was made by the process before: nothing to do", first)
+            _remove_work(first)
             return
         shutil.rmtree(kept, ignore_errors=True)
         for path in made:
-            atomic.remove_litter(path)
+            atomic.remove_litter(path.parent, glob.escape(path.name))
         make()
         _keep(kept, made, key)
         if all(path.exists() for path in made):

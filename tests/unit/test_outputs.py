@@ -210,7 +210,7 @@ def test_after_a_run_in_good_order_nothing_is_taken_over(pair, tmp_path):
 def test_litter_of_killed_processes_is_removed(pair):
     made, make, _ = pair
     litter = made[0].parent / ".model.12345.tmp"
-    other = made[0].parent / ".model.other.12345.tmp"
+    other = made[0].parent / ".another.12345.tmp"
     for path in (litter, other):
         path.write_text("half")
     outputs.once(made, [1], make)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import json
 import os
 import shutil
@@ -77,10 +76,13 @@ def writing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_litter(path: Path) -> None:
-    """Remove what processes that were killed while `writing` this path left."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if temporary.stem.rpartition(".")[0] == f".{path.name}":
+def remove_litter(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left while `writing` files of a name in a folder.
+
+    Whoever calls it is sure that no other process writes them.
+    """
+    for temporary in folder.glob(f".{name}.*.tmp"):
+        if temporary.stem.rpartition(".")[2].isdigit():
             temporary.unlink(missing_ok=True)
 
 

@@ -50,6 +50,7 @@ def download(
     if rows is None:
         folder.mkdir(parents=True, exist_ok=True)
         with outputs.lock(folder / ".lock", folder):
+            atomic.remove_litter(folder)
             rows = [_obtain(folder / name, item, retries, back_off) for name, item in wanted]
     value = {"folder": str(folder), **provenance.stamp(), "files": rows}
     atomic.write_json(manifest, value, indent=1)
