@@ -45,8 +45,15 @@ def call(
     except (OSError, ValueError, RuntimeError) as error:
         if type(error).__name__ in ("RecursionError", "NotImplementedError"):
             raise
-        print(f"{program}: error: {error}", file=sys.stderr)
+        print(f"{program}: error: {_reason(error)}", file=sys.stderr)
         raise SystemExit(1) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong: of an error of the system, the file first and no number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def parse(

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from snakecap.rows.detection import files_by_split
 from snakecap import options, provenance, registry, resources, sizes
 from snakecap.settings import (
     VALIDATION_METRICS,
@@ -70,8 +71,11 @@ class Plan:
                     )
         for name in self.detectors:
             file = self.settings.detectors[name].file
-            if file is not None and not Path(file).is_file():
-                raise SettingsError(f"detectors.{name}.file: there is no file {file}")
+            try:
+                if file is not None and not any(path.is_file() for path in files_by_split(file)):
+                    raise FileNotFoundError(f"there is no file {file}")
+            except FileNotFoundError as error:
+                raise SettingsError(f"detectors.{name}.file: {error}") from None
 
     @property
     def gpus(self) -> int:
@@ -249,7 +253,13 @@ class Plan:
         """A detector's weights or results: its file, or what its training makes."""
         row = self.settings.detectors[detector]
         trained = f"<results>/{dataset}/detectors/{detector}/model.safetensors"
-        return [trained] if row.training else [row.file] if row.file else []
+        own = row.file is not None and not row.by_split
+        return [trained] if row.training else [str(row.file)] if own else []
+
+    def detector_results(self, dataset: str, detector: str) -> list[str]:
+        """The results of a detector that has a file a split; the job finds them by their name."""
+        row = self.settings.detectors[detector]
+        return list(map(str, files_by_split(row.file))) if row.file and row.by_split else []
 
     def detected_images(self, dataset: str, detector: str) -> list[str]:
         """Pictures, when a detector looks at them: which of them are readable."""

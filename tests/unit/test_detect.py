@@ -412,8 +412,64 @@ def test_single_entries_of_other_pictures_are_counted(pictures, tmp_path):
     assert list(run.found) == [10]
 
 
-def test_an_empty_results_file_is_valid(pictures, tmp_path):
-    assert Run(pictures, results(tmp_path / "r.json")).found == {}
+def in_splits(tmp_path, *splits):
+    """A data set of two pictures a split: ids 10, 11, 12, ..."""
+    plain = collection(tmp_path, 2 * len(splits), CAR)
+    rows = [replace(one, split=splits[at // 2]) for at, one in enumerate(plain.pictures)]
+    return saved(tmp_path, replace(plain, pictures=tuple(rows)))
+
+
+def test_a_picture_without_an_entry_is_valid_and_a_split_without_any_is_not(tmp_path):
+    path = in_splits(tmp_path, "train", "val", "test")
+    chosen = results(tmp_path / "r.json", {"image_id": 13})
+    message = (
+        r"r\.json has no entry of any of the 2 pictures of the split train: .*"
+        r"detections_\{split\}\.json.* empty_splits: \[train, test\]"
+    )
+    with pytest.raises(ValueError, match=message):
+        Run(path, chosen)
+    meant = chosen.model_copy(update={"options": {"empty_splits": ["train", "test"]}})
+    assert list(Run(path, meant).found) == [13]
+    nothing = results(tmp_path / "none.json")
+    with pytest.raises(ValueError, match="2 pictures of the split train"):
+        Run(path, nothing)
+    everywhere = {"empty_splits": ["train", "val", "test"]}
+    assert Run(path, nothing.model_copy(update={"options": everywhere})).found == {}
+
+
+def test_one_file_a_split_is_as_one_file(tmp_path):
+    """COCO's results files are usually of one split."""
+    path = in_splits(tmp_path, "train", "val")
+    rows = [{"image_id": key} for key in (10, 11, 13)]
+    whole = Run(path, results(tmp_path / "all.json", *rows), "whole").detections.read_bytes()
+    results(tmp_path / "r_train.json", *rows[:2])
+    results(tmp_path / "r_val.json", *rows[2:])
+    chosen = row("results", tmp_path / "r_{split}.json")
+    assert Run(path, chosen).detections.read_bytes() == whole
+    results(tmp_path / "r_val.json", {"image_id": 13, "category_id": 91})
+    with pytest.raises(ValueError, match=r"r_val\.json: entry 1 has the unknown category_id 91"):
+        Run(path, chosen)
+    (tmp_path / "r_val.json").unlink()
+    with pytest.raises(ValueError, match="of the split val: "):
+        Run(path, chosen)
+    (tmp_path / "r_train.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"r_\{split\}\.json with train, val, test, extra"):
+        Run(path, chosen)
+
+
+def test_categories_that_only_some_entries_name_are_blamed_on_the_names(pictures, tmp_path):
+    """Entry 1 alone would be in order: its id is one of COCO's."""
+    chosen = results(tmp_path / "r.json", {"image_id": 10}, {"image_id": 10, "category": "unicorn"})
+    message = r"entry 2 has the category 'unicorn', .*r\.json: entry 1 has a category_id alone"
+    with pytest.raises(ValueError, match=message):
+        Run(pictures, chosen)
+
+
+@pytest.mark.parametrize("part", ["results", "darknet", "yolox", "yolov2"])
+def test_a_missing_file_is_named_with_its_detector(pictures, tmp_path, part):
+    message = rf"the detector {part} reads .*no\.x, and there is no such file"
+    with pytest.raises(FileNotFoundError, match=message):
+        Run(pictures, row(part, tmp_path / "no.x"))
 
 
 def test_unknown_categories_are_named(pictures, tmp_path):
@@ -503,6 +559,7 @@ def test_the_weights_of_training_come_before_the_rows_file(photos, network):
         ({"part": "yolox", "file": "x", "options": {"size": 3}}, "unknown option size"),
         ({"part": "torchvision", "options": {"name": "vgg16"}}, "name"),
         ({"part": "truth", "options": {"file": "x"}}, "unknown option file"),
+        ({"part": "yolox", "file": "a_{split}"}, "yolox reads one file, not one a {split}"),
         ({"part": "yolo"}, "unknown detector 'yolo'"),
     ],
 )

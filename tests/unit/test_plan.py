@@ -49,3 +49,41 @@ def test_contents_count_and_dates_do_not(tmp_path):
     assert plan.annotations("mine") == before
     file.write_text('{"a": 1}')
     assert plan.annotations("mine") != before
+
+
+def seen(tmp_path, **row):
+    """A plan whose only system reads a detector's layouts."""
+    raw = {
+        "dataset": "mine",
+        "datasets": {"mine": {**ROW, "root": str(tmp_path), "pixels": False}},
+        "vocabularies": {"words": {}},
+        "detectors": {"theirs": {"part": "results", **row}},
+        "layouts": {"theirs": {"detector": "theirs"}},
+        "systems": {
+            "one": {
+                "vocabulary": "words",
+                "layout": "theirs",
+                "encoders": [{"part": "layout_lstm"}],
+                "stages": [{"name": "train"}],
+            }
+        },
+    }
+    return Plan(settings.read(raw), folder=Path())
+
+
+def test_results_of_each_split_are_inputs_of_one_job(tmp_path):
+    pattern = str(tmp_path / "{split}" / "seen.json")
+    with pytest.raises(
+        settings.SettingsError, match=r"theirs\.file: there is no file .*seen\.json"
+    ):
+        seen(tmp_path, file=pattern)
+    for split in ("test", "train"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "seen.json").write_text("[]")
+    plan = seen(tmp_path, file=pattern)
+    found = [str(tmp_path / split / "seen.json") for split in ("train", "test")]
+    assert plan.detector_results("mine", "theirs") == found
+    assert plan.detector_weights("mine", "theirs") == []
+    plan = seen(tmp_path, file=found[0])
+    assert plan.detector_weights("mine", "theirs") == found[:1]
+    assert plan.detector_results("mine", "theirs") == []

@@ -39,6 +39,7 @@ rule detect:
         pictures="<results>/{dataset}/pictures.json",
         images=lambda wildcards: PLAN.detected_images(**wildcards),
         weights=lambda wildcards: PLAN.detector_weights(**wildcards),
+        results=lambda wildcards: PLAN.detector_results(**wildcards),
     output:
         detections="<results>/{dataset}/detections/{detector}.json",
         info="<results>/{dataset}/detections/{detector}_info.json",

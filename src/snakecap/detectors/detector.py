@@ -25,12 +25,14 @@ class Detector:
         reads_images: whether `detect` looks at pixels.
         uses: ``weights`` (a file, or trained by `snakecap.stages.train_detector`), ``file``
             (weights or results that it cannot make), or ``nothing``.
+        by_split: whether ``{split}`` in the name of its file may stand for several.
         device: where it computes, ``cpu`` or ``cuda``; None: where it was told to.
         categories: names; `Detections.categories` are places in it.
     """
 
     reads_images: ClassVar[bool] = True
     uses: ClassVar[Literal["weights", "file", "nothing"]] = "nothing"
+    by_split: ClassVar[bool] = False
     device: str | None = None
     categories: tuple[str, ...]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from snakecap.categories import canonical, ids, ordered
 from snakecap.detectors.detector import Detector
 from snakecap.files.detections import Entry, entries
 from snakecap.files.pictures import Picture
+from snakecap.rows.detection import files_by_split
 
 
 class Results(Detector):
-    """The entries of a file, in its order.
+    """The entries of a file, or of one file a split, in their order.
 
     Categories go by ``category``, the name, where an entry has one, else by ``category_id``: COCO's
     ids when all of the data set's categories are COCO's, else their places from 1.
@@ -24,48 +26,38 @@ class Results(Detector):
 
     reads_images = False
     uses = "file"
+    by_split = True
     device = "cpu"
 
-    def __init__(self, *, file: Path, categories: Sequence[str]):
+    def __init__(
+        self, *, file: Path, categories: Sequence[str], empty_splits: tuple[str, ...] = ()
+    ):
         """Read the file.
 
         Args:
-            file: COCO results JSON.
+            file: COCO results JSON; with ``{split}`` in its name, one for each split.
             categories: names of the data set's categories; the file's own, if it names others.
+            empty_splits: splits of which nothing was detected on purpose; in any other, a picture
+                at least needs an entry.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: an entry is wrong, or of an unknown category; names the file and the entry.
         """
-        self.file = file
-        found = entries(file)
-        named = {canonical(entry.category) for entry in found if entry.category is not None}
-        self.categories = tuple(categories) if named <= {*categories} else ordered(named)
-        places = self._places(found)
+        self.file, self.empty_splits = file, empty_splits
+        found = [
+            (entry, f"{path}: entry {number}")
+            for path in files_by_split(str(file))
+            for number, entry in enumerate(entries(path), start=1)
+        ]
+        self.categories = _categories(found, categories)
         rows: dict[str, list[tuple[Entry, int]]] = {}
-        for entry, place in zip(found, places, strict=True):
+        for (entry, _), place in zip(found, _places(found, self.categories), strict=True):
             rows.setdefault(str(entry.image_id), []).append((entry, place))
         self._found = {key: _detections(row) for key, row in rows.items()}
 
-    def _places(self, found: Iterable[Entry]) -> list[int]:
-        """The place of each entry's category."""
-        by_name = {name: place for place, name in enumerate(self.categories)}
-        by_id = {number: place for place, number in enumerate(ids(self.categories))}
-        places = []
-        for number, entry in enumerate(found, start=1):
-            if entry.category is not None:
-                places.append(by_name[canonical(entry.category)])
-            elif entry.category_id in by_id:
-                places.append(by_id[entry.category_id])
-            else:
-                known = ", ".join(f"{key} {self.categories[at]}" for key, at in by_id.items())
-                raise ValueError(
-                    f"{self.file}: entry {number} has the unknown category_id {entry.category_id}; "
-                    f"known: {known}"
-                )
-        return places
-
     def match(self, pictures: Sequence[Picture]) -> list[tuple[str, str]]:
-        """Entries of other pictures; an error when all of them are."""
+        """Entries of other pictures; an error when all are, or when a split has none at all."""
         wanted = {str(picture.id): None for picture in pictures}
         odd = [key for key in self._found if key not in wanted]
         if odd and len(odd) == len(self._found):
@@ -73,6 +65,7 @@ class Results(Detector):
                 f"{self.file} is of other pictures: its image_ids are {', '.join(odd[:5])}, ...; "
                 f"the data set's are {', '.join(list(wanted)[:5])}, ..."
             )
+        self._check_splits(pictures)
         return [
             (
                 key,
@@ -81,11 +74,56 @@ class Results(Detector):
             for key in odd
         ]
 
+    def _check_splits(self, pictures: Sequence[Picture]) -> None:
+        number = Counter(picture.split for picture in pictures)
+        seen = {picture.split for picture in pictures if str(picture.id) in self._found}
+        bare = [split for split in number if split not in {*seen, *self.empty_splits}]
+        if bare:
+            raise ValueError(
+                f"{self.file} has no entry of any of the {number[bare[0]]} pictures of the split "
+                f"{bare[0]}: give a file of all splits, or one for each, with {{split}} in the "
+                "name (detections_{split}.json); if there is nothing to see in them, set the "
+                f"detector's option empty_splits: [{', '.join(bare)}]"
+            )
+
     def detect(
         self, pictures: Sequence[Picture], images: Sequence[NDArray[np.uint8]]
     ) -> list[Detections]:
         """The entries of each picture."""
         return [self._found.get(str(picture.id), Detections.none()) for picture in pictures]
+
+
+def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tuple[str, ...]:
+    """The data set's categories, or the entries' own when they name others."""
+    own = {canonical(entry.category): place for entry, place in found if entry.category is not None}
+    new = [name for name in own if name not in known]
+    if not new:
+        return tuple(known)
+    unnamed = next((place for entry, place in found if entry.category is None), None)
+    if unnamed is not None:
+        raise ValueError(
+            f"{own[new[0]]} has the category {new[0]!r}, which the data set does not have, and "
+            f"{unnamed} has a category_id alone: give all entries names, or use the data set's"
+        )
+    return ordered(own)
+
+
+def _places(found: Iterable[tuple[Entry, str]], categories: Sequence[str]) -> list[int]:
+    """The place of each entry's category."""
+    by_name = {name: place for place, name in enumerate(categories)}
+    by_id = {number: place for place, number in enumerate(ids(categories))}
+    places = []
+    for entry, place in found:
+        if entry.category is not None:
+            places.append(by_name[canonical(entry.category)])
+        elif entry.category_id in by_id:
+            places.append(by_id[entry.category_id])
+        else:
+            known = ", ".join(f"{key} {categories[at]}" for key, at in by_id.items())
+            raise ValueError(
+                f"{place} has the unknown category_id {entry.category_id}; known: {known}"
+            )
+    return places
 
 
 def _detections(rows: Sequence[tuple[Entry, int]]) -> Detections:

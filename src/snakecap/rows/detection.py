@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from snakecap import registry
 from snakecap.options import check as check_options
 from snakecap.options import constant
-from snakecap.rows.base import Fraction, Model, Positive
+from snakecap.rows.base import Fraction, Model, Positive, Split
 from snakecap.rows.training import Optimiser, Schedule
+
+
+def files_by_split(file: str) -> list[Path]:
+    """The files that there are of those that ``{split}`` in a name stands for; else the file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if "{split}" not in file:
+        return [Path(file)]
+    splits = get_args(Split)
+    paths = [Path(file.replace("{split}", split)) for split in splits]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise FileNotFoundError(f"there is no file {file} with {', '.join(splits)} for {{split}}")
+    return found
 
 
 class DetectorTraining(Model):
@@ -49,7 +66,9 @@ class Detector(Model):
     part: str = Field(description="a name in the registry, see below")
     options: dict[str, Any] = Field({}, description="keyword arguments of the part")
     file: str | None = Field(
-        None, description="the weights or the results it reads; null: none, or it is trained"
+        None,
+        description="the weights or the results it reads; `results`: `{split}` in it stands for "
+        "train, val, test and extra; null: none, or it is trained",
     )
     training: DetectorTraining | None = Field(
         None, description="train it on the data set's train split; only without a `file`"
@@ -79,10 +98,17 @@ class Detector(Model):
             raise ValueError(f"the detector {self.part} cannot be trained: take `training` out")
         if uses == "file" and self.file is None:
             raise ValueError(f"the detector {self.part} reads a file: set `file`")
+        if "{split}" in (self.file or "") and not constant("detector", self.part, "by_split"):
+            raise ValueError(f"file: the detector {self.part} reads one file, not one a {{split}}")
         if uses == "weights" and (self.file is None) == (self.training is None):
             raise ValueError(
                 f"the detector {self.part} needs weights: set `file` or `training`, one of them"
             )
+
+    @property
+    def by_split(self) -> bool:
+        """Whether `file` stands for one file a split."""
+        return "{split}" in (self.file or "")
 
     @property
     def reads_images(self) -> bool:

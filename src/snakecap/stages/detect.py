@@ -32,6 +32,7 @@ from snakecap.files import rejected as rejected_files
 from snakecap.files.atomic import write_json
 from snakecap.files.pictures import Collection, Picture
 from snakecap.files.sightings import Sighting, Sightings
+from snakecap.rows.detection import files_by_split
 from snakecap.stages.detecting import build_detector, look
 
 AHEAD = 2  # batches that are decoded or being decoded while the detector looks at one
@@ -69,8 +70,8 @@ def detect(
 
     Raises:
         FileNotFoundError: a file or the pictures' folder is missing.
-        ValueError: results are of other pictures, a number is not finite, or no picture is
-            readable.
+        ValueError: results are of other pictures or lack a split, a number is not finite, or no
+            picture is readable.
     """
     place = devices.choose(device, threads)
     collection = records.read(pictures)
@@ -82,7 +83,8 @@ def detect(
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     odd = detector.match(chosen)
     row = settings.model_dump(mode="json", exclude={"batch_size", "training"})
-    sources = [provenance.file_digest(path) for path in (pictures, file) if path]
+    read = [pictures, *(files_by_split(str(file)) if file else [])]
+    sources = [provenance.file_digest(path) for path in read]
     sources += [picture.file for picture in chosen]
     with outputs.work_folder(detections, row, sources, place.type) as folder:
         search = _Search(detector, settings, chosen, Sightings(folder / "seen.lmdb"))

@@ -44,6 +44,8 @@ def build_detector(
     constructor = registry.load("detector", row.part)
     if file is None and constructor.uses != "nothing":
         raise ValueError(f"the detector {row.part} reads a file: give its weights or results")
+    if file is not None and "{split}" not in str(file) and not file.is_file():
+        raise FileNotFoundError(f"the detector {row.part} reads {file}, and there is no such file")
     needed = [
         name
         for name, parameter in inspect.signature(constructor).parameters.items()
