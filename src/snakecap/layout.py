@@ -10,14 +10,20 @@ Dimensions: N objects, K categories.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snakecap.boxes import Array, Frame
+from snakecap.boxes import Array, Frame, clip
 from snakecap.categories import canonical
+
+SLACK = 1e-3  # of the picture: rounding of pixels
+BOXES = (
+    "boxes are [x, y, width, height] in 0..1 of the picture, or in pixels with the picture's width "
+    "and height given, and have a positive size"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +139,38 @@ def check(seen: Seen, number: int, categories: Mapping[str, int] | Sequence[str]
     x, y, width, height = seen.box
     if not np.isfinite((*seen.box, seen.score)).all():
         raise ValueError(f"object {number} ({seen.category}) has a number that is not finite")
-    slack = 1e-3  # rounding of pixels
-    inside = min(x, y) >= -slack and max(x + width, y + height) <= 1 + slack
+    inside = min(x, y) >= -SLACK and max(x + width, y + height) <= 1 + SLACK
     if min(width, height) <= 0 or not inside:
-        raise ValueError(
-            f"object {number} ({seen.category}) has the box {list(seen.box)}: boxes are [x, y, "
-            "width, height] in 0..1 of the picture, or in pixels with the picture's width and "
-            "height given, and have a positive size"
-        )
+        raise ValueError(f"object {number} ({seen.category}) has the box {list(seen.box)}: {BOXES}")
+
+
+def tidied(layout: Layout) -> tuple[Layout, list[str]]:
+    """A layout that somebody wrote, its boxes cut at the picture's edges as `detect` does.
+
+    Returns:
+        The layout, and a line for each box that was clipped by more than rounding.
+
+    Raises:
+        ValueError: a number that is not finite, a score outside 0..1, a box without a positive
+            size, outside the picture, or so large that it cannot be in 0..1.
+    """
+    objects, notes = [], []
+    for number, seen in enumerate(layout.objects, start=1):
+        name, box = f"object {number} ({seen.category})", list(seen.box)
+        if not np.isfinite((*box, seen.score)).all():
+            raise ValueError(f"{name} has a number that is not finite: box {box}, {seen.score}")
+        if not 0 <= seen.score <= 1:
+            raise ValueError(f"{name} has the score {seen.score}: scores are in 0..1")
+        x, y, width, height = box
+        inside = clip(np.array([box], np.float32), 1, 1)[0]
+        far = min(x, y) < -1 or max(x + width, y + height) > 2
+        if min(width, height) <= 0 or min(inside[2:]) <= 0 or far:
+            raise ValueError(f"{name} has the box {box}: {BOXES}")
+        if np.abs(inside - np.array(box, np.float32)).max() > SLACK:
+            notes.append(f"{name} reaches outside the picture: clipped")
+            seen = replace(seen, box=tuple(inside.tolist()))
+        objects.append(seen)
+    return replace(layout, objects=tuple(objects)), notes
 
 
 def letterboxed(boxes: Array, layout: Layout) -> Array:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakecap.boxes import Frame
+from snakecap.boxes import Frame, clip
 from snakecap.files import layouts as files
 from snakecap.layout import Layout, Reading, Seen, arrange, encode
 
@@ -176,6 +176,41 @@ def test_a_layout_by_hand(tmp_path):
     rows = [{"category": "dog", "box": [0.5, 0.5, 0.2, 0.2], "score": 0.9}]
     (record,) = files.read_json_layouts(put(path, {"objects": rows}))
     assert record.layout == Layout(OBJECTS[:1])
+
+
+def test_boxes_that_reach_outside_are_clipped_and_that_is_said(tmp_path, caplog):
+    """By the function that clips a detector's boxes, in pixels as in 0..1."""
+    boxes = [[600, 400, 100, 100], [-20, -10, 60, 30], [5, 5, 10, 10]]
+    rows = [{"category": "dog", "box": box} for box in boxes]
+    path = put(tmp_path / "one.json", {"width": 640, "height": 480, "objects": rows})
+    (record,) = files.read_json_layouts(path)
+    found = np.array([seen.box for seen in record.layout.objects]) * (640, 480, 640, 480)
+    expected = clip(np.float32(boxes), 640, 480)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    encode(record.layout, READING)
+    notes = [f"object {number} (dog) reaches outside the picture: clipped" for number in (1, 2)]
+    assert caplog.messages == [f"{path}: layout 1: {note}" for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": 1.5}, "object 2 .* has the score 1.5: scores are in 0..1"),
+        ({"score": -0.1}, "object 2 .* has the score -0.1"),
+        ({"score": math.nan}, "object 2 .* not finite"),
+        ({"box": [0.1, 0.1, -0.2, 0.3]}, "object 2 .*positive size"),
+        ({"box": [0.1, 0.1, 0.2, 0]}, "object 2 .*positive size"),
+        ({"box": [1.2, 0.1, 0.2, 0.2]}, r"object 2 .*in 0\.\.1 of the picture"),
+        ({"box": [0.5, 0.5, 3, 0.2]}, r"object 2 .*in 0\.\.1 of the picture"),
+        ({"box": [10, 20, 30, 40]}, "or in pixels with the picture's width and height"),
+        ({"box": [0.1, math.inf, 0.2, 0.2]}, "not finite"),
+    ],
+)
+def test_nonsense_is_refused_naming_file_and_entry(tmp_path, change, message):
+    good = {"category": "dog", "box": [0.1, 0.1, 0.2, 0.2]}
+    path = put(tmp_path / "wrong.json", [{"objects": []}, {"objects": [good, {**good, **change}]}])
+    with pytest.raises(ValueError, match=rf"wrong\.json: layout 2: .*{message}"):
+        files.read_json_layouts(path)
 
 
 @pytest.mark.parametrize(

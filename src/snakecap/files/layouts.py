@@ -7,9 +7,10 @@ whatever the model's own frame. A picture in which nothing was seen has an empty
 
 Written by hand for ``snakecap caption``, it can be one picture's alone, or a list of those:
 ``{"objects": [{"category", "box", "score"?}], "width"?, "height"?, "id"?, "file"?}``. Its boxes are
-in 0..1 of the picture; with ``width`` and ``height`` they may be in pixels, all of them. A score
-below the model's threshold leaves an object out; without one an object counts. ``file``, beside the
-JSON, is the photo, for models that look at pictures too.
+in 0..1 of the picture; with ``width`` and ``height`` they may be in pixels, all of them. A box that
+reaches outside the picture is clipped, and that is said. A score below the model's threshold leaves
+an object out; without one an object counts. ``file``, beside the JSON, is the photo, for models
+that look at pictures too.
 
 The HDF5 file has, for N pictures in the order of ``captions.h5``, R objects at most:
 
@@ -38,7 +39,8 @@ from numpy.typing import NDArray
 from snakecap.boxes import Array
 from snakecap.files.atomic import read_json, write_json, writing
 from snakecap.files.darknet_lines import encode_boxes
-from snakecap.layout import Layout, Reading, Seen, encode
+from snakecap.layout import Layout, Reading, Seen, encode, tidied
+from snakecap.log import logger
 
 EXPECTED = (
     'a layout is {"objects": [{"category", "box": [x, y, width, height]}]}, see docs/formats.md'
@@ -204,7 +206,10 @@ def read_json_layouts(path: Path) -> list[Record]:
             if isinstance(key, bool) or not isinstance(key, int | str | None):
                 raise ValueError(f"the id {key!r} is neither a whole number nor text")
             name = str(record.get("file") or (path if key is None else key))
-            found.append(Record(key, name, from_json(record, normalised="frame" in head)))
+            layout, notes = tidied(from_json(record, normalised="frame" in head))
+            found.append(Record(key, name, layout))
+            for note in notes:
+                logger.warning("%s: layout %d: %s", path, number, note)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{path}: layout {number}: {reason} ({EXPECTED})") from None

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from snakecap.files import layouts as layout_files
-from snakecap.layout import Layout
+from snakecap.layout import Layout, tidied
+from snakecap.log import logger
 
 Photo = str | bytes | Path
 
@@ -67,10 +68,13 @@ def as_subject(given: Any) -> Subject:
         return Subject(layout=given)
     if isinstance(given, Mapping):
         try:
-            return Subject(layout=layout_files.from_json(given))
+            layout, notes = tidied(layout_files.from_json(given))
         except (KeyError, TypeError, ValueError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"the layout: {reason} ({layout_files.EXPECTED})") from None
+        for note in notes:
+            logger.warning("the layout: %s", note)
+        return Subject(layout=layout)
     raise TypeError(
         "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
         f"for a {type(given).__name__}"
