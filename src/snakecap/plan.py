@@ -58,7 +58,18 @@ class Plan:
 
         self.layouts = sorted({row.layout for row in self.systems.values() if row.layout})
         self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
+        self._check_roots()
         self._check_weights()
+
+    def _check_roots(self) -> None:
+        """A recipe's path that was not set would be noticed by the first job alone."""
+        for name in self.dataset.split("+"):
+            root = self.settings.datasets[name].root
+            if root is not None and not Path(root).expanduser().is_dir():
+                raise SettingsError(
+                    f"datasets.{name}.root: there is no folder {root}; set it to where the data "
+                    "set's files are"
+                )
 
     def _check_weights(self) -> None:
         """Snakemake would keep what other weights made, and go on from there."""

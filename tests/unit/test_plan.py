@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from snakemake.utils import update_config
 
 from snakecap import settings
 from snakecap.plan import Plan, sources
@@ -87,3 +89,21 @@ def test_results_of_each_split_are_inputs_of_one_job(tmp_path):
     plan = seen(tmp_path, file=found[0])
     assert plan.detector_weights("mine", "theirs") == found[:1]
     assert plan.detector_results("mine", "theirs") == []
+
+
+def test_a_recipes_path_that_was_not_set_stops_the_plan(tmp_path):
+    message = r"datasets\.mine\.root: there is no folder .*nowhere; set it to where"
+    with pytest.raises(settings.SettingsError, match=message):
+        planned(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("recipe", ["obj2text", "flickr8k", "coco_photos"])
+def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
+    root = Path(__file__).parents[2]
+    merged = {}
+    for path in (root / "config.yaml", root / f"workflow/recipes/{recipe}.yaml"):
+        update_config(merged, yaml.safe_load(path.read_text()))
+    dataset = merged["dataset"]
+    merged["datasets"][dataset]["root"] = "data/not_set"
+    with pytest.raises(settings.SettingsError, match=rf"datasets\.{dataset}\.root: .*data/not_set"):
+        Plan(settings.read(merged), folder=root)
