@@ -21,6 +21,8 @@ import docstring_parser
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from snakecap import mistakes
+
 SCALARS = (str, int, float, bool, Path)
 
 
@@ -154,15 +156,8 @@ def _settings(parser: argparse.ArgumentParser, hint: Any, given: Any, default: A
     try:
         return model.model_validate({**whole, **fields})
     except ValidationError as error:
-        parser.error("settings: " + "; ".join(map(_explain, error.errors())))
-
-
-def _explain(item: Any) -> str:
-    place = ".".join(map(str, item["loc"]))
-    if item["type"] == "extra_forbidden":
-        return f"unknown setting {place}"
-    shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
-    return f"{place}: {item['msg']}{shown}"
+        known = model.model_fields
+        parser.error(f"settings: {mistakes.explain(error, kind='setting', known=known)}")
 
 
 def _document(parser: argparse.ArgumentParser, text: str) -> dict[str, Any]:

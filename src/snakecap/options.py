@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from snakecap import registry
+from snakecap import mistakes, registry
 
 SOURCE = Path(__file__).resolve().parents[1]
 
@@ -30,15 +30,8 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> None:
         options_model.model_validate(dict(options))
     except ValidationError as error:
         known = ", ".join(options_model.model_fields) or "none"
-        lines = "; ".join(map(_explain, error.errors()))
+        lines = mistakes.explain(error, kind="option")
         raise ValueError(f"{family} {name}: {lines}; its options: {known}") from None
-
-
-def _explain(item: Any) -> str:
-    place = ".".join(map(str, item["loc"]))
-    if item["type"] == "extra_forbidden":
-        return f"unknown option {place}"
-    return f"{place}: {item['msg']} (it is {item['input']!r})"
 
 
 @cache

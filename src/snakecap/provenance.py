@@ -22,7 +22,7 @@ PACKAGE = "snakecap"  # its __init__ holds the version: a release must not rerun
 # Their values are params (settings), or they never change a result (the others).
 UNTRACKED = {
     *("settings", "rows", "options", "registry"),
-    *("log", "provenance", "arguments", "outputs", "interruption"),
+    *("log", "provenance", "arguments", "outputs", "interruption", "mistakes"),
     *("record", "shared", "reads", "machine"),
 }
 OF_THE_RULE = {"--code", "--lock", "--given", "--makes"}  # `run` takes these from a command line

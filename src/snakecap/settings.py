@@ -222,8 +222,8 @@ class Settings(Model):
             self._check_crop(system.backbone)
             if not self.pixels and self._looks(system):
                 raise ValueError(
-                    f"systems.{name} reads pictures, and the data set {self.dataset} has none "
-                    "(pixels: false): compare systems of layouts alone"
+                    f"{self._looker(name, system)} reads pictures, and the data set "
+                    f"{self.dataset} has none (pixels: false): compare systems of layouts alone"
                 )
 
     @property
@@ -236,6 +236,12 @@ class Settings(Model):
             return True
         detector = self.detectors[self.layouts[system.layout].detector]
         return system.backbone is not None or detector.reads_images
+
+    def _looker(self, name: str, system: System) -> str:
+        """What of a system it is that looks at pictures: itself, or its detector."""
+        if system.layout is None or system.backbone is not None:
+            return f"systems.{name}"
+        return f"systems.{name}: its detector {self.layouts[system.layout].detector}"
 
     def _check_crop(self, backbone: str | None) -> None:
         crop = None if backbone is None else self.backbones[backbone].preprocess.crop

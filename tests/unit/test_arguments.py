@@ -149,7 +149,7 @@ def test_a_rules_settings_survive_the_trip(tmp_path):
         (["m", "a", "--coun", "3"], "unrecognized arguments: --coun"),
         (["m", "a", "--beam-width", "x"], "beam_width: Input should be a valid integer"),
         (["m", "a", "--beam-width", "0"], "greater than or equal to 1 (it is '0')"),
-        (["m", "a", "--settings", '{"beam": 3}'], "unknown setting beam"),
+        (["m", "a", "--settings", '{"beam": 3}'], "unknown setting beam; known: "),
         (["m", "a", "--settings", "{"], "neither JSON nor YAML"),
         (["m", "a", "--settings", "nowhere.yaml"], "neither JSON nor a file"),
         (["m", "a", "--settings", "{}", "--settings"], "expected one argument"),

@@ -128,3 +128,19 @@ def test_back_to_the_raw_json(tmp_path):
     cli.main(["raw", "--pictures", str(tmp_path / "pictures.json"), "--output", str(output)])
     rows = json.loads(output.read_text())
     assert rows[0] == {"file_path": "v.jpg", "id": 2, "captions": ["a cat"]}
+
+
+def test_a_mistake_of_a_whole_row_is_said_plainly(capsys):
+    """It has no place of its own, and pydantic's words are for programmers."""
+    words = ["--pictures", "p", "--detections", "d", "--info", "i", "--rejected", "r"]
+    with pytest.raises(SystemExit):
+        cli.main(["detect", *words, "--part", "nothing"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("snakecap detect: error: settings: unknown detector 'nothing'; known: ")
+
+
+def test_a_missing_file_is_named_first(capsys):
+    words = ["--info", "i", "--scores", "s", "--detections", "d"]
+    with pytest.raises(SystemExit):
+        cli.main(["judge", "--pictures", "nowhere.json", *words])
+    assert capsys.readouterr().err.endswith("error: nowhere.json: No such file or directory\n")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tiny_yolox
 import torch
 
 from snakecap import load
@@ -324,6 +325,16 @@ def test_what_a_model_needs_is_said(data, model, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             load(str(model), "cpu", detector=words)
+
+
+def test_a_detector_of_other_categories_is_refused_at_once(model, tmp_path):
+    """Not photo by photo, when it first sees something."""
+    tiny_yolox.save(tmp_path / "tiny.onnx")
+    row = {"part": "yolox", "file": str(tmp_path / "tiny.onnx")}
+    words = json.dumps({**row, "options": {"names": list(tiny_yolox.NAMES)}})
+    message = r"tiny\.onnx sees categories that .*model\.safetensors does not know: .*; it knows "
+    with pytest.raises(ValueError, match=message):
+        load(str(model), "cpu", detector=words)
 
 
 def test_layouts_of_another_reading_are_refused(data, model, tmp_path):

@@ -196,6 +196,24 @@ def test_a_model_of_another_version_is_named(model, tmp_path):
         Model(other, "cpu")
 
 
+def test_a_detectors_weights_are_no_captioner(model, tmp_path):
+    weights, _ = models.read(model)
+    other = tmp_path / "detector.safetensors"
+    models.write(other, weights, {"cfg": "[net]", "categories": ["dog"], "best": {}})
+    with pytest.raises(ValueError, match=r"detector\.safetensors is a detector: give a system's"):
+        Model(other, "cpu")
+
+
+def test_unknown_options_are_named_and_the_known_listed(model, folder):
+    loaded = Model(model, "cpu")
+    with pytest.raises(
+        ValueError, match=r"^caption: unknown option beam; known: method, beam_width"
+    ):
+        loaded.caption(folder / "a.png", beam=3)
+    with pytest.raises(ValueError, match=r"^caption: beam_width: .* \(it is 0\)$"):
+        loaded.caption(folder / "a.png", beam_width=0)
+
+
 def test_decoding_options(model, folder):
     loaded = Model(model, "cpu")
     file = folder / "a.png"

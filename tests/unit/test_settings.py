@@ -216,6 +216,17 @@ def test_nothing_at_all_says_what_is_missing():
         settings.read({})
 
 
+def test_without_pictures_the_detector_that_looks_is_named(config):
+    config["datasets"]["shapes"]["pixels"] = False
+    config["compare"] = ["obj2text"]
+    message = r"systems\.obj2text: its detector yolov2 reads pictures, and the data set shapes has"
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.read(config)
+    config["compare"] = ["neuraltalk2"]
+    with pytest.raises(settings.SettingsError, match=r"systems\.neuraltalk2 reads pictures, and"):
+        settings.read(config)
+
+
 def test_settings_cannot_be_changed(config):
     checked = settings.read(config)
     with pytest.raises(ValueError, match="frozen"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from snakecap import mistakes
 from snakecap.files.decode import Unreadable, load_whole
 from snakecap.files.pictures import Picture
 from snakecap.layout import Layout
@@ -73,6 +74,5 @@ def make_finder(words: str, place: torch.device) -> Finder:
             'such as {"part": "torchvision", "options": {"name": "ssdlite320_mobilenet_v3_large"}}'
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place_ = ".".join(map(str, first["loc"]))
-        raise ValueError(f"detector: {place_}: {first['msg']}") from None
+        reason = mistakes.explain(error, kind="setting", known=Row.model_fields)
+        raise ValueError(f"detector: {reason}") from None

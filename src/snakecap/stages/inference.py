@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from snakecap import device as devices
-from snakecap import registry
+from snakecap import mistakes, registry
+from snakecap.categories import canonical
 from snakecap.files import layouts as layout_files
 from snakecap.files import model as models
 from snakecap.files.vocabulary import Vocabulary
@@ -65,6 +66,9 @@ class Model:
 
             self.finder = make_finder(detector, self.place)
         weights, self.header = models.read(Path(path))
+        if "settings" not in self.header or "vocabulary" not in self.header:
+            what = "a detector" if "categories" in self.header else "no captioner"
+            raise ValueError(f"{path} is {what}: give a system's model.safetensors")
         try:
             self.training = Training.model_validate(self.header["settings"])
             self.vocabulary = Vocabulary.from_json(self.header["vocabulary"])
@@ -74,12 +78,26 @@ class Model:
             raise ValueError(
                 f"{path} was made by another version of snakecap, or is damaged: {error}"
             ) from None
+        self._check_finder()
         categories = len(self.reading.categories) if self.reading else None
         self.captioner = build(
             self.training, vocabulary_size=len(self.vocabulary), categories=categories
         )
         self.captioner.load_state_dict(weights)
         self.captioner.eval().to(self.place)
+
+    def _check_finder(self) -> None:
+        """A detector of other categories would fail at the first object that it finds."""
+        if self.finder is None or self.reading is None:
+            return
+        seen = map(canonical, self.finder.detector.categories)
+        unknown = [name for name in seen if name not in self.reading.categories]
+        if unknown:
+            raise ValueError(
+                f"the detector {self.finder.row.file or self.finder.row.part} sees categories that "
+                f"{self.path} does not know: {', '.join(unknown[:10])}; it knows "
+                f"{', '.join(self.reading.categories[:10])}"
+            )
 
     def caption(self, subjects: Any, decoding: Decoding | None = None, **options: Any) -> Any:
         """Caption photos or layouts.
@@ -98,7 +116,7 @@ class Model:
                 given; names it.
             TypeError: `subjects` is something else.
         """
-        chosen = Decoding.model_validate({**(decoding or Decoding()).model_dump(), **options})
+        chosen = _decoding(decoding or Decoding(), options)
         if not isinstance(subjects, list | tuple):
             return self.caption([subjects], chosen)[0]
         asked = [as_subject(subject) for subject in subjects]
@@ -213,6 +231,14 @@ class Model:
         if decoding.no_repeat_words:
             once = torch.as_tensor(content_words(self.vocabulary), device=self.place)
         return Constraints(suppress, decoding.no_repeat_ngram, once)
+
+
+def _decoding(decoding: Decoding, options: Mapping[str, Any]) -> Decoding:
+    try:
+        return Decoding.model_validate({**decoding.model_dump(), **options})
+    except ValidationError as error:
+        reason = mistakes.explain(error, kind="option", known=Decoding.model_fields)
+        raise ValueError(f"caption: {reason}") from None
 
 
 def seeded(decoding: Decoding, first: int) -> Decoding:

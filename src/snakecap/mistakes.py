@@ -1,0 +1,31 @@
+"""What pydantic found wrong, in one line for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+
+def explain(error: ValidationError, *, kind: str, known: Iterable[str] = ()) -> str:
+    """All mistakes, with their places.
+
+    Args:
+        error: of one model.
+        kind: what its fields are called, such as ``option``.
+        known: the fields' names, to be listed when one is unknown.
+    """
+    text = "; ".join(_explain(item, kind) for item in error.errors())
+    listed = ", ".join(known)
+    unknown = any(item["type"] == "extra_forbidden" for item in error.errors())
+    return f"{text}; known: {listed}" if unknown and listed else text
+
+
+def _explain(item: Any, kind: str) -> str:
+    place = ".".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        return f"unknown {kind} {place}"
+    message = item["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+    return f"{place}: {message}{shown}" if place else message
