@@ -12,7 +12,7 @@ SCRIPTS = SOURCE.parent / "workflow" / "scripts"
 GROUND = """
     settings rows options registry provenance log arguments plan text files device encoded boxes
     categories layout resources sizes jobs outputs interruption controller team file_sizes costs
-    mistakes letterbox suppression record shared standing planned reads machine relay
+    plan_files mistakes letterbox suppression record shared standing planned reads machine relay
 """
 PARTS = "data encoders decoders detectors search losses metrics schedules optimisers"
 LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))
