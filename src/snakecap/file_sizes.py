@@ -65,7 +65,7 @@ def checkpoint(parameters: int, trained: int, optimiser: str = "adam") -> float:
 
 
 def work(parameters: int, trained: int, optimiser: str = "adam") -> float:
-    """``.work`` of a training job at most: three checkpoints, each one's best model, and the last.
+    """``.work`` of a training job at most: three checkpoints, the best model of each, and the last.
 
     The newest two are kept, and a third is whole before the first of them goes.
     """
