@@ -18,9 +18,9 @@ VOLATILE = {"seconds", "throughput", "pictures_per_second", "speed", "peak_memor
 def content(path, out):
     """What must be equal: bytes, but for times, absolute paths and LMDB's order of pages."""
     if path.suffix == ".lmdb":
-        with lmdb.open(str(path), subdir=False, readonly=True, lock=False) as store:
-            with store.begin() as transaction:
-                return dict(transaction.cursor())
+        store = lmdb.open(str(path), subdir=False, readonly=True, lock=False)
+        with store, store.begin() as transaction:
+            return dict(transaction.cursor())
     if path.suffix == ".json":
         value = json.loads(path.read_text().replace(str(out), "OUT"))
         if isinstance(value, dict):
