@@ -67,8 +67,7 @@ class AttentionDecoder(Decoder):
         self.dropout = nn.Dropout(dropout)
         self.language.output = nn.Linear(width, vocabulary_size + 1)
         if tie_embeddings:
-            nn.init.normal_(self.language.words.weight, std=width**-0.5)
-            self.language.output.weight = self.language.words.weight
+            self.language.tie(self.language.output)
 
     def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
         """h~ of every word, of shape (C, T + 1, D)."""

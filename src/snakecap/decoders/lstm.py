@@ -44,7 +44,9 @@ class LSTMDecoder(Decoder):
             layers: L, LSTMs on top of each other.
             dropout: on the inputs of layers 2.. and on the top output, as NeuralTalk2.
             input_dropout: on word and picture vectors; NeuralTalk2 has none.
-            tie_embeddings: output weights are the word vectors (needs H = D).
+            tie_embeddings: output weights are the word vectors (needs H = D), which as inputs are
+                multiplied by sqrt(D): of length 1 they would hardly be heard (Vaswani et al.,
+                "Attention Is All You Need", 2017, 3.4; docs/log.md).
             picture: it is the first input, or the initial state: layouts then teach a model
                 without attention several times faster (docs/log.md).
         """
@@ -54,6 +56,7 @@ class LSTMDecoder(Decoder):
                 f"tie_embeddings needs hidden_size = width; they are {hidden_size} and {width}"
             )
         self.words = nn.Embedding(vocabulary_size + 1, width)
+        self.scale = 1.0
         between = dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(width, hidden_size, layers, batch_first=True, dropout=between)
         self.opening = Opening(width, hidden_size, layers) if picture == "state" else None
@@ -61,13 +64,24 @@ class LSTMDecoder(Decoder):
         self.input_dropout = nn.Dropout(input_dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size + 1)
         if tie_embeddings:
-            nn.init.normal_(self.words.weight, std=width**-0.5)
-            self.output.weight = self.words.weight
+            self.tie(self.output)
+
+    def tie(self, output: nn.Linear) -> None:
+        """Make the word vectors the weights of a layer that predicts words, of D inputs."""
+        width = self.words.embedding_dim
+        nn.init.normal_(self.words.weight, std=width**-0.5)
+        output.weight = self.words.weight
+        self.scale = width**0.5
+
+    def embed(self, words: Tensor) -> Tensor:
+        """Word vectors as the LSTM reads them, of shape (..., D)."""
+        vectors: Tensor = self.words(words)
+        return vectors if self.scale == 1 else vectors * self.scale
 
     def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
         """Top-layer states, of shape (B, T + 1, H)."""
         start = words.new_zeros(len(words), 1)
-        embedded = self.words(torch.cat([start, words], 1))
+        embedded = self.embed(torch.cat([start, words], 1))
         dropped: Tensor = self.dropout(self._states(encoded.summary, embedded))
         return dropped
 
@@ -101,7 +115,7 @@ class LSTMDecoder(Decoder):
     def advance(self, words: Tensor, state: State) -> tuple[Tensor, State]:
         """The top layer's output after one more word, of shape (B * W, H), and the new state."""
         h, c = (part.transpose(0, 1).contiguous() for part in state)
-        outputs, (h, c) = self.lstm(self.words(words).unsqueeze(1), (h, c))
+        outputs, (h, c) = self.lstm(self.embed(words).unsqueeze(1), (h, c))
         return outputs[:, 0], (h.transpose(0, 1), c.transpose(0, 1))
 
 
