@@ -39,7 +39,6 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread handle signals
         return
-    _State.received = None
     before = {number: signal.signal(number, _receive) for number in CODES}
     try:
         yield
@@ -49,6 +48,7 @@ def handled() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _State.received = None
 
 
 def _receive(number: int, _: object) -> None:

@@ -170,6 +170,10 @@ def fork(job):
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.setpgid(child, child)
     if job.get("after") is not None:
+        if job["signal"] != signal.SIGKILL:  # before that, Python's start is just killed
+            while not Path(job["log"] + ".started").exists():
+                time.sleep(0.002)
+            start = time.monotonic()
         wait(child, start + job["after"])
         with contextlib.suppress(ProcessLookupError):
             if job["signal"] == signal.SIGKILL:
@@ -226,8 +230,6 @@ def run(job):
     os.dup2(output, 2)
     log.setup()
     data, out = Path(job["data"]), Path(job["out"])
-    if job.get("tmp"):
-        os.environ["TMPDIR"] = job["tmp"]
     module = importlib.import_module(f"snakecap.stages.{job['stage']}")
     stage = getattr(module, job["stage"])
     made = [out / name for name in MADE[job["stage"]]]
@@ -235,6 +237,7 @@ def run(job):
     try:
         call = partial(stage, **arguments(job["stage"], data, out))
         with interruption.handled():
+            Path(job["log"] + ".started").touch()
             outputs.once(made, [job["stage"]], call)
     except SystemExit as error:
         return error.code
@@ -299,8 +302,8 @@ class Jobs:
 
         Args:
             stage: of `MADE`.
-            out: a folder beside `data`, or deeper.
-            kill: `after` seconds the `signal`; or `at` an operation, SIGKILL; `tmp`, TMPDIR.
+            out: a folder beside `data`.
+            kill: `after` seconds the `signal`; or `at` an operation, SIGKILL.
         """
         out.mkdir(parents=True, exist_ok=True)
         job = {"stage": stage, "data": str(self.data), "out": str(out), **kill}

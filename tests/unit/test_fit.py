@@ -1,11 +1,14 @@
 """The training loop: resume to the bit, best and last, explosion, and histories (spec T7-T14)."""
 
 import json
+import signal
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from snakecap import interruption
 from snakecap.optimisers.adam import update
 from snakecap.optimisers.group import Group, Numbers
 from snakecap.stages.checkpoints import History
@@ -102,17 +105,116 @@ def test_two_runs_are_identical(tmp_path):
     assert torch.equal(one.model[0].weight, other.model[0].weight)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def flip_a_weight(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 16
+    path.write_bytes(data)
+
+
+def flip_the_history(path):
+    data = path.read_bytes()
+    at = data.index(b"iteration") + len(b"iteration")
+    at = next(place for place in range(at, len(data)) if data[place : place + 1].isdigit())
+    path.write_bytes(data[:at] + b"8" + data[at + 1 :])
+
+
+def drop_the_metadata(path):
+    save_file(load_file(path), path)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "damage", [truncate, zero, flip_a_weight, flip_the_history, drop_the_metadata, empty]
+)
+@pytest.mark.parametrize("name", ["checkpoint", "best", "both"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, damage, name):
+    """Its best weights are a part of it; with no whole one, training starts anew."""
+    caplog.set_level("INFO", logger="snakecap")
+    whole = Run(tmp_path / "whole")
+    expected = whole.go()
     with pytest.raises(KilledError):
-        Run(tmp_path, kill_at=9).go()
+        Run(tmp_path, kill_at=11).go()
     files = sorted(tmp_path.glob("checkpoint-*"))
     assert len(files) == 2  # the newest two are kept
-    files[1].write_bytes(files[1].read_bytes()[:100])
+    damaged = {
+        "checkpoint": files[1:],
+        "best": sorted(tmp_path.glob("best-*"))[-1:],
+        "both": files,
+    }[name]
+    for path in damaged:
+        damage(path)
     resumed = Run(tmp_path)
-    resumed.go()
-    whole = Run(tmp_path / "whole")
-    whole.go()
-    assert torch.equal(resumed.model[0].weight, whole.model[0].weight)
+    history = resumed.go()
+    assert "is damaged" in caplog.text
+    goes_on = "continuing from checkpoint-000000010" in caplog.text
+    assert goes_on == (name == "checkpoint")
+    for key, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[key]), key
+    assert history.loss_history == expected.loss_history and history.best == expected.best
+
+
+def test_best_weights_stay_as_long_as_a_checkpoint_needs_them(tmp_path):
+    scores = [0.1, 0.2, 0.3, 0.4]
+    with pytest.raises(KilledError):
+        Run(tmp_path, scores=scores, kill_at=10).go()
+    assert [path.name for path in sorted(tmp_path.glob("best-*"))] == [
+        "best-000000005.safetensors",
+        "best-000000010.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("at", ["step", "validation"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_saves_and_the_next_run_ends_with_the_same_bits(tmp_path, at, number):
+    class Signalled(Run):
+        def batch(self, iteration):
+            if at == "step" and iteration == 6:
+                signal.raise_signal(number)
+            return super().batch(iteration)
+
+        def validate(self):
+            if at == "validation":
+                signal.raise_signal(number)
+                raise AssertionError("a signal breaks off the validation")
+            return super().validate()
+
+    plan = {"checkpoint_every": 3600.0}
+    whole = Run(tmp_path / "whole", **plan)
+    whole.validate = lambda: plain(whole)
+    expected = whole.go()
+    with pytest.raises(interruption.Interrupted) as ended, interruption.handled():
+        run = Signalled(tmp_path, **plan)
+        if at == "step":
+            run.validate = lambda: plain(run)
+        run.go()
+    assert ended.value.code == interruption.CODES[number]
+    saved = {"step": 7, "validation": 5}[at]
+    assert [p.stem for p in tmp_path.glob("checkpoint-*")] == [f"checkpoint-{saved:09d}"]
+    resumed = Run(tmp_path, **plan)
+    resumed.validate = lambda: plain(resumed)
+    history = resumed.go()
+    for key, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[key]), key
+    for key in ("loss_history", "val_loss_history", "best", "captions"):
+        assert getattr(history, key) == getattr(expected, key), key
+
+
+def plain(run):
+    """A validation that draws no random numbers, as those of the stages."""
+    run.model.eval()
+    with torch.no_grad():
+        return Validation(run.model(batch(-1 % 1000)).square().mean().item(), {}, [], "loss")
 
 
 def test_the_best_is_kept_by_score_and_only_a_better_one_replaces_it(tmp_path):
