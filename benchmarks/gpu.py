@@ -1,0 +1,222 @@
+"""Every heavy stage on synthetic data of COCO's size, on a GPU: seconds, pictures/s and memory.
+
+113,287 training pictures with five captions each (their lengths are COCO's: 10.5 words on
+average), vocabulary 9,487, features of 2,048 numbers on the device. Each stage runs the product's
+own code for a few hundred steps; an epoch's time follows from the median step. NeuralTalk2 needed
+about an hour for a frozen epoch. Without a GPU, --small shows that it runs.
+
+    python benchmarks/gpu.py > gpu.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from snakecap import device as devices
+from snakecap import registry
+from snakecap.data.inputs import CachedFeatures, Pixels, Source
+from snakecap.detectors import untrained
+from snakecap.files.captions import Captions
+from snakecap.models.build import build
+from snakecap.settings import Backbone, Decoding, Features, Preprocess, Training
+from snakecap.stages.batches import Batches
+from snakecap.stages.features import Extraction, eye, load
+from snakecap.stages.fit import Plan, Validation, fit
+from snakecap.stages.groups import Groups
+
+WORDS, VOCABULARY, EACH = 16, 9487, 5
+
+
+def coco(pictures: int) -> Captions:
+    """Captions of random words."""
+    random = np.random.default_rng(0)
+    number = pictures * EACH
+    lengths = random.normal(10.5, 2.4, number).round().clip(5, WORDS).astype(np.int64)
+    labels = random.integers(1, VOCABULARY + 1, (number, WORDS), dtype=np.int64)
+    labels[np.arange(WORDS) >= lengths[:, None]] = 0
+    starts = np.arange(pictures) * EACH
+    files = tuple(f"{row}.jpg" for row in range(pictures))
+    words = tuple(f"w{place}" for place in range(VOCABULARY))
+    splits = ("train",) * pictures
+    return Captions(
+        labels, starts, starts + EACH, lengths, files, splits, tuple(range(pictures)), words
+    )
+
+
+def training(architecture: str, batch_size: int, **stage: Any) -> Training:
+    """NeuralTalk2's model on some backbone, and one stage of it."""
+    return Training.model_validate(
+        {
+            "width": 512,
+            "decoder": {"part": "lstm", "options": {"hidden_size": 512}},
+            "backbone": {"architecture": architecture, "weights": "random"},
+            "geometry": {"size": 256},
+            "stage": {"name": "stage", "batch_size": batch_size, **stage},
+        }
+    )
+
+
+def learning(
+    settings: Training, packed: Captions, source: Source, place: torch.device, steps: int
+) -> dict[str, float]:
+    """Seconds of a step, and of an epoch."""
+    captioner = build(settings, vocabulary_size=VOCABULARY).to(place)
+    stage = settings.stage
+    batches, groups = Batches(packed, source, stage, place), Groups(captioner, stage)
+    marks: list[float] = []
+
+    def batch(now: int) -> list[Any]:
+        if now % 10 == 0:  # waiting for the device at every step would slow it
+            wait(place)
+            marks.append(time.perf_counter())
+        return batches(now)
+
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            captioner,
+            loss=lambda examples: captioner(*examples),
+            batch=batch,
+            groups=groups,
+            every_group=groups.all(),
+            factor=lambda _: 1.0,
+            validate=lambda: Validation(0.0, {}, [], "loss"),
+            report=lambda _: None,
+            plan=Plan(
+                iterations=steps,
+                validate_every=steps,
+                checkpoint_every=1e9,
+                explosion=1e9,
+                precision=devices.precision("auto", place),
+            ),
+            work=Path(folder),
+        )
+    step = statistics.median(np.diff(marks[1:])) / 10
+    return {
+        "batch_size": stage.batch_size,
+        "seconds_a_step": step,
+        "captions_a_second": stage.batch_size * EACH / step,
+        "seconds_an_epoch": step * batches.sampler.epoch_length,
+    }
+
+
+def looking(architecture: str, place: torch.device, batch_size: int, size: int, rounds: int) -> Any:
+    """Features of pictures that are in memory: pictures/s."""
+    row = Backbone(architecture=architecture, weights="random", preprocess=Preprocess(crop=None))
+    settings = Extraction(backbone=row, features=Features(batch_size=batch_size))
+    see = eye(load(row).to(place), settings, place)
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, 3, size, size), np.uint8)
+    return batch_size / median(lambda: see(images), place, rounds)
+
+
+def captioning(place: torch.device, pictures: int, rounds: int) -> dict[str, float]:
+    """Beam 5, 2 and 1 from given features: pictures/s."""
+    captioner = build(training("resnet50", 16), vocabulary_size=VOCABULARY).to(place).eval()
+    inputs = {"pooled": torch.randn(pictures, 2048, device=place)}
+
+    @torch.inference_mode()
+    def search(width: int) -> None:
+        step, state, number = captioner.start(inputs)
+        decoding = Decoding(beam_width=width, max_length=WORDS)
+        find = registry.load("search", "beam")
+        from snakecap.search.constraints import NONE
+
+        find(step, state, decoding, number, NONE)
+
+    return {f"beam_{w}": pictures / median(lambda w=w: search(w), place, rounds) for w in (1, 2, 5)}
+
+
+def detecting(place: torch.device, batch_size: int, size: int, rounds: int) -> float:
+    """YOLOv2 without its decoding of boxes: pictures/s."""
+    cfg = untrained.cfg_for(
+        untrained.Plan(cfg=None, size=size, width=32, depth=5, anchors=5), 80, np.full((10, 2), 0.3)
+    )
+    network = untrained.build(cfg).to(place).eval()
+    images = torch.rand(batch_size, 3, size, size, device=place)
+
+    @torch.inference_mode()
+    def look() -> None:
+        with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
+            network(images)
+
+    return batch_size / median(look, place, rounds)
+
+
+def median(run: Callable[[], object], place: torch.device, rounds: int) -> float:
+    """Seconds, after one run that is not counted."""
+    seconds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        run()
+        wait(place)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def wait(place: torch.device) -> None:
+    if place.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def stages(place: torch.device, *, small: bool) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """What is measured, by name."""
+    pictures, steps, size = (200, 31, 64) if small else (113_287, 401, 224)
+    wide, rounds = (4, 1) if small else (256, 10)
+    packed = coco(pictures)
+    features = torch.randn(pictures, 2048).to(place)
+    for batch in (8,) if small else (16, 256, 1024):
+        job = training("resnet50", batch)
+        source = CachedFeatures(features)
+        yield (
+            f"frozen_{batch}",
+            lambda job=job, source=source: learning(job, packed, source, place, steps),
+        )
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 3, size, size), np.uint8)
+    looked = Pixels(lambda rows: pixels[rows % 256], place)
+    for batch in (2,) if small else (16, 64):
+        tuned = {"finetune_from": "all", "flip": True}
+        job = training("squeezenet1_0" if small else "vgg16", batch, **tuned)
+        job = job.model_copy(update={"backbone": _uncropped(job)})
+        yield (
+            f"finetune_{batch}",
+            lambda job=job: learning(job, packed, looked, place, steps if small else 101),
+        )
+    for name in ("squeezenet1_0",) if small else ("vgg16", "resnet152", "squeezenet1_0"):
+        yield f"features_{name}", lambda name=name: looking(name, place, wide, size, rounds)
+    yield "captioning", lambda: captioning(place, wide, rounds)
+    yield "detecting", lambda: detecting(place, wide // 4, 64 if small else 416, rounds)
+
+
+def _uncropped(job: Training) -> Backbone:
+    assert job.backbone is not None
+    return job.backbone.model_copy(update={"preprocess": Preprocess(crop=None)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--small", action="store_true", help="a few steps, for any machine")
+    given = parser.parse_args()
+    place = devices.choose(given.device, 1)
+    name = torch.cuda.get_device_name() if place.type == "cuda" else "cpu"
+    found: dict[str, Any] = {"benchmark": "gpu", "device": name, "small": given.small}
+    for stage, run in stages(place, small=given.small):
+        if place.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        result = run()
+        found[stage] = result if isinstance(result, dict) else {"pictures_a_second": result}
+        found[stage]["peak_gigabytes"] = devices.peak_memory(place) / 1e9
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
