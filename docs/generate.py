@@ -284,7 +284,7 @@ and what else the stage says about its making.
 | `{system}/{stage}/scores/{split}.json`, `_shuffled` | score | what they scored |
 | `report/{split}/` | report | `table.md`, `table.csv`, `curves.svg`, `figure.png`, `index.html` |
 | `NAME.provenance.json`, beside every `NAME` | all | what `NAME` was made from |
-| `.work/`, `{system}/{stage}/.work/`, ... | all | state to resume from, gone after success |
+| `.work/`, `{system}/{stage}/.work/`, ... | all | state to resume from, gone after success; locks |
 """
 FILES = {
     "pictures": "pictures.json",

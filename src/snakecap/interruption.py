@@ -8,6 +8,7 @@ hold is whole and the next run takes it up; training ends after its step, with a
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -39,15 +40,18 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread handle signals
         return
-    before = {number: signal.signal(number, _receive) for number in CODES}
+    # Of several processes of a job the leader saves and ends; the others live until it has.
+    follows = os.environ.get("RANK", "0") != "0"
+    handler = signal.SIG_IGN if follows else _receive
+    before = {number: signal.signal(number, handler) for number in CODES}
     try:
         yield
     except Interrupted as error:
         logger.warning("ended by %s: run again to go on from here", error.name)
         raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, usual in before.items():
+            signal.signal(number, usual)
         _State.received = None
 
 

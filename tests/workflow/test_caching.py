@@ -363,8 +363,8 @@ def test_weights_that_are_not_there_stop_the_plan(finished):
         assert "backbones.tiny.weights: no file no.pth" in done.stdout
 
 
-def test_a_dead_runs_lock_needs_one_word(finished):
-    """The README's; cores need not be said."""
+def test_unlocking_needs_one_word(finished):
+    """After a controller that died on another machine; cores need not be said."""
     command = [sys.executable, "-m", "snakemake", "--unlock"]
     subprocess.run(command, cwd=finished.folder, check=True, capture_output=True)
 
