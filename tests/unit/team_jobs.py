@@ -8,7 +8,11 @@ from typing import get_type_hints
 
 from pydantic import TypeAdapter
 
-for stage, given in json.loads(Path(sys.argv[1]).read_text()):
-    function = getattr(import_module(f"snakecap.stages.{stage}"), stage)
-    hints = get_type_hints(function)
-    function(**{name: TypeAdapter(hints[name]).validate_python(v) for name, v in given.items()})
+from snakecap import interruption, log
+
+log.setup()
+with interruption.handled():
+    for stage, given in json.loads(Path(sys.argv[1]).read_text()):
+        function = getattr(import_module(f"snakecap.stages.{stage}"), stage)
+        hints = get_type_hints(function)
+        function(**{name: TypeAdapter(hints[name]).validate_python(v) for name, v in given.items()})

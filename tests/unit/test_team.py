@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,12 +26,13 @@ from snakecap.stages.vocabulary import vocabulary
 from snakecap.team import Team, share
 
 HERE = Path(__file__).parent
+READS = (("captions", "h5"), ("vocabulary", "json"), ("pictures", "json"), ("images", "h5"))
 # Sums are taken in another order, in float32, over a few dozen steps of a small network.
 TOLERANCE = {"rel": 2e-4, "abs": 2e-5}
 BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
 
 
-def training(**stage):
+def training(dropout=0.0, **stage):
     """A CNN that is fine-tuned, with batch norm, mirroring and a last batch that is smaller."""
     row = {
         "name": "finetune",
@@ -45,7 +48,7 @@ def training(**stage):
         "backbone_optimiser": {"learning_rate": 1e-3},
     }
     encoder = {"part": "cnn", "options": {"batch_norm": True}}
-    decoder = {"part": "lstm", "options": {"hidden_size": 12, "dropout": 0.0}}
+    decoder = {"part": "lstm", "options": {"hidden_size": 12, "dropout": dropout}}
     return Training.model_validate(
         {
             "width": 12,
@@ -247,3 +250,30 @@ def test_what_the_leader_need_not_make_the_others_do_not_wait_for(data, tmp_path
     first = made.stat()
     assert "was made by the process before: nothing to do" in run(*words)
     assert made.stat().st_mtime_ns == first.st_mtime_ns
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_team_that_is_stopped_goes_on_to_the_same_bits(data, tmp_path, number):
+    """Dropout is drawn by member and iteration: checkpoints hold the leader's state alone."""
+    chosen = training(0.5, checkpoint_every=1e-6).model_dump(mode="json")
+    for name in ("whole", "stopped"):
+        files = {key: str(tmp_path / name / key) for key in ("model", "last", "history")}
+        given = {key: str(data / f"{key}.{end}") for key, end in READS}
+        job = ["train", {**given, **files, "settings": chosen, "device": "cpu"}]
+        (tmp_path / f"{name}.jobs").write_text(json.dumps([job]))
+    run(*TWO, HERE / "team_jobs.py", tmp_path / "whole.jobs")
+    words = [*TWO, HERE / "team_jobs.py", tmp_path / "stopped.jobs"]
+    with (tmp_path / "log").open("w") as log:
+        team = subprocess.Popen([sys.executable, *map(str, words)], stderr=log)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("stopped/.work/*/checkpoint-*")):
+        assert team.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.02)
+    if number == signal.SIGKILL:  # torchrun's processes are no children of its group
+        subprocess.run(["pkill", "-KILL", "-f", str(words[-1])], check=True)
+    else:
+        team.send_signal(number)
+    assert team.wait() != 0 and not (tmp_path / "stopped" / "model").exists()
+    assert "continuing from checkpoint" in run(*words)
+    one, two = ((tmp_path / name / "last").read_bytes() for name in ("whole", "stopped"))
+    assert one == two
