@@ -15,8 +15,9 @@ from snakecap import file_sizes
 from snakecap.file_sizes import FLOAT, RUNNING
 from snakecap.settings import Settings, Stage, System
 
+# Estimates, until benchmarks/gpu.py has run on a GPU.
 PROGRAM = 3.0e9  # bytes of host memory of a job with CUDA: torch, its libraries, batches made ahead
-CONTEXT = 1.0e9  # bytes of GPU memory of CUDA itself, its libraries' work space and a graph
+CONTEXT = 1.0e9  # bytes of GPU memory of CUDA itself and its libraries' work space
 
 # Multiply-adds of one picture at 224 x 224; a test holds them to torchvision's own counts.
 OPERATIONS = {

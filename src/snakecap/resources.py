@@ -34,8 +34,9 @@ class Need(NamedTuple):
     rate_gpu: float
 
 
-# Memory of the rows that read pictures.json: measured on 123,287 pictures with five captions and
-# seven objects each (docs/slurm.md), and half as much again. Rates: docs/log.md, and half of them.
+# Estimates on the large side. Measured, with 123,287 pictures of five captions and seven objects:
+# vocabulary, encode, references and combine (docs/slurm.md); the other rows have not been, and no
+# rate on a GPU. `mem_mb` and `runtime` of a rule can be set on the command line.
 NEEDS = {
     "download": Need(1000, 0, 0, 30, 50, 50),
     "annotations": Need(1000, 40, 2, 20, 100, 100),
