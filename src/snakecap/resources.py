@@ -111,7 +111,9 @@ def minutes(
 
 def start(cluster: Cluster, gpus: int) -> str:
     """How a job's script starts: a process for each of its GPUs, on each of its machines."""
-    every = "python -m torch.distributed.run"
+    # It passes signals on to its processes, which save, and waits for them to end.
+    signals = "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1 --shutdown-timeout=90"
+    every = f"python -m torch.distributed.run {signals}"
     if gpus and cluster.nodes > 1:
         # The port is the job's own: jobs of other people may share a machine.
         return (

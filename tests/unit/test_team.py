@@ -16,6 +16,8 @@ from torch import nn
 
 from snakecap import settings as configuration
 from snakecap.files.features import Features
+from snakecap.resources import start
+from snakecap.rows.cluster import Cluster
 from snakecap.rows.detection import Detector
 from snakecap.settings import Stage, Training
 from snakecap.stages.annotations import annotations
@@ -123,7 +125,7 @@ def jobs(data, out):
     ]
 
 
-TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+TWO = tuple(start(Cluster(), 2).split()[1:])
 
 
 def run(*words):
@@ -252,7 +254,7 @@ def test_what_the_leader_need_not_make_the_others_do_not_wait_for(data, tmp_path
     assert made.stat().st_mtime_ns == first.st_mtime_ns
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
 def test_a_team_that_is_stopped_goes_on_to_the_same_bits(data, tmp_path, number):
     """Dropout is drawn by member and iteration: checkpoints hold the leader's state alone."""
     chosen = training(0.5, checkpoint_every=1e-6).model_dump(mode="json")
