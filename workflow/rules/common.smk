@@ -74,9 +74,9 @@ def flag(name):
 
 
 def needs(rule, gpu=0, processes=False):
-    """What a rule asks a cluster for: memory and minutes that grow with the data and the attempt.
+    """Memory and minutes to ask a cluster for, which grow with the data and the attempt.
 
-    Also how its script starts and on which device, which must not rerun anything either. A job that
+    Also how a script starts and on which device, which must not rerun anything either. A job that
     cannot share its work among processes uses one GPU at most.
     """
     gpu = gpu if processes else min(gpu, 1)
