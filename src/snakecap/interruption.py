@@ -8,15 +8,18 @@ hold is whole and the next run takes it up; training ends after its step, with a
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 from snakecap.log import logger
 
 # 75 is EX_TEMPFAIL of sysexits.h, "try again"; 130 is what shells give for Ctrl-C.
 CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
+TOGETHER = 5.0  # seconds
 
 
 class Interrupted(SystemExit):
@@ -31,6 +34,7 @@ class _State:
     """Of the main thread, which receives all signals."""
 
     received: int | None = None
+    raised = -math.inf  # when
     postponed = False
 
 
@@ -46,20 +50,26 @@ def handled() -> Iterator[None]:
     before = {number: signal.signal(number, handler) for number in CODES}
     try:
         yield
-    except Interrupted as error:
-        logger.warning("ended by %s: run again to go on from here", error.name)
-        raise
+    except BaseException as error:
+        # Also what a library made of the exception, when it was raised in the middle of it.
+        if _State.received is None or isinstance(error, KeyboardInterrupt):
+            raise
+        ended = error if isinstance(error, Interrupted) else Interrupted(_State.received)
+        logger.warning("ended by %s: run again to go on from here", ended.name)
+        raise ended from None
     finally:
         for number, usual in before.items():
             signal.signal(number, usual)
-        _State.received = None
+        _State.received, _State.raised = None, -math.inf
 
 
 def _receive(number: int, _: object) -> None:
-    again = _State.received is not None
     _State.received = _State.received or number
-    if not _State.postponed and not again:  # a second signal must not break off the cleaning up
-        raise Interrupted(number)
+    now = time.monotonic()
+    # Signals that come together are one: the second must not break off the cleaning up.
+    if not _State.postponed and now - _State.raised > TOGETHER:
+        _State.raised = now
+        raise Interrupted(_State.received)
 
 
 def came() -> bool:

@@ -238,14 +238,20 @@ def run(job):
         call = partial(stage, **arguments(job["stage"], data, out))
         with interruption.handled():
             Path(job["log"] + ".started").touch()
-            outputs.once(made, [job["stage"]], call)
+            outputs.once(made, [job["stage"]], partial(told, call, job["stage"]))
     except SystemExit as error:
         return error.code
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"{job['stage']}: error: {error}", file=sys.stderr, flush=True)
-        return 1
     Path(job["log"] + ".count").write_text(str(count[0]))
     return 0
+
+
+def told(call, stage):
+    """Call a stage; what it refuses or cannot do is a line and exit code 1."""
+    try:
+        call()
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"{stage}: error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from error
 
 
 def watch(out, deadly):

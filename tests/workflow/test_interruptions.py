@@ -1,11 +1,13 @@
 """The controller is killed, with real jobs at work: no lock needs a hand, nothing is lost."""
 
+import concurrent.futures
 import copy
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from checkout import CONFIG, Checkout
@@ -69,9 +71,18 @@ def wait_for(job):
 
 
 def test_the_next_run_waits_for_the_orphan_and_takes_over_what_it_made(prepared, killed):
-    done = prepared.snakemake(TARGET)
+    os.kill(killed, signal.SIGSTOP)  # until the other is there
+    log = prepared.folder / "results/logs/shapes/train_show_and_tell_frozen.log"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(prepared.snakemake, TARGET)
+        deadline = time.monotonic() + 120
+        while not log.exists() or f"pid {killed}): waiting for it" not in log.read_text():
+            assert not coming.done() and time.monotonic() < deadline
+            time.sleep(0.05)
+        assert alive(killed)
+        os.kill(killed, signal.SIGCONT)
+        done = coming.result()
     assert "removed the lock that a killed snakemake left" in done.stdout
-    assert f"pid {killed}): waiting for it" in done.stdout
     assert "was made by the process before: nothing to do" in done.stdout
     assert not alive(killed) and prepared.planned(TARGET) == set()
 
@@ -92,3 +103,32 @@ def test_an_orphan_that_died_too_is_resumed(prepared, killed):
     done = prepared.snakemake(TARGET)
     assert "continuing from checkpoint-" in done.stdout
     assert prepared.planned(TARGET) == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_all_of_a_job_is_answered_by_its_stage(prepared, number):
+    """The shell and the log outlive it: snakemake sees the stage's code, and its last words."""
+    output = prepared.snakemake("--dry-run", "--printshellcmds", "--forceall", TARGET).stdout
+    line = next(line for line in output.splitlines() if "scripts/train.py" in line)
+    command = line[line.index("trap") :]
+    frozen = prepared.folder / "results/shapes/show_and_tell/frozen"
+    for path in (*frozen.glob(".work/*/*"), *frozen.glob(".work/*.made/*")):
+        path.unlink()
+    log = next(word for word in command.split() if word.endswith(".log)"))[:-1]
+    (prepared.folder / log).parent.mkdir(parents=True, exist_ok=True)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    job = subprocess.Popen(
+        ["bash", "-c", f"set -euo pipefail; {command}"],
+        cwd=prepared.folder,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(prepared.folder / "src")},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(frozen.glob(".work/*/checkpoint-*")):
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(job.pid, number)
+    assert job.wait(60) == 75
+    said = (prepared.folder / log).read_text()
+    assert f"ended by {signal.Signals(number).name}: run again" in said
