@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 
@@ -211,11 +212,11 @@ def left(group):
 
 def members(group):
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            name, _, rest = path.read_text().rpartition(")")
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            name, _, rest = path.read_bytes().rpartition(b")")
             state, _, own = rest.split()[:3]
-            if int(own) == group and state not in "ZX":
-                yield name
+            if int(own) == group and state not in b"ZX":
+                yield repr(name)
 
 
 def run(job):
@@ -241,6 +242,9 @@ def run(job):
             outputs.once(made, [job["stage"]], partial(told, call, job["stage"]))
     except SystemExit as error:
         return error.code
+    except BaseException:
+        traceback.print_exc()
+        return 99
     Path(job["log"] + ".count").write_text(str(count[0]))
     return 0
 
@@ -316,7 +320,9 @@ class Jobs:
         job["log"] = str(out.with_suffix(".log"))
         self.server.stdin.write(json.dumps(job) + "\n")
         self.server.stdin.flush()
-        answer = json.loads(self.server.stdout.readline())
+        line = self.server.stdout.readline()
+        assert line, f"the process that forks ended with {self.server.wait()}"
+        answer = json.loads(line)
         assert not answer["left"], f"{stage}: processes outlived it: {answer['left']}"
         return answer
 

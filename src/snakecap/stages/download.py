@@ -112,6 +112,7 @@ def _obtain(target: Path, item: Download, retries: int, back_off: float) -> dict
             return {**row, "sha256": None, "size": None}
     if target.exists():
         digest = _verify_existing(target, item)
+        discard(target)  # a run may have been killed after it renamed the part
     else:
         digest = _download(target, item, retries, back_off)
     if item.unpack:
