@@ -225,7 +225,7 @@ def test_a_touched_file_changes_nothing(finished):
 
 
 def test_the_decoders_code_redoes_training_onward(finished):
-    change = ("embedded = self.words(", "embedded = 1.0 * self.words(")
+    change = ("vectors: Tensor = self.words(words)", "vectors: Tensor = 1.0 * self.words(words)")
     with edited(finished, "src/snakecap/decoders/lstm.py", *change):
         # The attention decoder holds an LSTM too.
         assert finished.planned() == NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT | REPORT
@@ -405,7 +405,7 @@ def test_code_that_changes_while_a_job_waits_stops_it(finished):
         "A = 1\n\n\ndef references(",
     ):
         done = subprocess.run(
-            f"set -o pipefail; PATH={Path(sys.executable).parent}:$PATH PYTHONPATH=src {command}",
+            f"set -o pipefail; export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH=src; {command}",
             shell=True,
             executable="/bin/bash",
             cwd=finished.folder,
