@@ -404,8 +404,9 @@ def test_code_that_changes_while_a_job_waits_stops_it(finished):
         "def references(",
         "A = 1\n\n\ndef references(",
     ):
+        ready = f"set -o pipefail; export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH=src"
         done = subprocess.run(
-            f"set -o pipefail; export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH=src; {command}",
+            f"{ready}; {command}",
             shell=True,
             executable="/bin/bash",
             cwd=finished.folder,
