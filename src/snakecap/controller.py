@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from snakecap.log import logger
 
+UNKNOWN = "?"  # whose the lock of a folder is that no controller of ours marked
 _alive: list[IO[str]] = []  # open as long as this process lives
 
 
@@ -50,24 +51,35 @@ def begin(folder: Path) -> None:
         pass  # another one lives
     except OSError as error:  # no locks in this file system: Snakemake's own must do
         logger.warning("%s: %s; after kill -9, say snakemake --unlock", mark.name, error)
+        mark.close()
+        return
     else:
         mark.seek(0)
-        _bury(folder, set(mark.read().split()))
-        mark.truncate(0)
+        hosts = set(mark.read().split()) or {UNKNOWN}
+        if _bury(folder, hosts):
+            mark.truncate(0)
+        elif hosts == {UNKNOWN}:
+            mark.write(f"{UNKNOWN}\n")  # so that the next start does not take it for ours
     fcntl.flock(mark, fcntl.LOCK_SH)
     mark.write(socket.gethostname() + "\n")
     mark.flush()
     _alive.append(mark)
 
 
-def _bury(folder: Path, hosts: set[str]) -> None:
-    """Remove Snakemake's lock after the last controllers, which ran on `hosts`, died."""
+def _bury(folder: Path, hosts: set[str]) -> bool:
+    """Remove Snakemake's lock after the last controllers, which ran on `hosts`, died.
+
+    Returns:
+        Whether there is none now, so that `hosts` may be forgotten.
+    """
     if not list((folder / "locks").glob("*.lock")):
-        return
+        return True
     if hosts == {socket.gethostname()}:
         from snakemake.persistence.file import FilePersistence
 
         FilePersistence(path=folder).cleanup_locks()
         logger.warning("removed the lock that a killed snakemake left in %s", folder)
-    elif hosts:
+        return True
+    if hosts != {UNKNOWN}:
         logger.warning("%s was locked on %s; is it dead there?", folder, ", ".join(sorted(hosts)))
+    return False

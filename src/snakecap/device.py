@@ -25,7 +25,7 @@ def choose(device: str, threads: int | None = None, *, deterministic: bool = Fal
 
     Args:
         device: auto, cpu, cuda, or cuda:1 and so on.
-        threads: CPU threads.
+        threads: CPU threads, of all processes of this machine together.
         deterministic: refuse operations whose sums depend on their order; for equal bits on a GPU.
 
     Raises:
@@ -34,7 +34,7 @@ def choose(device: str, threads: int | None = None, *, deterministic: bool = Fal
     if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
         raise ValueError(f"device {device!r} is none of auto, cpu, cuda, cuda:1, ...")
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     _keep_memory()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it

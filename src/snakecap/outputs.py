@@ -44,13 +44,18 @@ def lock(path: Path, what: object) -> Iterator[bool]:
         yield False
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(path, poll_interval=POLL)
+    held = filelock.FileLock(path, poll_interval=POLL, fallback_to_soft=False)
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
         holder = path.read_text(encoding="utf-8").strip() or "unknown"
         logger.warning("%s is being made by another process (%s): waiting for it", what, holder)
         held.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise OSError(
+            f"{path}: no lock ({error}), so that two jobs could write {what} at once; mount the "
+            "file system with locks (Lustre: -o flock), or put `pathvars: results` elsewhere"
+        ) from None
     _held.add(path)
     try:
         path.write_text(f"host {socket.gethostname()}, pid {os.getpid()}\n", encoding="utf-8")

@@ -109,29 +109,21 @@ def minutes(
     )
 
 
-def start(cluster: Cluster, gpus: int) -> str:
-    """How a job's script starts: a process for each of its GPUs, on each of its machines."""
+def start(gpus: int) -> str:
+    """How a job's script starts: with several GPUs, a process for each."""
+    if gpus < 2:
+        return "python"
     # It passes signals on to its processes, which save, and waits for them to end.
     signals = "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1 --shutdown-timeout=90"
-    every = f"python -m torch.distributed.run {signals}"
-    if gpus and cluster.nodes > 1:
-        # The port is the job's own: jobs of other people may share a machine.
-        return (
-            f"srun --overlap --nodes={cluster.nodes} --ntasks={cluster.nodes} --ntasks-per-node=1 "
-            f"{every} --nnodes={cluster.nodes} --nproc-per-node={gpus} --rdzv-backend=c10d "
-            '--rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$(scontrol show hostnames '
-            '"$SLURM_JOB_NODELIST" | head -n 1):$((20000 + SLURM_JOB_ID % 20000))"'
-        )
-    return f"{every} --standalone --nproc-per-node={gpus}" if gpus > 1 else "python"
+    return f"python -m torch.distributed.run {signals} --standalone --nproc-per-node={gpus}"
 
 
-def placement(cluster: Cluster, gpus: int) -> dict[str, str | int]:
-    """Partition, account, machines, model of GPU and warning, as the SLURM plugin names them."""
+def placement(cluster: Cluster, gpus: int) -> dict[str, str]:
+    """Partition, account, model of GPU and warning, as the SLURM plugin names them."""
     partition = (gpus and cluster.gpu_partition) or cluster.partition
     found = {
         "slurm_partition": partition,
         "slurm_account": cluster.account,
-        "nodes": cluster.nodes if gpus and cluster.nodes > 1 else None,
         "gpu_model": cluster.gpu_model if gpus else None,
         # Without "B:", which would tell the batch shell alone: every process of the job's step.
         "slurm_extra": f"--signal=USR1@{cluster.warning}" if cluster.warning else None,

@@ -160,7 +160,7 @@ def _turn(place: Path) -> Iterator[None]:
     import filelock
 
     path = place.with_name(f"{place.name}.lock")
-    lock = filelock.FileLock(path)
+    lock = filelock.FileLock(path, fallback_to_soft=False)
     try:
         _wait(lock, path)
         _share_mode(path)

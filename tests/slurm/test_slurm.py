@@ -38,6 +38,7 @@ def test_the_whole_workflow_goes_through_sbatch(tmp_path):
 
 def test_each_attempt_is_a_job_with_more_memory(tmp_path):
     config = {**CONFIG, "datasets": {"shapes": {"reader": "folder", "root": str(tmp_path / "no")}}}
+    (tmp_path / "no").mkdir()  # without a picture
     run = Run(tmp_path, config)
     code, output = run.submit("--retries", "2", "--until", "annotations")
     assert code == 1, output

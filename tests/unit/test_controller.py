@@ -1,5 +1,6 @@
 """Snakemake's lock: removed when all who could hold it are dead, and never else."""
 
+import errno
 import multiprocessing
 import os
 import socket
@@ -58,8 +59,19 @@ def test_a_living_controllers_lock_stays_until_it_dies(folder):
 @pytest.mark.parametrize("hosts", ["", "elsewhere\n", "elsewhere\n{here}\n"])
 def test_a_lock_from_another_machine_or_of_nobody_known_stays(folder, hosts):
     (folder / "controllers").write_text(hosts.format(here=socket.gethostname()))
+    for _ in range(3):
+        controller.begin(folder)
+        assert locked(folder)
+        controller._alive.pop().close()
+
+
+def test_without_locks_in_the_file_system_snakemakes_own_must_do(folder, caplog, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(controller.fcntl, "flock", refused)
     controller.begin(folder)
-    assert locked(folder)
+    assert locked(folder) and "say snakemake --unlock" in caplog.text
 
 
 def test_after_a_good_end_there_is_nothing_to_remember(folder):

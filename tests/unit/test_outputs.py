@@ -1,5 +1,6 @@
 """Outputs of one process at a time: locks, folders to resume from, and nothing made twice."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -215,3 +216,18 @@ def test_litter_of_killed_processes_is_removed(pair):
         path.write_text("half")
     outputs.once(made, [1], make)
     assert not litter.exists() and other.exists()
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
+    """filelock would go on with files that say they are locked, which two jobs can both write."""
+    import fcntl
+
+    def refused(*_):
+        raise OSError(errno.ENOSYS, "not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with (
+        pytest.raises(OSError, match="Lustre: -o flock"),
+        outputs.lock(tmp_path / "x.lock", "x"),
+    ):
+        pass

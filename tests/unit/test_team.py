@@ -17,7 +17,6 @@ from torch import nn
 from snakecap import settings as configuration
 from snakecap.files.features import Features
 from snakecap.resources import start
-from snakecap.rows.cluster import Cluster
 from snakecap.rows.detection import Detector
 from snakecap.settings import Stage, Training
 from snakecap.stages.annotations import annotations
@@ -112,6 +111,7 @@ def jobs(data, out):
     found = [
         train("plain", training()),
         train("one_picture_a_member", training(batch_size=3, epochs=1)),
+        train("parts", training(batch_size=7, epochs=1, accumulate=4)),
         ["train_detector", {"pictures": pictures, "images": images, "model": f"{out}/detector",
           "history": f"{out}/detector.json"}, detector().model_dump(mode="json")],
         ["features", {"images": images, "features": f"{out}/features.lmdb"},
@@ -125,7 +125,7 @@ def jobs(data, out):
     ]
 
 
-TWO = tuple(start(Cluster(), 2).split()[1:])
+TWO = tuple(start(2).split()[1:])
 
 
 def run(*words):
@@ -206,6 +206,8 @@ def test_nothing_but_results_is_left(both):
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_slices_count_every_picture_once(number, accumulate, size):
     counted = [Fraction(0)] * number
+    together = {len(split(number, accumulate, Team(rank, size))) for rank in range(size)}
+    assert len(together) == 1, "members meet once a part"
     for rank in range(size):
         mine = split(number, accumulate, Team(rank, size))
         assert mine and len(mine) <= accumulate

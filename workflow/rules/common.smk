@@ -82,17 +82,16 @@ def needs(rule, gpu=0, processes=False):
     gpu = gpu if processes else min(gpu, 1)
 
     def memory(wildcards, attempt):
-        return PLAN.memory(rule, attempt, **wildcards)
+        return PLAN.memory(rule, attempt, **wildcards) * max(gpu, 1)  # of each process
 
     def minutes(wildcards, attempt):
         return PLAN.minutes(rule, attempt, gpu, **wildcards)
 
-    cluster = PLAN.settings.cluster if processes else PLAN.settings.cluster.alone()
     return {
         "gpu": gpu,
         "mem_mb": memory,
         "runtime": minutes,
-        "start": resources.start(cluster, gpu),
+        "start": resources.start(gpu),
         "device": PLAN.device(gpu),
-        **resources.placement(cluster, gpu),
+        **resources.placement(PLAN.settings.cluster, gpu),
     }

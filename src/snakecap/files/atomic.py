@@ -86,6 +86,19 @@ def remove_litter(folder: Path, name: str = "*") -> None:
             temporary.unlink(missing_ok=True)
 
 
+def publish(path: Path, target: Path) -> None:
+    """Give a finished file of a work folder its name.
+
+    It keeps its first one too, where links are possible: a job that dies before its very end finds
+    it there, whatever Snakemake removes.
+    """
+    with writing(target) as temporary:
+        try:
+            temporary.hardlink_to(path)
+        except OSError:
+            path.replace(temporary)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text; lone surrogates survive a round trip through `read_text`."""
     with writing(path) as temporary:

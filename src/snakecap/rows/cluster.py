@@ -16,9 +16,6 @@ class Cluster(Model):
     )
     account: str | None = Field(None, description="who pays; null: SLURM's default of yours")
     gpu_model: str | None = Field(None, description="such as a100, as sinfo -o %G says; null: any")
-    nodes: Positive = Field(
-        1, description="machines of a job that can use several GPUs; each has `gpus` of them"
-    )
     max_minutes: Positive = Field(
         1440,
         description="the partition's time limit; what needs longer goes on in the next attempt",
@@ -29,7 +26,3 @@ class Cluster(Model):
     warning: Count = Field(
         120, description="seconds before its time limit at which a job is told to save; 0: never"
     )
-
-    def alone(self) -> Cluster:
-        """The same for a job that runs on one machine."""
-        return self.model_copy(update={"nodes": 1})

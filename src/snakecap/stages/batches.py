@@ -113,7 +113,7 @@ def split(number: int, accumulate: int, team: Team) -> list[tuple[slice, int]]:
     rank, size = (team.rank, team.size) if number >= team.size else (0, 1)
     bounds = [number * place // size for place in range(size + 1)]
     start, end = bounds[rank], bounds[rank + 1]
-    parts = min(accumulate, end - start)
+    parts = min(accumulate, number // size)  # as many for each: batch norms meet once a part
     inner = [start + (end - start) * place // parts for place in range(parts + 1)]
     return [(slice(*pair), team.size // size) for pair in pairwise(inner)]
 

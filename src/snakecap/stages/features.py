@@ -18,6 +18,7 @@ from snakecap import settings as models
 from snakecap.encoders import weights
 from snakecap.encoders.backbone import Backbone
 from snakecap.encoders.preprocess import preprocess
+from snakecap.files import atomic
 from snakecap.files.features import FLIP, Writer
 from snakecap.files.images import Images
 from snakecap.team import Team, join
@@ -81,8 +82,7 @@ def features(
         if writer:
             stamp = {"backbone": row, "features": kept, "weights": digest}
             writer.close(provenance.stamp(**stamp, images=pictures.stamp))
-            features.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(features)
+            atomic.publish(path, features)
 
 
 def load(row: models.Backbone) -> Backbone:

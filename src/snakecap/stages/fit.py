@@ -104,6 +104,11 @@ def fit(
     """
     checkpoints = Checkpoints(model, every_group, work)
     history = checkpoints.restore() or History()
+    if team.told(history.iteration) != history.iteration:
+        raise RuntimeError(
+            f"a process sees another checkpoint in {work} than the first one: does every machine "
+            "see the same files? Run again"
+        )
     timer = _Timer(history)
     with (
         interruption.postponed(),

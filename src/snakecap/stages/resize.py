@@ -24,7 +24,7 @@ from snakecap.files import decode
 from snakecap.files import images as images_h5
 from snakecap.files import pictures as pictures_json
 from snakecap.files import rejected as rejected_tsv
-from snakecap.files.atomic import room, writing
+from snakecap.files.atomic import publish, room, writing
 from snakecap.settings import Resize
 
 CHUNK = 32  # pictures a task: small enough to share out, large enough to send
@@ -70,10 +70,11 @@ def resize(
         if bad:
             lost = {row for row, _ in bad}
             good = [row for row in range(len(names)) if row not in lost]
-            images_h5.keep(whole, folder / "kept.h5", good)
-            whole = folder / "kept.h5"
-        images.parent.mkdir(parents=True, exist_ok=True)
-        whole.replace(images)
+            kept = folder / "kept.h5"
+            kept.unlink(missing_ok=True)  # of a run before, perhaps with its own name too
+            images_h5.keep(whole, kept, good)
+            whole = kept
+        publish(whole, images)
 
 
 def _decode(

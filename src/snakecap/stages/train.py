@@ -82,9 +82,17 @@ def train(
     """
     place = devices.choose(device, threads, deterministic=settings.stage.deterministic)
     team = join()
-    optional = [path for path in (images, features, layouts, previous) if path]
-    inputs = [captions, vocabulary, pictures, *optional]
-    sums = {path.name: provenance.file_digest(path) for path in inputs} if team.leads else {}
+    inputs = [
+        captions,
+        vocabulary,
+        pictures,
+        images,
+        features,
+        layouts,
+        previous,
+        _weights(settings),
+    ]
+    sums = [provenance.file_digest(path) if path else None for path in inputs if team.leads]
     locked = outputs.work_folder(model, settings.model_dump(mode="json"), sums)
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
         words = vocabularies.read(vocabulary)
@@ -114,6 +122,12 @@ def train(
             captioner.load_state_dict(load_file(work / "last.safetensors"), strict=False)
             models.write(last, captioner.state_dict(), {**header, "iteration": past.iteration})
             logger.info("wrote %s", model)
+
+
+def _weights(settings: Training) -> Path | None:
+    """The file that a backbone's weights are read from, if it is one."""
+    path = Path(settings.backbone.weights) if settings.backbone else None
+    return path if path and path.is_file() else None
 
 
 def _model(
