@@ -45,24 +45,35 @@ def read_planned(words: list[str], folder: Path) -> Planned:
     return {sidecar.resolve(file, folder): digest for file, _, digest in pairs}
 
 
-def problems(path: Path, planned: Planned | None = None) -> list[Problem]:
+Known = dict[Path, tuple[Record | None, list[str]]]  # what was found out about a file
+
+
+def problems(
+    path: Path, planned: Planned | None = None, known: Known | None = None
+) -> list[Problem]:
     """What a result and everything behind it have against them, nearest first.
 
     Args:
         path: a result.
         planned: the results of the workflow's jobs; with them, a result must have a record.
+        known: what calls for other results of the same run found; files behind many results, and
+            thousands of photos, are then looked at once.
     """
+    known = {} if known is None else known
     found: list[Problem] = []
     seen, todo = {path}, [path]
     while todo:
         here = todo.pop(0)
         wanted = None if planned is None else planned.get(here)
-        record = _record(here)
+        if here not in known:
+            found_here = _record(here)
+            known[here] = found_here, _causes(here, found_here, wanted) if found_here else []
+        record, causes = known[here]
         if record is None:
             if wanted is not None or (here == path and planned is not None):
                 found.append(Problem(here, "no record of its making"))
             continue
-        found += [Problem(here, cause) for cause in _causes(here, record, wanted)]
+        found += [Problem(here, cause) for cause in causes]
         for source in _sources(here, record):
             if source not in seen:
                 seen.add(source)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snakecap.files.atomic import read_json
-from snakecap.standing import Planned, Problem, problems
+from snakecap.standing import Known, Planned, Problem, problems
 
 SEEDED = re.compile(r"(?P<family>.+)_seed(?P<seed>\d+)")  # how Settings.runs names a seed's run
 
@@ -104,6 +104,7 @@ def read(
         if len(given) != len(systems) and (given or name in needed):
             raise ValueError(f"{len(systems)} systems, but {len(given)} {name}: give one for each")
     entries = []
+    known: Known = {}
     for at, place in enumerate(systems):
         system, slash, stage = place.rpartition("/")
         if not slash or not system or not stage:
@@ -113,7 +114,7 @@ def read(
         layout = reads[at] if reads and reads[at] != "-" else None
         entry = _entry(system, stage, captions[at], scores[at], control, history)
         files = [row[at] for row in (captions, scores, controls, histories) if row]
-        found = dict.fromkeys(one for path in files for one in problems(path, planned))
+        found = dict.fromkeys(one for path in files for one in problems(path, planned, known))
         entries.append(replace(entry, layout=layout, stale=tuple(found)))
     if len(set(systems)) != len(systems):
         raise ValueError(f"a system is listed twice: {', '.join(systems)}")
