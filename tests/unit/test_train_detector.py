@@ -15,6 +15,7 @@ from snakecap.files import model as models
 from snakecap.files import pictures as records
 from snakecap.files.pictures import Object
 from snakecap.rows.detection import Detector
+from snakecap.stages import detector_learner
 from snakecap.stages import train_detector as stage
 from snakecap.stages.annotations import annotations
 from snakecap.stages.train_detector import train_detector
@@ -187,7 +188,7 @@ def test_a_darknet_cfg_trains(pictures, tmp_path):
 def test_validation_looks_at_as_many_pictures_as_asked(pictures, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        stage,
+        detector_learner,
         "average_precision",
         lambda truth, found, categories: seen.append((len(truth), len(found))) or {"AP": 0.5},
     )

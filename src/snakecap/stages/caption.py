@@ -17,7 +17,8 @@ from snakecap.files.pictures import Picture
 from snakecap.log import progress
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.settings import Decoding
-from snakecap.stages.inference import Model, results, seeded
+from snakecap.stages.captioned import results, seeded
+from snakecap.stages.inference import Model
 from snakecap.team import Team, join
 
 # The hypotheses of each picture of a batch, best first, and the attention of the best ones.

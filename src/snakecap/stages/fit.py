@@ -8,7 +8,6 @@ signal (`interruption`) ends training after its step, with a checkpoint.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from snakecap import interruption
 from snakecap.log import bar, logger
 from snakecap.optimisers.group import Group
 from snakecap.stages.checkpoints import Checkpoints, History
+from snakecap.stages.timer import Timer
 from snakecap.team import Team
 
 Batch = TypeVar("Batch")
@@ -109,7 +109,7 @@ def fit(
             f"a process sees another checkpoint in {work} than the first one: does every machine "
             "see the same files? Run again"
         )
-    timer = _Timer(history)
+    timer = Timer(history)
     with (
         interruption.postponed(),
         bar(title=title, total=plan.iterations, unit="step", initial=history.iteration) as steps,
@@ -229,25 +229,3 @@ def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> No
     if not history.best or result.score > history.best["score"]:
         history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
         checkpoints.save_best(history)
-
-
-class _Timer:
-    """Seconds of training, without validation, and seconds since the last checkpoint."""
-
-    def __init__(self, history: History):
-        self.history = history
-        self.mark = self.checkpoint = time.perf_counter()
-
-    def update(self) -> None:
-        now = time.perf_counter()
-        self.history.seconds += now - self.mark
-        self.mark = now
-
-    def skip(self) -> None:
-        self.mark = time.perf_counter()
-
-    def since_checkpoint(self) -> float:
-        return time.perf_counter() - self.checkpoint
-
-    def saved(self) -> None:
-        self.checkpoint = self.mark = time.perf_counter()

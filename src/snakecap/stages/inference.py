@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from snakecap.models.build import build
 from snakecap.search.constraints import Constraints
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.settings import Decoding, Training
+from snakecap.stages.captioned import seeded
 from snakecap.stages.subjects import Photo, Subject, as_subject
 from snakecap.text.function_words import content_words
 
@@ -239,32 +240,3 @@ def _decoding(decoding: Decoding, options: Mapping[str, Any]) -> Decoding:
     except ValidationError as error:
         reason = mistakes.explain(error, kind="option", known=Decoding.model_fields)
         raise ValueError(f"caption: {reason}") from None
-
-
-def seeded(decoding: Decoding, first: int) -> Decoding:
-    """The decoding of the batch that starts at picture `first`: with random numbers of its own."""
-    return decoding.model_copy(update={"seed": decoding.seed + first})
-
-
-def results(
-    model: Model,
-    ids: Sequence[int | str],
-    files: Sequence[str],
-    found: Iterable[list[Hypothesis]],
-    attention: Sequence[list[list[float]]] | None = None,
-) -> list[dict[str, Any]]:
-    """COCO results of some pictures: the best caption, its log-probability, and the n-best.
-
-    With `attention`, also how much each of its words looks at each object.
-    """
-    records: list[dict[str, Any]] = []
-    for key, file, best in zip(ids, files, found, strict=True):
-        record: dict[str, Any] = {"image_id": key, "file_name": file}
-        record.update(caption=model.text(best[0]), log_prob=best[0].log_prob)
-        if len(best) > 1:
-            alternatives = [{"caption": model.text(h), "log_prob": h.log_prob} for h in best]
-            record["n_best"] = alternatives
-        if attention is not None:
-            record["attention"] = attention[len(records)]
-        records.append(record)
-    return records

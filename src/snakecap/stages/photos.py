@@ -139,7 +139,7 @@ def _is_image(path: Path) -> bool:
 def _caption(
     loaded: Model, asked: Sequence[Asked], settings: Decoding
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    from snakecap.stages.inference import results, seeded
+    from snakecap.stages.captioned import results, seeded
     from snakecap.stages.subjects import collate
 
     records: list[dict[str, Any]] = []

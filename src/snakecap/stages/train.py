@@ -5,7 +5,6 @@ Source: neuraltalk2/train.lua for the knobs and their defaults (docs/systems.md 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from safetensors.torch import load_file
 from snakecap import device as devices
 from snakecap import outputs, provenance, registry
 from snakecap.data.ahead import Ahead
-from snakecap.data.inputs import CachedFeatures, LayoutArrays, Pixels, Source, Together
 from snakecap.files import atomic
 from snakecap.files import captions as packing
 from snakecap.files import layouts as layout_files
@@ -33,6 +31,7 @@ from snakecap.stages.batches import Batches
 from snakecap.stages.checkpoints import History
 from snakecap.stages.fit import Plan, fit
 from snakecap.stages.groups import Groups
+from snakecap.stages.sources import every_source
 from snakecap.stages.validate import Validator
 from snakecap.team import Team, join, share
 
@@ -100,7 +99,7 @@ def train(
         seen = layout_files.read(layouts) if layouts else None
         captioner = _model(settings, words, seen, previous).to(place)
         share(captioner, team)
-        source = _source(settings, packed.files, images, features, seen, place)
+        source = every_source(settings, packed.files, images, features, seen, place)
         validator = Validator(
             captioner, source, packed, words, records.read(pictures), settings.stage, team
         )
@@ -149,76 +148,6 @@ def _model(
 
         load_weights(captioner.backbone, row.architecture, row.weights)
     return captioner
-
-
-def _source(
-    settings: Training,
-    files: Sequence[str],
-    images: Path | None,
-    features: Path | None,
-    seen: Layouts | None,
-    place: torch.device,
-) -> Source:
-    """Everything that the encoders read."""
-    stage = settings.stage
-    sources: list[Source] = []
-    if settings.backbone is not None and stage.reads_pictures:
-        if images is None:
-            raise ValueError(f"stage {stage.name} reads pictures: give --images")
-        sources.append(_pixels(settings, images, files, place))
-    elif settings.backbone is not None:
-        if features is None:
-            raise ValueError(f"stage {stage.name} reads cached features: give --features")
-        output = settings.features_output
-        sources.append(_cached(features, files, place, flip=stage.flip, output=output))
-    if seen is not None:
-        sources.append(_layouts(seen, files, stage, place))
-    return Together(sources)
-
-
-def _layouts(
-    seen: Layouts, files: Sequence[str], stage: Stage, place: torch.device
-) -> LayoutArrays:
-    """Layouts by row of captions.h5, augmented as the stage says."""
-    rows = seen.rows(files)
-    return LayoutArrays(
-        torch.from_numpy(seen.ids[rows]),
-        torch.from_numpy(seen.boxes[rows]),
-        place,
-        drop=stage.object_dropout,
-        jitter=stage.box_jitter,
-        sorted_by_x=seen.reading.order == "left_to_right",
-    )
-
-
-def _pixels(settings: Training, images: Path, files: Sequence[str], place: torch.device) -> Pixels:
-    """Pictures of images.h5 by row of captions.h5, augmented as the stage says."""
-    from snakecap.files.images import Images
-
-    assert settings.backbone is not None
-    store = Images(images)
-    rows = store.rows(files)
-    side = settings.geometry.size
-    margin = side - (settings.backbone.preprocess.crop or side)
-    return Pixels(
-        lambda wanted: store.read(rows[wanted]),
-        place,
-        margin=margin if settings.stage.random_crop else 0,
-    )
-
-
-def _cached(
-    features: Path, files: Sequence[str], place: torch.device, *, flip: bool, output: str
-) -> CachedFeatures:
-    """Features by row of captions.h5, kept on the device."""
-    from snakecap.files.features import Features
-
-    store = Features(features)
-    plain = torch.from_numpy(store.load(files)).to(place)
-    mirrored = None
-    if flip:
-        mirrored = torch.from_numpy(store.load([f"{file}@flip" for file in files])).to(place)
-    return CachedFeatures(plain, mirrored, output=output)
 
 
 def _fit(

@@ -10,35 +10,29 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from snakecap import device as devices
 from snakecap import options, outputs, provenance, registry
-from snakecap.boxes import Detections
 from snakecap.categories import ordered
 from snakecap.data.ahead import Ahead
-from snakecap.data.augmentation import Augmentation, Truths
+from snakecap.data.augmentation import Augmentation
 from snakecap.data.detection import Batches, Examples, Squares
 from snakecap.detectors import untrained
-from snakecap.detectors.darknet_network import Network
-from snakecap.detectors.yolov2 import Limits, decode, found_in
 from snakecap.files import atomic
 from snakecap.files import model as models
 from snakecap.files import pictures as records
 from snakecap.files.darknet import read_names
 from snakecap.files.pictures import Collection
 from snakecap.log import logger
-from snakecap.losses.yolov2 import Scales, region_loss
-from snakecap.metrics.detection import average_precision
 from snakecap.optimisers.group import Group
 from snakecap.optimisers.make import make_group
 from snakecap.rows.detection import Detector, DetectorTraining
 from snakecap.stages.batches import split
 from snakecap.stages.checkpoints import History
-from snakecap.stages.fit import Part, Plan, Validation, fit
-from snakecap.team import Team, join, share
+from snakecap.stages.detector_learner import Batch, Judge, Learner
+from snakecap.stages.fit import Part, Plan, fit
+from snakecap.team import join, share
 
-Batch = tuple[Tensor, Truths]
 OUT_OF_MEMORY = "lower the detector's training.batch_size, or set training.accumulate to 2 or more"
 
 
@@ -88,7 +82,7 @@ def train_detector(
         batches = _batches(examples, training, place)
         torch.manual_seed(training.seed)
         cfg = untrained.cfg_for(plan, len(categories), examples.shapes())
-        learner = _Learner(untrained.build(cfg).to(place))
+        learner = Learner(untrained.build(cfg).to(place))
         share(learner.network, team)
         count = sum(parameter.numel() for parameter in learner.network.parameters())
         facts = provenance.stamp(
@@ -100,7 +94,7 @@ def train_detector(
             measured = {"throughput": rate, "peak_memory": devices.peak_memory(place)}
             atomic.write_json(history, {**facts, **vars(past), **measured}, indent=1)
 
-        judge = _Judge(learner, held_out, settings, place, team)
+        judge = Judge(learner, held_out, settings, place, team)
         past = _fit(learner, batches, judge, report, training, work)
         if team.leads:
             models.write(model, learner.network.state_dict(), {**facts, "best": past.best})
@@ -156,65 +150,10 @@ def _batches(examples: Examples, training: DetectorTraining, place: torch.device
     )
 
 
-class _Learner:
-    """A network and its loss."""
-
-    def __init__(self, network: Network):
-        self.network = network
-        scales = {f.name: network.region.numbers(f.name) for f in fields(Scales)}
-        self.scales = Scales(**{name: value[0] for name, value in scales.items() if value})
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The parts of a batch's loss."""
-        return self.losses(self.network(batch[0]), batch[1])
-
-    def losses(self, raw: Tensor, truths: Truths) -> dict[str, Tensor]:
-        """The parts of the loss, given the network's output."""
-        anchors = self.network.anchors
-        return region_loss(raw, decode(raw, anchors), anchors, truths, self.scales)
-
-
-class _Judge:
-    """Average precision and loss of a network, always on the same pictures."""
-
-    def __init__(
-        self,
-        learner: _Learner,
-        examples: Examples,
-        settings: Detector,
-        place: torch.device,
-        team: Team,
-    ):
-        self.learner, self.examples, self.place, self.team = learner, examples, place, team
-        self.limits = Limits(settings.min_score, settings.overlap, settings.limit)
-        rows = range(len(examples.squares.pictures))
-        size = settings.batch_size
-        self.batches = [rows[start : start + size] for start in range(0, len(rows), size)]
-
-    @torch.inference_mode()
-    def __call__(self) -> Validation | None:
-        """Evaluate the network as it is; no random number is drawn. Only the leader does."""
-        if not self.team.leads:
-            return None
-        network, squares = self.learner.network.eval(), self.examples.squares
-        found: list[Detections] = []
-        total = 0.0
-        for rows in self.batches:
-            images, truths = self.examples.batch(rows, self.place)
-            raw = network(images)
-            total += len(rows) * sum(map(float, self.learner.losses(raw, truths).values()))
-            sizes = [squares.sizes[row] for row in rows]
-            found += found_in(raw, network.anchors, sizes, squares.size, self.limits)
-        truth = self.examples.truth()
-        seen = dict(zip(truth, found, strict=True))
-        scores = average_precision(truth, seen, categories=network.categories)
-        return Validation(total / len(found), scores, [], "AP")
-
-
 def _fit(
-    learner: _Learner,
+    learner: Learner,
     batches: Batches,
-    judge: _Judge,
+    judge: Judge,
     report: Callable[[History], None],
     training: DetectorTraining,
     work: Path,

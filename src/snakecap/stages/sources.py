@@ -1,0 +1,94 @@
+"""What the encoders of a training job read: features, pictures and layouts, from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from snakecap.data.inputs import CachedFeatures, LayoutArrays, Pixels, Source, Together
+from snakecap.files.layouts import Layouts
+from snakecap.settings import Stage, Training
+
+
+def every_source(
+    settings: Training,
+    files: Sequence[str],
+    images: Path | None,
+    features: Path | None,
+    seen: Layouts | None,
+    place: torch.device,
+) -> Source:
+    """Everything that the encoders of a training job read, by row of captions.h5.
+
+    Args:
+        settings: the job.
+        files: names of the pictures, one for each row.
+        images: images.h5, when the stage reads pictures.
+        features: cached features, when it does not.
+        seen: layouts, when an encoder reads them.
+        place: device of what is read.
+
+    Raises:
+        ValueError: a file that the stage needs was not given.
+    """
+    stage = settings.stage
+    sources: list[Source] = []
+    if settings.backbone is not None and stage.reads_pictures:
+        if images is None:
+            raise ValueError(f"stage {stage.name} reads pictures: give --images")
+        sources.append(_pixels(settings, images, files, place))
+    elif settings.backbone is not None:
+        if features is None:
+            raise ValueError(f"stage {stage.name} reads cached features: give --features")
+        output = settings.features_output
+        sources.append(_cached(features, files, place, flip=stage.flip, output=output))
+    if seen is not None:
+        sources.append(_layouts(seen, files, stage, place))
+    return Together(sources)
+
+
+def _layouts(
+    seen: Layouts, files: Sequence[str], stage: Stage, place: torch.device
+) -> LayoutArrays:
+    """Layouts by row of captions.h5, augmented as the stage says."""
+    rows = seen.rows(files)
+    return LayoutArrays(
+        torch.from_numpy(seen.ids[rows]),
+        torch.from_numpy(seen.boxes[rows]),
+        place,
+        drop=stage.object_dropout,
+        jitter=stage.box_jitter,
+        sorted_by_x=seen.reading.order == "left_to_right",
+    )
+
+
+def _pixels(settings: Training, images: Path, files: Sequence[str], place: torch.device) -> Pixels:
+    """Pictures of images.h5 by row of captions.h5, augmented as the stage says."""
+    from snakecap.files.images import Images
+
+    assert settings.backbone is not None
+    store = Images(images)
+    rows = store.rows(files)
+    side = settings.geometry.size
+    margin = side - (settings.backbone.preprocess.crop or side)
+    return Pixels(
+        lambda wanted: store.read(rows[wanted]),
+        place,
+        margin=margin if settings.stage.random_crop else 0,
+    )
+
+
+def _cached(
+    features: Path, files: Sequence[str], place: torch.device, *, flip: bool, output: str
+) -> CachedFeatures:
+    """Features by row of captions.h5, kept on the device."""
+    from snakecap.files.features import Features
+
+    store = Features(features)
+    plain = torch.from_numpy(store.load(files)).to(place)
+    mirrored = None
+    if flip:
+        mirrored = torch.from_numpy(store.load([f"{file}@flip" for file in files])).to(place)
+    return CachedFeatures(plain, mirrored, output=output)
