@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from snakecap.decoders.lstm import LSTMDecoder
+from snakecap.decoders.lstm import LSTMDecoder, Opening
 from snakecap.encoded import Encoded
 from snakecap.losses.caption import caption_loss
 from snakecap.optimisers.adagrad import update
@@ -170,3 +170,24 @@ def test_tied_embeddings_share_one_matrix():
     assert model.output.weight is model.words.weight
     with pytest.raises(ValueError, match="hidden_size = width"):
         decoder(E=7, tie_embeddings=True)
+
+
+def test_tied_word_vectors_are_scaled_where_they_are_read():
+    """As an untied decoder whose input vectors are sqrt(D) times those of its output."""
+    tied, untied = decoder(E=24, tie_embeddings=True).eval(), decoder(E=24).eval()
+    state = dict(tied.state_dict())
+    state["words.weight"] = tied.output.weight * 24**0.5
+    untied.load_state_dict(state)
+    encoded, words = Encoded(torch.randn(2, 24)), torch.tensor([[1, 2], [3, 0]])
+    torch.testing.assert_close(tied(encoded, words), untied(encoded, words))
+
+
+def test_the_picture_as_the_initial_state_by_hand():
+    opening = Opening(3, 4, 2)
+    summary = torch.randn(5, 3)
+    h, c = opening(summary)
+    assert h.shape == c.shape == (2, 5, 4)
+    expected = torch.tanh(summary @ opening.h.weight.T + opening.h.bias)
+    torch.testing.assert_close(h, expected.view(5, 2, 4).transpose(0, 1))
+    plain = summary @ opening.c.weight.T + opening.c.bias
+    torch.testing.assert_close(c, plain.view(5, 2, 4).transpose(0, 1))

@@ -281,3 +281,21 @@ def test_a_team_that_is_stopped_goes_on_to_the_same_bits(data, tmp_path, number)
     assert "continuing from checkpoint" in run(*words)
     one, two = ((tmp_path / name / "last").read_bytes() for name in ("whole", "stopped"))
     assert one == two
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5, 5)])
+def test_shared_batch_norm_is_torchs_on_the_whole_batch(monkeypatch, shape):
+    import torch.distributed.nn.functional as exchange
+
+    monkeypatch.setattr(exchange, "all_reduce", lambda tensor: tensor)
+    kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    plain, shared = nn.Sequential(kind(3)), share(nn.Sequential(kind(3)), Team(0, 2))
+    for _ in range(3):
+        inputs = torch.randn(shape) * 3 + 1
+        one, two = inputs.clone().requires_grad_(), inputs.clone().requires_grad_()
+        torch.testing.assert_close(shared(two), plain(one))
+        plain(one).square().sum().backward()
+        shared(two).square().sum().backward()
+        torch.testing.assert_close(two.grad, one.grad, atol=1e-4, rtol=1e-4)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(shared.state_dict()[name], value)
