@@ -11,7 +11,9 @@ import ast
 import hashlib
 import json
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -165,6 +167,9 @@ def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
     from snakecap import interruption, log
 
     log.setup()
+    # Attempts write into one log, one after the other.
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    log.logger.info("started %s on %s, process %d", now, socket.gethostname(), os.getpid())
     with interruption.handled():
         _run(function, sys.argv[1:] if given is None else given)
 

@@ -96,6 +96,11 @@ class Run(Checkout):
         mine = [row[:-1] for row in rows if row[-1] == str(self.folder)]
         return sorted(mine, key=lambda row: int(row[0]))
 
+    def minutes(self, number):
+        """How long a job runs, rounded up to SLURM's whole minutes."""
+        hours, minutes, _ = slurm("squeue", "-h", "-j", number, "-o", "0:%M").split(":")[-3:]
+        return int(hours) * 60 + int(minutes) + 1
+
     def end(self):
         """Nothing of this run stays."""
         for controller in self.controllers:

@@ -51,17 +51,20 @@ def test_each_attempt_is_a_job_with_more_memory(tmp_path):
 
 def test_a_job_at_its_time_limit_saves_and_the_next_attempt_goes_on(working):
     run = working(lambda config: config.update(cluster={"warning": 60}))
-    controller = run.start(MODEL, "--set-resources", "train:runtime=attempt * 3")
+    controller = run.start(MODEL)
     pid = run.caught()
-    wait_for(lambda: has_pending(pid, signal.SIGUSR1), message="SLURM did not warn the job")
     before = run.checkpoints()
+    [[number, _]] = run.jobs("%T")
+    slurm("scontrol", "update", f"JobId={number}", f"TimeLimit={run.minutes(number) + 1}")
+    wait_for(lambda: has_pending(pid, signal.SIGUSR1), message="SLURM did not warn the job")
     os.kill(pid, signal.SIGCONT)
     assert controller.wait(LONG) == 0, controller.log.read_text()
     assert [row[1] for row in run.jobs("%T")] == ["FAILED", "COMPLETED"]
     log = (run.folder / "results/logs/shapes/train_obj2text_train.log").read_text()
+    assert "ended by SIGUSR1" in log, log
     resumed = int(re.search(r"continuing from checkpoint-(\d+)", log)[1])
     saved = max(int(re.search(r"checkpoint-(\d+)", path.name)[1]) for path in before)
-    assert resumed > saved, "what was done when the signal came was saved, not only what was before"
+    assert resumed > saved, f"what was done when the signal came was not saved: {log}"
 
 
 def test_a_cancelled_job_is_a_failed_one_and_a_rerun_goes_on(working):
