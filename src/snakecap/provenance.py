@@ -167,7 +167,6 @@ def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
     from snakecap import interruption, log
 
     log.setup()
-    # Attempts write into one log, one after the other.
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     log.logger.info("started %s on %s, process %d", now, socket.gethostname(), os.getpid())
     with interruption.handled():

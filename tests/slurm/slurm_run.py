@@ -101,6 +101,11 @@ class Run(Checkout):
         hours, minutes, _ = slurm("squeue", "-h", "-j", number, "-o", "0:%M").split(":")[-3:]
         return int(hours) * 60 + int(minutes) + 1
 
+    def failures(self, rule):
+        """What the failed jobs of a rule said, which is kept where SLURM writes it."""
+        logs = (self.folder / f".snakemake/slurm_logs/{rule}").glob("**/*.log")
+        return [log.read_text() for log in sorted(logs, key=lambda log: int(log.stem))]
+
     def end(self):
         """Nothing of this run stays."""
         for controller in self.controllers:

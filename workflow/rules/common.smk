@@ -58,7 +58,7 @@ def run(stage, *optional, **arguments):
             "--given {input:q} --makes {output:q}",
             *words,
             *[f"{{params.{name}}}" for name in optional],
-            f"2>&1 | (trap '' {SIGNALS}; exec tee -a {{log:q}})",
+            f"2>&1 | (trap '' {SIGNALS}; exec tee {{log:q}})",
         ]
     )
 
