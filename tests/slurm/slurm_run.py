@@ -148,8 +148,12 @@ def environment(pid):
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
-def has_pending(pid, number):
-    """Whether a signal waits for a process that is stopped."""
-    status = Path(f"/proc/{pid}/status").read_text()
+def stopped(pid, until):
+    """Whether a process stands still and no such signal waits for it; SLURM may wake it up."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
     masks = [int(value, 16) for value in re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)", status, re.M)]
-    return any(mask >> (number - 1) & 1 for mask in masks)
+    waits = any(mask >> (until - 1) & 1 for mask in masks)
+    return re.search(r"^State:\s*T", status, re.M) is not None and not waits

@@ -1,5 +1,6 @@
 """The workflow through sbatch, and what happens to jobs on a cluster that people share."""
 
+import contextlib
 import os
 import re
 import signal
@@ -12,10 +13,10 @@ from slurm_run import (
     MODEL,
     Run,
     environment,
-    has_pending,
     listed,
     processes,
     slurm,
+    stopped,
     wait_for,
 )
 
@@ -56,8 +57,9 @@ def test_a_job_at_its_time_limit_saves_and_the_next_attempt_goes_on(working):
     before = run.checkpoints()
     [[number, _]] = run.jobs("%T")
     slurm("scontrol", "update", f"JobId={number}", f"TimeLimit={run.minutes(number) + 1}")
-    wait_for(lambda: has_pending(pid, signal.SIGUSR1), message="SLURM did not warn the job")
-    os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: not stopped(pid, until=signal.SIGUSR1), message="SLURM did not warn the job")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
     assert controller.wait(LONG) == 0, controller.log.read_text()
     assert [row[1] for row in run.jobs("%T")] == ["FAILED", "COMPLETED"]
     [first] = run.failures("rule_train")
