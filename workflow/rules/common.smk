@@ -34,6 +34,9 @@ SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
 # Snakemake would take the job for dead, nor the log, into which the stage still writes.
 SIGNALS = "INT TERM USR1"
 
+# Of the jobs that could start, first those that much waits for: captions and scores fill the gaps.
+LONG = 1
+
 
 onsuccess:
     outputs.forget(Path(PLAN.settings.pathvars["results"]))

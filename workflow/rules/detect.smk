@@ -11,6 +11,7 @@ rule train_detector:
         history="<results>/{dataset}/detectors/{detector}/history.json",
     log:
         "<logs>/{dataset}/train_detector_{detector}.log",
+    priority: LONG
     conda:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
@@ -46,6 +47,7 @@ rule detect:
         rejected="<results>/{dataset}/detections/{detector}_rejected.tsv",
     log:
         "<logs>/{dataset}/detect_{detector}.log",
+    priority: LONG
     conda:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
@@ -112,6 +114,7 @@ rule layout:
         beside="<results>/{dataset}/layouts/{layout}.json",
     log:
         "<logs>/{dataset}/layout_{layout}.log",
+    priority: LONG
     conda:
         "../../envs/snakecap.yaml"
     resources:

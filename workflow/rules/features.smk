@@ -10,6 +10,7 @@ rule features:
         features="<results>/{dataset}/features/{features}.lmdb",
     log:
         "<logs>/{dataset}/features_{features}.log",
+    priority: LONG
     conda:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads

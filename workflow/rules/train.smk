@@ -18,6 +18,7 @@ rule train:
         history="<results>/{dataset}/{system}/{stage}/history.json",
     log:
         "<logs>/{dataset}/train_{system}_{stage}.log",
+    priority: LONG
     conda:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
