@@ -14,6 +14,7 @@ import tiny_yolox
 import torch
 from PIL import Image
 
+from snakecap import outputs
 from snakecap import settings as configuration
 from snakecap.boxes import Detections
 from snakecap.categories import NAMES
@@ -232,6 +233,37 @@ def test_an_interrupted_run_goes_on_where_it_was(photos, network, monkeypatch, b
         for name in ("d", "whole")
         for end in (".json", "_info.json", "_rejected.tsv")
     )
+
+
+def test_a_photo_that_was_replaced_is_looked_at_again(photos, network, monkeypatch):
+    plain, seen = YOLOX.detect, []
+
+    def failing(self, pictures, images):
+        seen.append([picture.id for picture in pictures])
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return plain(self, pictures, images)
+
+    monkeypatch.setattr(YOLOX, "detect", failing)
+    with pytest.raises(KeyboardInterrupt):
+        Run(photos, network)
+    save_picture(photos.parent / "img/11.png", 99)
+    run = Run(photos, network)
+    assert seen[3:] == [[10, 11], [12, 13], [14, 15], [16]]
+    whole = Run(photos, network, "whole")
+    assert run.detections.read_bytes() == whole.detections.read_bytes()
+
+
+def test_photos_that_nobody_opens_may_change(tmp_path, monkeypatch):
+    """The truth of records that say their sizes needs no photos at all."""
+    keys = []
+    folder = outputs.work_folder
+    monkeypatch.setattr(outputs, "work_folder", lambda *key: keys.append(key) or folder(*key))
+    path = saved(tmp_path, collection(tmp_path, 2, CAR))
+    for seed in range(2):
+        Run(path, row("truth"))
+        save_picture(tmp_path / "img/10.png", seed)
+    assert keys[0] == keys[1]
 
 
 def test_other_settings_start_anew(photos, network, monkeypatch):

@@ -61,7 +61,7 @@ def test_every_option_of_every_part_is_explained(generate):
 def test_every_file_format_is_described(generate):
     """A module of files that documents a format is on the page."""
     names = {path.stem for path in (ROOT / "src/snakecap/files").glob("*.py")}
-    tools = {"__init__", "archives", "atomic", "decode", "sightings", "store"}
+    tools = {"__init__", "archives", "atomic", "decode", "sightings", "states", "store"}
     assert names - tools == set(generate.FILES) - {"history"}
 
 

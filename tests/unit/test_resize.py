@@ -152,6 +152,38 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, monkeypatch):
     np.testing.assert_array_equal(Images(paths["images"]).load(), expected)
 
 
+def test_a_photo_that_was_replaced_is_decoded_again_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "CHUNK", 2)
+    monkeypatch.setattr(stage, "SAVE", 1)
+    names = photos(tmp_path / "photos", 8)
+    paths = collection(tmp_path, names)
+    load, seen = decode.load, []
+
+    def failing(path, *options):
+        seen.append(path.name)
+        if len(seen) == 7:
+            raise KeyboardInterrupt
+        return load(path, *options)
+
+    monkeypatch.setattr(decode, "load", failing)
+    with pytest.raises(KeyboardInterrupt):
+        resize(**paths, settings=Resize(size=8), workers=1)
+    replaced = tmp_path / "photos" / names[3]
+    Image.new("RGB", (12, 12), (9, 99, 199)).save(replaced)
+    again = tmp_path / "photos" / names[5]
+    os.utime(again, (1e9, 1e9))  # the same bytes, for all that is known another photo
+    resize(**paths, settings=Resize(size=8), workers=1)
+    assert seen == [*names[:7], *names[2:]]
+    expected = [load(tmp_path / "photos" / name, 8) for name in names]
+    np.testing.assert_array_equal(Images(paths["images"]).load(), expected)
+
+
+def test_a_chunk_that_changed_twice_is_known_by_its_newest_state(tmp_path):
+    journal = tmp_path / "done.txt"
+    journal.write_text("0 a\n32 b\n0 c\n64 d")
+    assert stage._done(journal) == {0: "c", 32: "b"}
+
+
 def test_other_settings_do_not_reuse_an_interrupted_run(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "CHUNK", 1)
     monkeypatch.setattr(stage, "SAVE", 1)

@@ -1,12 +1,14 @@
 """Training a detector on generated pictures: it learns, and it resumes to the bit."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import darknet_oracle as oracle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from snakecap import settings as configuration
 from snakecap.detectors.yolov2 import YOLOv2
@@ -161,6 +163,33 @@ def test_a_killed_run_resumes_to_the_bit(trained, pictures, tmp_path, monkeypatc
     for name, tensor in expected.items():
         assert torch.equal(tensor, weights[name]), name
     assert not list((tmp_path / ".work").glob("*/checkpoint-*"))
+
+
+def test_after_a_photo_was_replaced_training_starts_anew(trained, pictures, tmp_path, monkeypatch):
+    """Half of it would have seen the old one."""
+    again = tmp_path / "pictures.json"
+    collection = records.read(pictures)
+    shutil.copytree(collection.root, tmp_path / "photos")
+    records.write(again, replace(collection, root=tmp_path / "photos"))
+    whole, settings = stage.Batches.__call__, row(checkpoint_every=1e-9)
+
+    def killed(self, iteration):
+        if iteration == 3:
+            raise KilledError
+        return whole(self, iteration)
+
+    monkeypatch.setattr(stage.Batches, "__call__", killed)
+    with pytest.raises(KilledError):
+        run(again, tmp_path, settings)
+    monkeypatch.setattr(stage.Batches, "__call__", whole)
+    first = next(picture for picture in collection.split("train") if picture.objects)
+    Image.new("RGB", (32, 32)).save(tmp_path / "photos" / first.file)
+    weights, _, _ = run(again, tmp_path, settings)
+    (tmp_path / "anew").mkdir()
+    fresh, _, _ = run(again, tmp_path / "anew", settings)
+    for name, tensor in fresh.items():
+        assert torch.equal(tensor, weights[name]), name
+    assert any(not torch.equal(tensor, trained[1][name]) for name, tensor in fresh.items())
 
 
 def test_another_seed_is_another_network(pictures, tmp_path):

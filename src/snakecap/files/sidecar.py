@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from snakecap.files.atomic import read_json, write_json
+from snakecap.files.states import signature
 
 ENDING = ".provenance.json"
 Record = dict[str, Any]
@@ -94,18 +95,8 @@ def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Re
         names: relative to it.
         known: earlier answers; one with the same signature is not computed again.
     """
-    chosen = sorted(set(names))
-    signature, present = hashlib.sha256(), []
-    for name in chosen:
-        try:
-            status = (root / name).stat()
-        except (OSError, ValueError):
-            continue
-        present.append(name)
-        signature.update(
-            f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace")
-        )
-    facts = {"files": len(present), "signature": signature.hexdigest()}
+    state, present = signature(root, sorted(set(names)))
+    facts = {"files": len(present), "signature": state}
     same = (row for row in known if {key: row.get(key) for key in facts} == facts)
     found = next((str(row["sha256"]) for row in same), None)
     return {**facts, "sha256": found or _content(root, present)}

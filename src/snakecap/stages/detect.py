@@ -32,6 +32,7 @@ from snakecap.files import rejected as rejected_files
 from snakecap.files.atomic import write_json
 from snakecap.files.pictures import Collection, Picture
 from snakecap.files.sightings import Sighting, Sightings
+from snakecap.files.states import signature
 from snakecap.rows.detection import files_by_split
 from snakecap.stages.detecting import build_detector, look
 
@@ -86,6 +87,8 @@ def detect(
     read = [pictures, *(files_by_split(str(file)) if file else [])]
     sources = [provenance.file_digest(path) for path in read]
     sources += [picture.file for picture in chosen]
+    opened = (picture.file for picture in chosen if _opens(detector.reads_images, picture))
+    sources.append(signature(collection.root, opened)[0])
     with outputs.work_folder(detections, row, sources, place.type) as folder:
         search = _Search(detector, settings, chosen, Sightings(folder / "seen.lmdb"))
         try:
@@ -113,16 +116,24 @@ def _chosen(collection: Collection, images: Path | None) -> tuple[Picture, ...]:
 
 def _load(root: Path, reads_images: bool, picture: Picture) -> Loaded:
     """A picture's record with its size, and its pixels when they are wanted."""
-    sized = picture.width > 0 and picture.height > 0
-    if sized and not reads_images:
+    if not _opens(reads_images, picture):
         return picture, None
     try:
         image = decode.load_whole(root / picture.file)
     except decode.Unreadable as error:
         return str(error) if reads_images else (picture, None)
-    if not sized:
+    if not _sized(picture):
         picture = replace(picture, width=image.shape[2], height=image.shape[1])
     return picture, image if reads_images else None
+
+
+def _sized(picture: Picture) -> bool:
+    return picture.width > 0 and picture.height > 0
+
+
+def _opens(reads_images: bool, picture: Picture) -> bool:
+    """Whether its file is read: for its pixels, or for its size alone."""
+    return reads_images or not _sized(picture)
 
 
 class _Search:

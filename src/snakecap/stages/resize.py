@@ -1,7 +1,8 @@
 """Image files to ``images.h5``, in parallel; unreadable ones to ``rejected.tsv``.
 
 Every process writes its rows straight into the file, which grows in the work folder beside a
-journal of what is done: a killed run goes on where it was. Rows are in the order of
+journal of what is done: a killed run goes on where it was, and decodes photos again that were
+replaced meanwhile. Rows are in the order of
 ``pictures.json`` and do not depend on the number of processes.
 """
 
@@ -25,6 +26,7 @@ from snakecap.files import images as images_h5
 from snakecap.files import pictures as pictures_json
 from snakecap.files import rejected as rejected_tsv
 from snakecap.files.atomic import publish, room, writing
+from snakecap.files.states import signature
 from snakecap.settings import Resize
 
 CHUNK = 32  # pictures a task: small enough to share out, large enough to send
@@ -87,8 +89,9 @@ def _decode(
 ) -> list[Bad]:
     """Write all rows that the journal does not hold; the rows that could not be written."""
     chunks = [range(at, min(at + CHUNK, len(names))) for at in range(0, len(names), CHUNK)]
+    states = {rows.start: signature(root, names[rows.start : rows.stop])[0] for rows in chunks}
     done = _done(journal)
-    todo = [rows for rows in chunks if rows.start not in done]
+    todo = [rows for rows in chunks if done.get(rows.start) != states[rows.start]]
     work = partial(_fill, whole, root, settings)
     tasks = [(rows.start, [names[row] for row in rows]) for rows in todo]
     bad: list[Bad] = []
@@ -106,17 +109,21 @@ def _decode(
                 unsaved.append(rows.start)
             if len(unsaved) == SAVE:
                 images_h5.flush(whole)  # rows before the line that vouches for them
-                lines.writelines(f"{first}\n" for first in unsaved)
+                lines.writelines(f"{first} {states[first]}\n" for first in unsaved)
                 lines.flush()
                 unsaved.clear()
     images_h5.flush(whole)
     return bad
 
 
-def _done(journal: Path) -> set[int]:
-    """First rows of the chunks that a killed run finished; its last line may be torn."""
+def _done(journal: Path) -> dict[int, str]:
+    """By its first row, the state of the photos of each chunk that a killed run finished.
+
+    The last line may be torn. Of a chunk that was made again the newest line holds.
+    """
     text = journal.read_text(encoding="utf-8") if journal.exists() else ""
-    return {int(line) for line in text.splitlines(keepends=True) if line.endswith("\n")}
+    whole = (line.split() for line in text.splitlines(keepends=True) if line.endswith("\n"))
+    return {int(first): state for first, state in whole}
 
 
 def _fill(whole: Path, root: Path, settings: Resize, task: tuple[int, list[str]]) -> list[Bad]:

@@ -23,6 +23,7 @@ from snakecap.files import model as models
 from snakecap.files import pictures as records
 from snakecap.files.darknet import read_names
 from snakecap.files.pictures import Collection
+from snakecap.files.states import signature
 from snakecap.log import logger
 from snakecap.optimisers.group import Group
 from snakecap.optimisers.make import make_group
@@ -70,10 +71,10 @@ def train_detector(
     place = devices.choose(device, threads)
     team = join()
     row = settings.model_dump(mode="json")
-    sums = _sums(settings, pictures, images) if team.leads else []
+    collection = _chosen(records.read(pictures), images)
+    sums = _sums(settings, pictures, images, collection) if team.leads else []
     locked = outputs.work_folder(model, row, sums)
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
-        collection = _chosen(records.read(pictures), images)
         categories = _categories(settings, collection)
         plan = _plan(settings)
         size, number = untrained.side(plan), training.validation_pictures
@@ -107,10 +108,15 @@ def _plan(settings: Detector) -> untrained.Plan:
     return untrained.Plan(**{f.name: getattr(chosen, f.name) for f in fields(untrained.Plan)})
 
 
-def _sums(settings: Detector, pictures: Path, images: Path | None) -> list[str]:
+def _sums(
+    settings: Detector, pictures: Path, images: Path | None, collection: Collection
+) -> list[str]:
+    """What all files that a training reads are, the photos by their dates."""
     named = [Path(settings.options[key]) for key in ("cfg", "names") if settings.options.get(key)]
     files = [pictures, *([images] if images else []), *named]
-    return [provenance.file_digest(path) for path in files]
+    photos = [picture.file for picture in collection.split("train", "val")]
+    state, _ = signature(collection.root, photos)
+    return [*(provenance.file_digest(path) for path in files), state]
 
 
 def _chosen(collection: Collection, images: Path | None) -> Collection:
