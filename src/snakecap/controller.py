@@ -66,6 +66,25 @@ def begin(folder: Path) -> None:
     _alive.append(mark)
 
 
+def forced(workflow: Any) -> list[Path]:
+    """The first outputs of jobs that somebody wants to be computed again (-R, -f or -F).
+
+    Not those that a killed run left incomplete, which Snakemake forces by itself.
+
+    Args:
+        workflow: Snakemake's, about to start its jobs.
+    """
+    asked, dag = workflow.dag_settings, workflow.dag
+    named = {*asked.forcerun, *(asked.targets if asked.forcetargets else ())}
+    files = {Path(name).absolute() for name in named}
+    return [
+        Path(job.output[0])
+        for job in dag.needrun_jobs()
+        if job.output
+        and (job.rule in dag.forcerules or files & {Path(name).absolute() for name in job.output})
+    ]
+
+
 def _bury(folder: Path, hosts: set[str]) -> bool:
     """Remove Snakemake's lock after the last controllers, which ran on `hosts`, died.
 

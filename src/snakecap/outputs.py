@@ -96,7 +96,7 @@ def once(made: Sequence[Path], key: Sequence[Any], make: Callable[[], None]) -> 
         make: writes each of them whole, or raises.
     """
     first = made[0]
-    kept = _root(first) / f"{first.name}.made"
+    kept = _kept(first)
     with lock(_lock(first), first):
         if _taken_over(kept, made, key):
             logger.info("%s was made by the process before: nothing to do", first)
@@ -117,8 +117,17 @@ def forget(folder: Path) -> None:
         shutil.rmtree(kept, ignore_errors=True)
 
 
+def forget_made(first: Path) -> None:
+    """Remove the links to what one job made, by its first output: `once` will make it again."""
+    shutil.rmtree(_kept(first), ignore_errors=True)
+
+
 def _root(output: Path) -> Path:
     return output.parent / ".work"
+
+
+def _kept(first: Path) -> Path:
+    return _root(first) / f"{first.name}.made"
 
 
 def _lock(output: Path) -> Path:

@@ -97,6 +97,15 @@ def test_what_the_orphan_finished_is_taken_over(prepared, killed):
     assert not list(prepared.folder.glob("results/**/*.made"))
 
 
+@pytest.mark.parametrize("force", [("--forcerun", "train"), ("--force",)])
+def test_who_forces_a_job_gets_it_computed(prepared, killed, force):
+    """Not taken over: perhaps he suspects what is there."""
+    wait_for(killed)
+    done = prepared.snakemake(TARGET, *force)
+    assert "was made by the process before" not in done.stdout
+    assert "wrote results/shapes/show_and_tell/frozen/model.safetensors" in done.stdout
+
+
 def test_an_orphan_that_died_too_is_resumed(prepared, killed):
     os.kill(killed, signal.SIGKILL)
     wait_for(killed)

@@ -38,6 +38,11 @@ SIGNALS = "INT TERM USR1"
 LONG = 1
 
 
+onstart:
+    for first in controller.forced(workflow):
+        outputs.forget_made(first)
+
+
 onsuccess:
     outputs.forget(Path(PLAN.settings.pathvars["results"]))
 
