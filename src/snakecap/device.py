@@ -5,12 +5,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import sys
 from collections.abc import Iterator
 
 import torch
 
+# How torch says it without an OutOfMemoryError: its CPU allocator; CUDA itself; cuBLAS, cuSOLVER
+# and cuDNN, which take memory of their own (cuDNN 9 writes ALLOCATION).
+FULL = re.compile(
+    r"DefaultCPUAllocator|CUDA error: out of memory|CUDA ran out of memory"
+    r"|(CUBLAS|CUSOLVER|CUDNN)_STATUS_\w*ALLOC(ATION)?_FAILED"
+)
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of <malloc.h>
 
 
@@ -74,7 +81,7 @@ def advice(what: str) -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         named = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not named and "DefaultCPUAllocator" not in str(error):
+        if not named and not FULL.search(str(error)):
             raise
         first = str(error).strip().partition("\n")[0]
         raise OutOfMemoryError(f"memory is full: {what} ({first})") from error

@@ -45,9 +45,40 @@ def test_a_full_memory_says_which_setting_to_lower():
             full()
 
 
-def test_other_errors_stay_as_they_are():
-    with pytest.raises(RuntimeError, match="shapes") as error, devices.advice("lower batch_size"):
-        raise RuntimeError("shapes cannot be multiplied")
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA ran out of memory outside PyTorch's allocator. If this workload uses many dynamic",
+    ],
+)
+def test_a_library_that_gets_no_memory_says_which_setting_to_lower(said):
+    """The texts of torch 2.15, cuBLAS, cuSOLVER and cuDNN 8 and 9."""
+    with (
+        pytest.raises(devices.OutOfMemoryError, match="lower batch_size") as error,
+        devices.advice("lower batch_size"),
+    ):
+        raise RuntimeError(said)
+    assert said.partition("\n")[0] in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "shapes cannot be multiplied",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`",
+        "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if ...",
+    ],
+)
+def test_other_errors_stay_as_they_are(said):
+    with pytest.raises(RuntimeError) as error, devices.advice("lower batch_size"):
+        raise RuntimeError(said)
+    assert str(error.value) == said
     assert not isinstance(error.value, devices.OutOfMemoryError)
 
 
