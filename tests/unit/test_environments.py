@@ -127,6 +127,16 @@ def test_the_container_installs_the_lock_and_then_the_project():
     assert dict(instructions())["USER"] not in ("root", "0")
 
 
+def test_the_builder_gets_what_is_copied_and_nothing_else():
+    """Results, data and .venv may be a hundred gigabytes; everything is out that is not named."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    first, *others = [line for line in lines if line and line[0] != "#"]
+    copied = {word for name, rest in instructions() if name == "COPY" for word in rest.split()[:-1]}
+    assert first == "*"
+    assert {line[1:] for line in others if line[0] == "!"} == {name.strip("./") for name in copied}
+    assert [line for line in others if line[0] != "!"] == ["**/__pycache__"]
+
+
 def test_the_copied_files_are_enough_to_build_the_project(tmp_path):
     """The second step's build, for real: the wheel holds every file of the package."""
     for name, rest in instructions():
