@@ -1,12 +1,15 @@
 """Training stages on generated pictures: what trains, what stays, what is written (spec T1-T15)."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from snakecap import settings as configuration
+from snakecap.encoders.tiny import build_backbone
 from snakecap.files import captions as packing
 from snakecap.files import model as models
 from snakecap.settings import Training
@@ -184,6 +187,35 @@ def test_a_seed_repeats_to_the_bit_and_another_differs(data, frozen, tmp_path):
     assert not torch.equal(
         frozen[1]["decoder.lstm.weight_hh_l0"], other["decoder.lstm.weight_hh_l0"]
     )
+
+
+def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path, caplog):
+    """The backbone's file counts by its content, wherever the same name leads."""
+    torch.manual_seed(0)
+    file = tmp_path / "tiny.safetensors"
+    save_file(build_backbone().net.state_dict(), file)
+    settings = chosen(max_iterations=4, checkpoint_every=1e-9, random_crop=True)
+    row = settings.backbone.model_copy(update={"weights": str(file)})
+    settings = settings.model_copy(update={"backbone": row})
+
+    def broken_off(*_):
+        raise KeyboardInterrupt
+
+    def attempt(name, file_changes, resumes):
+        caplog.clear()
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("snakecap.stages.train.Validator.__call__", broken_off)
+            run(data, tmp_path / name, settings)
+        file_changes()
+        run(data, tmp_path / name, settings)
+        assert ("continuing from checkpoint" in caplog.text) == resumes
+
+    caplog.set_level("INFO", logger="snakecap")
+    status = file.stat()
+    attempt("same", lambda: os.utime(file, (1e9, 1e9)), True)
+    torch.manual_seed(1)
+    attempt("other", lambda: save_file(build_backbone().net.state_dict(), file), False)
+    assert file.stat().st_size == status.st_size
 
 
 def test_history_is_complete(frozen):
