@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import nn
 
-from snakecap import costs, file_sizes, registry
+from snakecap import costs, file_sizes, registry, resources
 from snakecap.boxes import Detections
 from snakecap.files import captions as caption_files
 from snakecap.files import detections as detection_files
@@ -21,6 +21,7 @@ from snakecap.files import layouts as layout_files
 from snakecap.files import model as model_files
 from snakecap.layout import Layout, Reading
 from snakecap.optimisers.group import Group, Numbers
+from snakecap.rows.cluster import Cluster
 from snakecap.settings import Stage
 from snakecap.stages.checkpoints import Checkpoints, History
 
@@ -208,6 +209,34 @@ def test_memory_holds_the_features_and_what_is_trained():
     # weights, gradients, two moments
     everything = costs.CONTEXT + 4 * (150e6 + 3 * 150e6)
     assert costs.gpu_memory(NETWORK, tuned, COCO) == pytest.approx(everything)
+
+
+def asked_and_needed(network, stage, data, flip):
+    """What a training job asks a cluster for (`resources`), and what `costs` says it needs."""
+    size = {"pictures": data.pictures, "captions": data.captions}
+    rule = resources.kind("train", stage)
+    asked = resources.memory(rule, **size, attempt=1, cluster=Cluster())
+    return asked * 1e6, costs.host_memory(network, stage, data, flip=flip)
+
+
+@pytest.mark.parametrize("recipe", ["neuraltalk2", "show_and_tell", "flickr8k", "obj2text"])
+def test_a_training_job_asks_for_twice_the_memory_that_it_needs(page, recipe):
+    """Two formulas of one quantity, which must not drift apart; the ratios are 2.03 to 3.63."""
+    assert recipe in page.RECIPES and len(page.RECIPES) == 4
+    whole = page.checked(recipe)
+    for name in whole.compare or whole.systems:
+        row = whole.systems[name]
+        for stage in row.stages:
+            parts = page.network(row, whole), stage, costs.DATA[whole.dataset]
+            asked, needed = asked_and_needed(*parts, row.features.flip)
+            assert asked >= 2 * needed, (name, stage.name, asked, needed)
+
+
+@pytest.mark.parametrize(("flip", "margin"), [(False, 1.8), (True, 1.3)])
+def test_cached_features_of_coco_fit_into_what_a_job_asks_for(flip, margin):
+    """No recipe caches features of all of COCO; these are the widest vectors, VGG-16's fc7."""
+    asked, needed = asked_and_needed(NETWORK, Stage(name="one"), COCO, flip)
+    assert asked >= margin * needed
 
 
 def test_a_recipe_is_the_sum_of_its_parts(page):
