@@ -31,8 +31,9 @@ from snakecap.models.build import build
 from snakecap.settings import Backbone, Decoding, Features, Preprocess, Training
 from snakecap.stages.batches import Batches
 from snakecap.stages.features import Extraction, eye, load
-from snakecap.stages.fit import Plan, Validation, fit
+from snakecap.stages.fit import fit
 from snakecap.stages.groups import Groups
+from snakecap.stages.lesson import Lesson, Plan, Validation
 
 WORDS, VOCABULARY, EACH = 16, 9487, 5
 
@@ -81,25 +82,25 @@ def learning(
             marks.append(time.perf_counter())
         return batches(now)
 
+    lesson = Lesson(
+        captioner,
+        loss=lambda examples: captioner(*examples),
+        batch=batch,
+        groups=groups,
+        every_group=groups.all(),
+        factor=lambda _: 1.0,
+        validate=lambda: Validation(0.0, {}, [], "loss"),
+        report=lambda _: None,
+    )
+    plan = Plan(
+        iterations=steps,
+        validate_every=steps,
+        checkpoint_every=1e9,
+        explosion=1e9,
+        precision=devices.precision("auto", place),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        fit(
-            captioner,
-            loss=lambda examples: captioner(*examples),
-            batch=batch,
-            groups=groups,
-            every_group=groups.all(),
-            factor=lambda _: 1.0,
-            validate=lambda: Validation(0.0, {}, [], "loss"),
-            report=lambda _: None,
-            plan=Plan(
-                iterations=steps,
-                validate_every=steps,
-                checkpoint_every=1e9,
-                explosion=1e9,
-                precision=devices.precision("auto", place),
-            ),
-            work=Path(folder),
-        )
+        fit(lesson, plan, Path(folder))
     step = statistics.median(np.diff(marks[1:])) / 10
     return {
         "batch_size": stage.batch_size,

@@ -12,7 +12,8 @@ from snakecap import interruption
 from snakecap.optimisers.adam import update
 from snakecap.optimisers.group import Group, Numbers
 from snakecap.stages.checkpoints import History
-from snakecap.stages.fit import Part, Plan, Validation, fit
+from snakecap.stages.fit import fit
+from snakecap.stages.lesson import Lesson, Part, Plan, Validation
 
 
 class KilledError(Exception):
@@ -66,7 +67,7 @@ class Run:
         return Validation(value, scores, [{"image_id": 1, "caption": "a"}], "CIDEr")
 
     def go(self):
-        return fit(
+        lesson = Lesson(
             self.model,
             loss=self.loss,
             batch=self.batch,
@@ -75,9 +76,8 @@ class Run:
             factor=lambda iteration: 1.0,
             validate=self.validate,
             report=lambda history: self.reports.append(json.dumps(vars(history))),
-            plan=self.plan,
-            work=self.work,
         )
+        return fit(lesson, self.plan, self.work)
 
 
 @pytest.mark.parametrize("kill_at", [1, 7, 10, 19])

@@ -20,7 +20,7 @@ from snakecap.data.sampler import Sampler
 from snakecap.data.sampling import choose
 from snakecap.files.captions import Captions
 from snakecap.settings import Stage
-from snakecap.stages.fit import Part
+from snakecap.stages.lesson import Part
 from snakecap.team import Team
 
 Batch = tuple[Inputs, Tensor, Tensor]

@@ -15,7 +15,7 @@ from snakecap.detectors.yolov2 import Limits, decode, found_in
 from snakecap.losses.yolov2 import Scales, region_loss
 from snakecap.metrics.detection import average_precision
 from snakecap.rows.detection import Detector
-from snakecap.stages.fit import Validation
+from snakecap.stages.lesson import Validation
 from snakecap.team import Team
 
 Batch = tuple[Tensor, Truths]

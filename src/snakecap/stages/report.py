@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from snakecap import standing
@@ -14,7 +16,11 @@ from snakecap.stages.reporting import figure as figures
 from snakecap.stages.reporting import gallery, markdown, tables
 from snakecap.stages.reporting import layouts as layout_files
 from snakecap.stages.reporting import page as pages
-from snakecap.stages.reporting.differences import differences
+from snakecap.stages.reporting.detectors import Judged
+from snakecap.stages.reporting.differences import Difference, differences
+from snakecap.stages.reporting.entries import Entry
+from snakecap.stages.reporting.gallery import Subject
+from snakecap.stages.reporting.layouts import Layouts
 
 FIGURE_PICTURES = 4
 
@@ -80,27 +86,70 @@ def report(
     seen = layout_files.read(layouts or [], entries)
     subjects = gallery.subjects(pictures, references, entries)
     judged = judgements.read(detectors or [], detector_scores or [], gallery.splits(subjects))
-    rows, found = tables.rows(entries), differences(entries)
-    subtitle = gallery.subtitle(subjects)
+    story = _Story(settings, entries, subjects, seen, images, judged)
     if readme is not None:
-        tables.insert(readme, f"{markdown.scores(rows)}\n{subtitle}.")
+        tables.insert(readme, story.summary())
     drawing = plots.draw(entries)
-    shown = gallery.evenly(subjects, settings.shown)
-    data, small = gallery.data(entries, shown, images, settings.thumbnail, seen)
-    html = pages.build(
-        title=settings.title,
-        subtitle=subtitle,
-        data=data,
-        thumbnails=small,
-        scores=pages.scores_html(rows, found, judged),
-        curves=drawing,
-    )
+    html = story.page(drawing)
     if figure is not None:
-        chosen = gallery.evenly(subjects, FIGURE_PICTURES)
-        with writing(figure) as temporary:
-            figures.draw(gallery.panels(entries, chosen, images, seen)).save(temporary, "PNG")
-    write_text(table_csv, tables.comma_separated(rows))
+        story.save_figure(figure)
+    write_text(table_csv, tables.comma_separated(story.rows))
     write_text(curves, drawing)
     write_text(page, html)
-    text = markdown.document(rows, judged, found)
-    write_text(table_md, f"# {settings.title}\n\n{subtitle}.\n\n{text}")
+    write_text(table_md, story.table())
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What was found out, and the forms in which it is told."""
+
+    settings: Report
+    entries: list[Entry]
+    subjects: list[Subject]
+    layouts: list[Layouts]
+    images: Path | None
+    judged: list[Judged]
+
+    @cached_property
+    def rows(self) -> list[tables.Row]:
+        """The lines of the table."""
+        return tables.rows(self.entries)
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """How far the systems are apart."""
+        return differences(self.entries)
+
+    @property
+    def subtitle(self) -> str:
+        """How many pictures, of which split."""
+        return gallery.subtitle(self.subjects)
+
+    def summary(self) -> str:
+        """The README's table."""
+        return f"{markdown.scores(self.rows)}\n{self.subtitle}."
+
+    def table(self) -> str:
+        """All tables, in Markdown."""
+        text = markdown.document(self.rows, self.judged, self.differences)
+        return f"# {self.settings.title}\n\n{self.subtitle}.\n\n{text}"
+
+    def page(self, curves: str) -> str:
+        """The page, in HTML, with the curves in it."""
+        side, shown = self.settings.thumbnail, gallery.evenly(self.subjects, self.settings.shown)
+        data, small = gallery.data(self.entries, shown, self.images, side, self.layouts)
+        return pages.build(
+            title=self.settings.title,
+            subtitle=self.subtitle,
+            data=data,
+            thumbnails=small,
+            scores=pages.scores_html(self.rows, self.differences, self.judged),
+            curves=curves,
+        )
+
+    def save_figure(self, path: Path) -> None:
+        """Draw a few pictures with every system's caption."""
+        chosen = gallery.evenly(self.subjects, FIGURE_PICTURES)
+        panels = gallery.panels(self.entries, chosen, self.images, self.layouts)
+        with writing(path) as temporary:
+            figures.draw(panels).save(temporary, "PNG")

@@ -5,6 +5,8 @@ Source: neuraltalk2/train.lua for the knobs and their defaults (docs/systems.md 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ from safetensors.torch import load_file
 from snakecap import device as devices
 from snakecap import outputs, provenance, registry
 from snakecap.data.ahead import Ahead
-from snakecap.files import atomic
 from snakecap.files import captions as packing
 from snakecap.files import layouts as layout_files
 from snakecap.files import model as models
@@ -29,8 +30,9 @@ from snakecap.models.captioner import Captioner
 from snakecap.settings import Stage, Training
 from snakecap.stages.batches import Batches
 from snakecap.stages.checkpoints import History
-from snakecap.stages.fit import Plan, fit
+from snakecap.stages.fit import fit, reporter
 from snakecap.stages.groups import Groups
+from snakecap.stages.lesson import Lesson, Plan
 from snakecap.stages.sources import every_source
 from snakecap.stages.validate import Validator
 from snakecap.team import Team, join, share
@@ -81,17 +83,9 @@ def train(
     """
     place = devices.choose(device, threads, deterministic=settings.stage.deterministic)
     team = join()
-    inputs = [
-        captions,
-        vocabulary,
-        pictures,
-        images,
-        features,
-        layouts,
-        previous,
-        _weights(settings),
-    ]
-    sums = [provenance.file_digest(path) if path else None for path in inputs if team.leads]
+    given = [captions, vocabulary, pictures, images, features, layouts, previous]
+    inputs = [*given, _weights(settings)] if team.leads else []
+    sums = [provenance.file_digest(path) if path else None for path in inputs]
     locked = outputs.work_folder(model, settings.model_dump(mode="json"), sums)
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
         words = vocabularies.read(vocabulary)
@@ -104,16 +98,8 @@ def train(
             captioner, source, packed, words, records.read(pictures), settings.stage, team
         )
         batches = Batches(packed, source, settings.stage, place, team)
-        facts = _facts(settings, captioner, words, team)
-        if seen is not None:
-            facts["layout"] = seen.reading.as_json()
-
-        def report(past: History) -> None:
-            rate = past.captions / past.seconds if past.seconds else 0.0
-            used = devices.peak_memory(place)
-            measured = {"throughput": rate, "peak_memory": used}
-            atomic.write_json(history, {**facts, **vars(past), **measured}, indent=1)
-
+        facts = _facts(settings, captioner, words, seen, team)
+        report = reporter(history, facts, place)
         past = _fit(captioner, batches, validator, report, settings.stage, work)
         if team.leads:
             header = {**facts, "vocabulary": words.as_json(), "best": past.best}
@@ -154,7 +140,7 @@ def _fit(
     captioner: Captioner,
     batches: Batches,
     validator: Validator,
-    report: Any,
+    report: Callable[[History], None],
     stage: Stage,
     work: Path,
 ) -> History:
@@ -169,9 +155,8 @@ def _fit(
         precision=devices.precision(stage.precision, batches.place),
         seed=stage.seed,
     )
-    ahead = Ahead(batches, plan.iterations)
-    try:
-        return fit(
+    with contextlib.closing(Ahead(batches, plan.iterations)) as ahead:
+        lesson = Lesson(
             captioner,
             loss=lambda batch: captioner(*batch, label_smoothing=stage.label_smoothing),
             batch=ahead,
@@ -180,20 +165,17 @@ def _fit(
             factor=lambda now: schedule(now, plan.iterations, **stage.schedule.options),
             validate=validator,
             report=report,
-            plan=plan,
-            work=work,
-            team=batches.team,
             title=f"train {stage.name}",
         )
-    finally:
-        ahead.close()
+        return fit(lesson, plan, work, batches.team)
 
 
 def _facts(
-    settings: Training, captioner: Captioner, words: Vocabulary, team: Team
+    settings: Training, captioner: Captioner, words: Vocabulary, seen: Layouts | None, team: Team
 ) -> dict[str, Any]:
     parameters = sum(parameter.numel() for parameter in captioner.parameters())
     facts = {"parameters": parameters, "words": len(words)}
     if team.size > 1:
         facts["processes"] = team.size
-    return provenance.stamp(settings=settings.model_dump(mode="json"), **facts)
+    stamp = provenance.stamp(settings=settings.model_dump(mode="json"), **facts)
+    return stamp if seen is None else {**stamp, "layout": seen.reading.as_json()}

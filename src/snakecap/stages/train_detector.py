@@ -5,6 +5,7 @@ The network that has the best average precision on the validation split is kept.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +19,6 @@ from snakecap.data.ahead import Ahead
 from snakecap.data.augmentation import Augmentation
 from snakecap.data.detection import Batches, Examples, Squares
 from snakecap.detectors import untrained
-from snakecap.files import atomic
 from snakecap.files import model as models
 from snakecap.files import pictures as records
 from snakecap.files.darknet import read_names
@@ -31,7 +31,8 @@ from snakecap.rows.detection import Detector, DetectorTraining
 from snakecap.stages.batches import split
 from snakecap.stages.checkpoints import History
 from snakecap.stages.detector_learner import Batch, Judge, Learner
-from snakecap.stages.fit import Part, Plan, fit
+from snakecap.stages.fit import fit, reporter
+from snakecap.stages.lesson import Lesson, Part, Plan
 from snakecap.team import join, share
 
 OUT_OF_MEMORY = "lower the detector's training.batch_size, or set training.accumulate to 2 or more"
@@ -89,13 +90,8 @@ def train_detector(
         facts = provenance.stamp(
             settings=row, categories=list(categories), cfg=cfg, parameters=count
         )
-
-        def report(past: History) -> None:
-            rate = past.captions / past.seconds if past.seconds else 0.0
-            measured = {"throughput": rate, "peak_memory": devices.peak_memory(place)}
-            atomic.write_json(history, {**facts, **vars(past), **measured}, indent=1)
-
         judge = Judge(learner, held_out, settings, place, team)
+        report = reporter(history, facts, place)
         past = _fit(learner, batches, judge, report, training, work)
         if team.leads:
             models.write(model, learner.network.state_dict(), {**facts, "best": past.best})
@@ -167,16 +163,7 @@ def _fit(
     network = learner.network
     weights = make_group(list(network.named_parameters()), training.optimiser)
     schedule = registry.load("schedule", training.schedule.name)
-    epoch = batches.sampler.epoch_length
-    plan = Plan(
-        iterations=max(1, round(training.epochs * epoch)),
-        validate_every=training.validate_every or epoch,
-        log_every=training.log_every,
-        checkpoint_every=training.checkpoint_every,
-        explosion=training.explosion,
-        precision=devices.precision(training.precision, network.anchors.device),
-        seed=training.seed,
-    )
+    plan = _intervals(training, batches)
 
     def groups(_: int) -> list[Group]:
         network.train()
@@ -187,9 +174,8 @@ def _fit(
         slices = split(len(whole[0]), training.accumulate, judge.team)
         return [_part(whole, part, times) for part, times in slices]
 
-    ahead = Ahead(parts, plan.iterations)
-    try:
-        return fit(
+    with contextlib.closing(Ahead(parts, plan.iterations)) as ahead:
+        lesson = Lesson(
             network,
             loss=learner.loss,
             batch=ahead,
@@ -198,14 +184,23 @@ def _fit(
             factor=lambda now: schedule(now, plan.iterations, **training.schedule.options),
             validate=judge,
             report=report,
-            plan=plan,
-            work=work,
-            team=judge.team,
             unit="pictures",
             title="train detector",
         )
-    finally:
-        ahead.close()
+        return fit(lesson, plan, work, judge.team)
+
+
+def _intervals(training: DetectorTraining, batches: Batches) -> Plan:
+    epoch = batches.sampler.epoch_length
+    return Plan(
+        iterations=max(1, round(training.epochs * epoch)),
+        validate_every=training.validate_every or epoch,
+        log_every=training.log_every,
+        checkpoint_every=training.checkpoint_every,
+        explosion=training.explosion,
+        precision=devices.precision(training.precision, batches.place),
+        seed=training.seed,
+    )
 
 
 def _part(batch: Batch, part: slice, times: int) -> Part[Batch]:

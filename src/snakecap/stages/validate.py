@@ -13,7 +13,7 @@ from snakecap.metrics.scorer import Scorer
 from snakecap.models.captioner import Captioner
 from snakecap.search.greedy import greedy
 from snakecap.settings import VALIDATION_METRICS, Stage
-from snakecap.stages.fit import Validation
+from snakecap.stages.lesson import Validation
 from snakecap.team import Team
 
 BATCH = 64
