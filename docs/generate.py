@@ -133,9 +133,10 @@ def _part(family: str, name: str) -> str:
     part = registry.load(family, name)
     module = import_module(registry.module(family, name))
     purpose = _code((inspect.getdoc(module) or "").partition("\n\n")[0].replace("\n", " "))
-    # A class's options are explained where they are taken: in its constructor.
-    described = part.__init__ if inspect.isclass(part) else part
-    helps = _helps(described)
+    # A class's options are explained by its constructor or by itself; those that it shares with
+    # others of its family, by the base class.
+    described = [*reversed(part.__mro__), part.__init__] if inspect.isclass(part) else [part]
+    helps = {name: text for one in described for name, text in _helps(one).items()}
     own = options.model(family, name).model_json_schema()["properties"]
     rows = [
         (f"`{key}`", _type(entry), _default(entry), helps.get(key, ""))

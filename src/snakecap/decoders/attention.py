@@ -24,7 +24,18 @@ from snakecap.encoded import Encoded
 
 
 class AttentionDecoder(Decoder):
-    """Words from a picture's summary and regions, one at a time."""
+    """Words from a picture's summary and regions, one at a time.
+
+    `Decoder` explains the other arguments.
+
+    Args:
+        width: D; a multiple of `heads`.
+        heads: A, weighted means of the regions, each of D / A numbers.
+        dropout: on h~.
+
+    Raises:
+        ValueError: D is not a multiple of A.
+    """
 
     def __init__(
         self,
@@ -38,18 +49,6 @@ class AttentionDecoder(Decoder):
         tie_embeddings: bool = False,
         picture: Literal["input", "state"] = "input",
     ):
-        """Build the decoder.
-
-        Args:
-            width: D, size of word, picture and region vectors; a multiple of `heads`.
-            vocabulary_size: V, words with ids 1..V.
-            hidden_size: H, numbers in the state.
-            heads: A, weighted means of the regions, each of D / A numbers.
-            dropout: on h~.
-            input_dropout: on word and picture vectors.
-            tie_embeddings: output weights are the word vectors.
-            picture: its summary is the first input, or the initial state.
-        """
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of {heads} heads")

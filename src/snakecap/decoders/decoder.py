@@ -1,7 +1,7 @@
 """What every decoder is: a language model that a picture starts.
 
 Id 0 is START as an input, END as an output, and padding; the words are 1..V.
-Dimensions: B captions, T words, V vocabulary, H hidden.
+Dimensions: B captions, T words, V vocabulary, D width, H hidden.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ State = tuple[Tensor, ...]
 
 
 class Decoder(nn.Module):
-    """Base class; a test holds `step` and `forward` to agree, for every decoder there is."""
+    """Base class; a test holds `step` and `forward` to agree, for every decoder there is.
+
+    Args:
+        width: D, size of word, picture and region vectors.
+        vocabulary_size: V, words with ids 1..V.
+        hidden_size: H, numbers in a layer's state.
+        input_dropout: on word and picture vectors; NeuralTalk2 has none.
+        tie_embeddings: output weights are the word vectors (`lstm`: needs H = D), multiplied by
+            sqrt(D) as inputs: of length 1 they would hardly be heard (Vaswani et al., "Attention
+            Is All You Need", 2017, 3.4; docs/log.md).
+        picture: its summary is the first input, or the initial state: layouts then teach a model
+            without attention several times faster (docs/log.md).
+    """
 
     def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
         """What predicts each word and END.

@@ -21,7 +21,17 @@ from snakecap.encoded import Encoded
 
 
 class LSTMDecoder(Decoder):
-    """Words from a picture's summary, one at a time."""
+    """Words from a picture's summary, one at a time.
+
+    `Decoder` explains the other arguments.
+
+    Args:
+        layers: L, LSTMs on top of each other.
+        dropout: on the inputs of layers 2.. and on the top output, as NeuralTalk2.
+
+    Raises:
+        ValueError: tied embeddings, and H is not D.
+    """
 
     def __init__(
         self,
@@ -35,21 +45,6 @@ class LSTMDecoder(Decoder):
         tie_embeddings: bool = False,
         picture: Literal["input", "state"] = "input",
     ):
-        """Build the decoder.
-
-        Args:
-            width: D, size of word and picture vectors.
-            vocabulary_size: V, words with ids 1..V.
-            hidden_size: H, numbers in a layer's state.
-            layers: L, LSTMs on top of each other.
-            dropout: on the inputs of layers 2.. and on the top output, as NeuralTalk2.
-            input_dropout: on word and picture vectors; NeuralTalk2 has none.
-            tie_embeddings: output weights are the word vectors (needs H = D), which as inputs are
-                multiplied by sqrt(D): of length 1 they would hardly be heard (Vaswani et al.,
-                "Attention Is All You Need", 2017, 3.4; docs/log.md).
-            picture: it is the first input, or the initial state: layouts then teach a model
-                without attention several times faster (docs/log.md).
-        """
         super().__init__()
         if tie_embeddings and hidden_size != width:
             raise ValueError(

@@ -18,10 +18,25 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from snakecap.encoded import Encoded
+from snakecap.encoders.layout_encoder import LayoutEncoder
 
 
-class LayoutLSTMEncoder(nn.Module):
-    """Objects as a sequence; the last state is the summary, all states are regions."""
+class LayoutLSTMEncoder(LayoutEncoder):
+    """Objects as a sequence; the last state is the summary, all states are regions.
+
+    `LayoutEncoder` explains the other arguments.
+
+    Args:
+        width: D, also the size of the state.
+        location: read boxes too: objname_location; without them objname.
+        distinct: each category once, in ascending order: objclass. Has no location.
+        distinct_limit: categories that are then read, the first; OBJ2TEXT: 16.
+        normalise: layer norm on the states; ours, it learns faster (docs/log.md).
+        dropout: on the summary and the regions.
+
+    Raises:
+        ValueError: distinct categories have no boxes.
+    """
 
     reads = "layout"
 
@@ -37,21 +52,6 @@ class LayoutLSTMEncoder(nn.Module):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         box_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
-        """Build the encoder.
-
-        Args:
-            width: D, also the size of the state.
-            categories: K.
-            location: read boxes too: objname_location; without them objname.
-            distinct: each category once, in ascending order: objclass. Has no location.
-            distinct_limit: categories that are then read, the first; OBJ2TEXT: 16.
-            normalise: layer norm on the states; ours, it learns faster (docs/log.md).
-            dropout: on the summary and the regions.
-            box_dropout: on the four numbers of each box.
-
-        Raises:
-            ValueError: distinct categories have no boxes.
-        """
         super().__init__()
         if distinct and location:
             raise ValueError("distinct categories have no boxes: set location to false")
@@ -66,12 +66,7 @@ class LayoutLSTMEncoder(nn.Module):
         self.box_dropout = nn.Dropout(box_dropout)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode a batch.
-
-        Args:
-            inputs: ``categories`` ids of shape (B, R), 0 behind the last object, and ``boxes`` of
-                shape (B, R, 4), in 0..1.
-        """
+        """Encode a batch."""
         ids = inputs["categories"]
         if self.limit is not None:
             ids = distinct(ids, self.categories)[:, : self.limit]

@@ -17,10 +17,22 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from snakecap.encoded import Encoded
+from snakecap.encoders.layout_encoder import LayoutEncoder
 
 
-class LayoutSetEncoder(nn.Module):
-    """The whole's token is the summary; the objects' and the whole's are regions."""
+class LayoutSetEncoder(LayoutEncoder):
+    """The whole's token is the summary; the objects' and the whole's are regions.
+
+    `LayoutEncoder` explains the other arguments.
+
+    Args:
+        width: D; a multiple of `heads`.
+        counts: tell the whole's token how often each category occurs.
+        layers: attention and feed-forward, one after the other.
+        heads: A.
+        hidden_size: of the feed-forward part.
+        dropout: inside the layers.
+    """
 
     reads = "layout"
     by_object = True  # region r is object r
@@ -38,19 +50,6 @@ class LayoutSetEncoder(nn.Module):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         box_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
-        """Build the encoder.
-
-        Args:
-            width: D; a multiple of `heads`.
-            categories: K.
-            location: read boxes too.
-            counts: tell the whole's token how often each category occurs.
-            layers: attention and feed-forward, one after the other.
-            heads: A.
-            hidden_size: of the feed-forward part.
-            dropout: inside the layers.
-            box_dropout: on the numbers of each box.
-        """
         super().__init__()
         self.categories = categories
         self.names = nn.Embedding(categories + 1, width, padding_idx=0)
@@ -64,12 +63,7 @@ class LayoutSetEncoder(nn.Module):
         self.box_dropout = nn.Dropout(box_dropout)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode a batch.
-
-        Args:
-            inputs: ``categories`` ids of shape (B, R), 0 behind the last object, and ``boxes`` of
-                shape (B, R, 4), in 0..1.
-        """
+        """Encode a batch."""
         ids = inputs["categories"]
         tokens = self.names(ids)
         if self.place is not None:
