@@ -19,8 +19,9 @@ from measure import alternate
 from snakecap import device as devices
 from snakecap.data.ahead import Ahead
 from snakecap.data.augmentation import Augmentation
-from snakecap.data.detection import Batches, Examples, Squares
+from snakecap.data.detection import Batches, Examples
 from snakecap.data.shapes import Looks, generate
+from snakecap.data.squares import Squares
 from snakecap.detectors import untrained
 from snakecap.detectors.yolov2 import decode
 from snakecap.files.decode import load_whole

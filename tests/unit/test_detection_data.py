@@ -9,7 +9,8 @@ from PIL import Image
 
 from snakecap.boxes import Frame
 from snakecap.data.augmentation import Augmentation, augmented, moved_images, moved_truths
-from snakecap.data.detection import Batches, Examples, Squares
+from snakecap.data.detection import Batches, Examples
+from snakecap.data.squares import Squares
 from snakecap.files.pictures import Object, Picture
 
 CPU = torch.device("cpu")

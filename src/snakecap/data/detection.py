@@ -1,4 +1,4 @@
-"""Pictures and objects that a detector learns from: letterboxed once, augmented anew each time.
+"""Pictures and objects that a detector learns from, augmented anew each time.
 
 A batch is a pure function of the seed and the iteration, and nothing depends on whether all the
 pictures fit into memory.
@@ -9,9 +9,7 @@ Dimensions: B pictures of a batch, N objects, S side of the network's input.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,13 +20,9 @@ from snakecap.boxes import Array, Frame, clip
 from snakecap.categories import canonical
 from snakecap.data.augmentation import Augmentation, Truths, augmented
 from snakecap.data.sampler import Sampler
-from snakecap.files import decode
+from snakecap.data.squares import Size, Squares
 from snakecap.files.pictures import Picture
-from snakecap.letterbox import letterbox
-from snakecap.log import logger, progress
-
-MEMORY = 2 << 30  # bytes of letterboxed pictures that are kept; more are read when needed
-Size = tuple[int, int]  # width and height of an image file in pixels
+from snakecap.log import logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,74 +42,6 @@ class Objects:
     def __len__(self) -> int:
         """Objects."""
         return len(self.boxes)
-
-
-class Squares:
-    """Letterboxed image files.
-
-    Attributes:
-        pictures: the records of the files that can be read.
-        sizes: of these files.
-        size: S.
-    """
-
-    def __init__(self, root: Path, pictures: Sequence[Picture], size: int, *, memory: int = MEMORY):
-        """Decode every file once; a warning names those that cannot be read.
-
-        Args:
-            root: folder that the files are relative to.
-            pictures: their records.
-            size: S.
-            memory: bytes of pixels to keep; when there are more, `read` decodes again.
-        """
-        self.root, self.size = root, size
-        self.pixels: NDArray[np.uint8] | None = None
-        if len(pictures) * 3 * size**2 <= memory:
-            self.pixels = np.empty((len(pictures), 3, size, size), np.uint8)
-        kept: list[tuple[Picture, Size]] = []
-        unreadable: list[str] = []
-        with _threads() as pool:
-            boxed = pool.map(self._decoded, pictures)
-            both = zip(pictures, boxed, strict=True)
-            for picture, found in progress(both, title="decode", total=len(pictures)):
-                if isinstance(found, str):
-                    unreadable.append(f"{picture.file}: {found}")
-                    continue
-                if self.pixels is not None:
-                    self.pixels[len(kept)] = found[0]
-                kept.append((picture, found[1]))
-        self.pictures = tuple(picture for picture, _ in kept)
-        self.sizes = [found for _, found in kept]
-        if unreadable:
-            logger.warning("unreadable pictures left out: %d; %s", len(unreadable), unreadable[0])
-
-    def _decoded(self, picture: Picture) -> tuple[NDArray[np.uint8], Size] | str:
-        """A picture's square and its file's size, or why there is none."""
-        try:
-            image = decode.load_whole(self.root / picture.file)
-        except decode.Unreadable as error:
-            return str(error)
-        return letterbox(image, self.size)[0], (image.shape[2], image.shape[1])
-
-    def read(self, rows: Sequence[int]) -> NDArray[np.uint8]:
-        """Some of `pictures`, of shape (B, 3, S, S).
-
-        Raises:
-            ValueError: a file cannot be read any more.
-        """
-        if self.pixels is not None:
-            return self.pixels[list(rows)]
-        chosen = [self.pictures[row] for row in rows]
-        with _threads() as pool:
-            found = list(pool.map(self._decoded, chosen))
-        for picture, one in zip(chosen, found, strict=True):
-            if isinstance(one, str):
-                raise ValueError(f"{self.root / picture.file} was readable before: {one}")
-        return np.stack([one[0] for one in found if not isinstance(one, str)])
-
-
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(2, torch.get_num_threads()))
 
 
 def objects(squares: Squares, categories: Sequence[str]) -> list[Objects]:

@@ -17,7 +17,8 @@ from snakecap import options, outputs, provenance, registry
 from snakecap.categories import ordered
 from snakecap.data.ahead import Ahead
 from snakecap.data.augmentation import Augmentation
-from snakecap.data.detection import Batches, Examples, Squares
+from snakecap.data.detection import Batches, Examples
+from snakecap.data.squares import Squares
 from snakecap.detectors import untrained
 from snakecap.files import model as models
 from snakecap.files import pictures as records
