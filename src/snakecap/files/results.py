@@ -12,7 +12,6 @@ from typing import Any
 
 from snakecap.files.atomic import json_text, read_json, write_text
 
-Id = int | str
 SHOWN = 10  # ids in a message
 
 
