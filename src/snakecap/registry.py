@@ -46,6 +46,7 @@ TOKENIZERS = {
 }
 SEARCHES = {
     "beam": "snakecap.search.beam:search",
+    "consensus": "snakecap.search.consensus:search",
     "greedy": "snakecap.search.greedy:search",
     "sample": "snakecap.search.sample:search",
 }

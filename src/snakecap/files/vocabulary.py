@@ -9,6 +9,7 @@ END as its output. UNK, when there is one, is the last word.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,6 +61,14 @@ class Vocabulary:
     def unknown(self) -> int | None:
         """The id of UNK, or None when no word was left out."""
         return len(self.words) if self.words and self.words[-1] == UNKNOWN else None
+
+    @property
+    def rarity(self) -> list[float]:
+        """By id: log of how many times rarer than the commonest word; all 1 without counts."""
+        if not self.counts:
+            return [1.0] * (len(self.words) + 1)
+        most = math.log(max(self.counts.values()))
+        return [0.0, *(most - math.log(max(1, self.counts.get(word, 1))) for word in self.words)]
 
     def encode(self, words: Iterable[str]) -> list[int]:
         """Ids of words. An unknown word is UNK, or is left out when there is no UNK."""

@@ -13,7 +13,9 @@ from snakecap.rows.base import Count, Model, Positive
 class Decoding(Model):
     """How words are searched for."""
 
-    method: str = Field("beam", description="beam, greedy or sample: a name in registry.SEARCHES")
+    method: str = Field(
+        "beam", description="beam, consensus, greedy or sample: a name in registry.SEARCHES"
+    )
     beam_width: Annotated[Positive, Field(le=1000)] = Field(
         2, description="NeuralTalk2: 2 or 3 works well, more is not better"
     )
@@ -33,6 +35,11 @@ class Decoding(Model):
     suppress_unknown: bool = Field(True, description="never say UNK")
     n_best: Positive = Field(1, description="captions a picture, with their log-probabilities")
     batch_size: Positive = Field(64, description="pictures at once")
+    voters: Positive = Field(
+        64,
+        description="consensus: captions drawn at random (temperature, top_k, top_p), of which the "
+        "beam's are judged by how much they agree",
+    )
     seed: int = Field(123, description="of sampling, and of the shuffled-image control")
 
     @model_validator(mode="after")

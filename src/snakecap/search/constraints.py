@@ -1,4 +1,4 @@
-"""What a caption may not say.
+"""What a search knows of the words: above all, what a caption may not say.
 
 Forbidden words get no probability; the others keep theirs, so that a caption's log-probability
 is still the model's.
@@ -21,11 +21,14 @@ class Constraints:
         suppress: ids that are never said, such as UNK's.
         no_repeat_ngram: no sequence of this many words occurs twice; 0: no such rule.
         no_repeat_words: words that are said at most once, bool of shape (V + 1,), by id.
+        rarity: how rare each word is, of shape (V + 1,), by id, for a search that compares
+            captions; None: all words are alike.
     """
 
     suppress: tuple[int, ...] = ()
     no_repeat_ngram: int = 0
     no_repeat_words: Tensor | None = None
+    rarity: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.no_repeat_ngram < 0:

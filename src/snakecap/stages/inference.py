@@ -231,7 +231,8 @@ class Model:
         once = None
         if decoding.no_repeat_words:
             once = torch.as_tensor(content_words(self.vocabulary), device=self.place)
-        return Constraints(suppress, decoding.no_repeat_ngram, once)
+        rarity = torch.tensor(self.vocabulary.rarity)
+        return Constraints(suppress, decoding.no_repeat_ngram, once, rarity)
 
 
 def _decoding(decoding: Decoding, options: Mapping[str, Any]) -> Decoding:
