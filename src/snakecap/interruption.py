@@ -46,7 +46,7 @@ def handled() -> Iterator[None]:
         return
     # Of several processes of a job the leader saves and ends; the others live until it has.
     follows = os.environ.get("RANK", "0") != "0"
-    handler = signal.SIG_IGN if follows else _receive
+    handler = _note if follows else _receive
     before = {number: signal.signal(number, handler) for number in CODES}
     try:
         yield
@@ -55,12 +55,18 @@ def handled() -> Iterator[None]:
         if _State.received is None or isinstance(error, KeyboardInterrupt):
             raise
         ended = error if isinstance(error, Interrupted) else Interrupted(_State.received)
-        logger.warning("ended by %s: run again to go on from here", ended.name)
+        if not follows:
+            logger.warning("ended by %s: run again to go on from here", ended.name)
         raise ended from None
     finally:
         for number, usual in before.items():
             signal.signal(number, usual)
         _State.received, _State.raised = None, -math.inf
+
+
+def _note(number: int, _: object) -> None:
+    """What follows when the leader is gone comes of this signal, not of a mistake."""
+    _State.received = _State.received or number
 
 
 def _receive(number: int, _: object) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 POLL = 0.5  # seconds between two looks for a command
@@ -43,19 +44,25 @@ def _listen(heard: socket.socket, _told: socket.socket) -> None:
 
 def pass_on(number: int) -> int:
     """Signal the commands of the shells that this process started; returns how many there are."""
-    commands = _children(_children({os.getpid()}))
-    for command in commands:
+    return tell(children(children()), number)
+
+
+def tell(processes: Iterable[int], number: int) -> int:
+    """Signal some processes; returns how many there are."""
+    found = list(processes)
+    for process in found:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(command, number)
-    return len(commands)
+            os.kill(process, number)
+    return len(found)
 
 
-def _children(parents: set[int]) -> set[int]:
-    """The processes that some processes started and that still run."""
+def children(parents: Iterable[int] | None = None) -> set[int]:
+    """The processes that some processes (None: this one) started and that still run."""
+    mine = {os.getpid()} if parents is None else set(parents)
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it ended
             # "pid (name) state parent ...", and the name may hold anything
-            if int(path.read_text(errors="replace").rpartition(")")[2].split()[1]) in parents:
+            if int(path.read_text(errors="replace").rpartition(")")[2].split()[1]) in mine:
                 found.add(int(path.parent.name))
     return found

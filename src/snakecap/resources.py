@@ -113,9 +113,7 @@ def start(gpus: int) -> str:
     """How a job's script starts: with several GPUs, a process for each."""
     if gpus < 2:
         return "python"
-    # It passes signals on to its processes, which save, and waits for them to end.
-    signals = "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1 --shutdown-timeout=90"
-    return f"python -m torch.distributed.run {signals} --standalone --nproc-per-node={gpus}"
+    return f"python -m snakecap.launch --processes {gpus}"
 
 
 def placement(cluster: Cluster, gpus: int) -> dict[str, str]:

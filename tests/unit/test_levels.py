@@ -13,6 +13,7 @@ GROUND = """
     settings rows options registry provenance log arguments plan text files device encoded boxes
     categories layout resources sizes jobs outputs interruption controller team file_sizes costs
     plan_files mistakes letterbox suppression record shared standing planned reads machine relay
+    launch
 """
 PARTS = "data encoders decoders detectors search losses metrics schedules optimisers"
 LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))

@@ -277,7 +277,9 @@ def test_a_team_that_is_stopped_goes_on_to_the_same_bits(data, tmp_path, number)
         subprocess.run(["pkill", "-KILL", "-f", str(words[-1])], check=True)
     else:
         team.send_signal(number)
-    assert team.wait() != 0 and not (tmp_path / "stopped" / "model").exists()
+    assert team.wait() == (-signal.SIGKILL if number == signal.SIGKILL else 75)
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert not (tmp_path / "stopped" / "model").exists()
     assert "continuing from checkpoint" in run(*words)
     one, two = ((tmp_path / name / "last").read_bytes() for name in ("whole", "stopped"))
     assert one == two

@@ -1,0 +1,83 @@
+"""Several processes end with one code, which says whether the job goes on when it is run again."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from snakecap import launch, resources
+
+TWO = [sys.executable, *resources.start(2).split()[1:]]
+# The leader saves for a while when a signal comes; the other one does not end by itself.
+SAVING = """
+import os, signal, sys, time
+leads = os.environ["RANK"] == "0"
+for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    signal.signal(number, (lambda *_: (time.sleep(1), os.write(1, b"saved\\n"), sys.exit(75)))
+                  if leads else signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+os.write(1, b"ready\\n")
+while True:
+    time.sleep(1)
+"""
+FAILING = """
+import os, sys, time
+sys.exit(3) if os.environ["RANK"] == "1" else time.sleep(600)
+"""
+LAUNCH = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from snakecap import launch
+sys.exit(launch.main(sys.argv[2:]))
+"""
+
+
+def started(tmp_path, text):
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*TWO, script], **pipes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_lets_the_leader_save_and_its_code_is_the_jobs(tmp_path, number):
+    job = started(tmp_path, SAVING)
+    assert [job.stdout.readline(), job.stdout.readline()] == ["ready\n", "ready\n"]
+    job.send_signal(number)
+    said, errors = job.communicate()
+    assert job.returncode == 75 and said == "saved\n", errors
+    assert "Traceback" not in errors and "failed first" not in errors
+
+
+def test_who_fails_first_is_named_and_gives_the_code(tmp_path):
+    job = started(tmp_path, FAILING)
+    _, errors = job.communicate()
+    assert job.returncode == 3 and "process 1 of the team failed first" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_signal_before_there_is_anything_to_save_ends_at_once(tmp_path):
+    """The handlers are there before torch is imported, which takes seconds."""
+    (tmp_path / "torch.py").write_text("print('torch', flush=True)\nimport time; time.sleep(600)")
+    words = [sys.executable, "-c", LAUNCH, str(tmp_path), "--processes", "2", "never.py"]
+    job = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert job.stdout.readline() == "torch\n"
+    job.send_signal(signal.SIGUSR1)
+    assert job.communicate()[0] == "" and job.returncode == 75
+
+
+@pytest.mark.parametrize(
+    ("failed", "first", "received", "wanted"),
+    [
+        ({0: 75, 1: 1}, 1, [signal.SIGUSR1], 75),  # the leader is gone, so the other fails
+        ({0: 1, 1: 75}, 1, [signal.SIGTERM], 1),  # it could not save
+        ({0: 130}, 0, [signal.SIGINT], 130),
+        ({0: -signal.SIGUSR1, 1: -signal.SIGUSR1}, 0, [signal.SIGUSR1], 75),  # still starting
+        ({2: 75, 3: -signal.SIGKILL}, 2, [signal.SIGTERM], 75),  # the leader is on another node
+        ({0: 75, 1: 1}, 1, [], 1),  # the leader is told to end since the other failed
+        ({0: 75}, 0, [], 75),  # the signal was sent to it alone
+        ({1: -signal.SIGKILL, 0: 75}, 1, [], 137),
+    ],
+)
+def test_the_code(failed, first, received, wanted):
+    assert launch.code(failed, first, received) == wanted
