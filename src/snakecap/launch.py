@@ -2,18 +2,31 @@
 
 ``python -m snakecap.launch --processes 4 SCRIPT ...`` is what the rules run. torchrun alone would
 kill its processes some time after a signal, saved or not, and end with code 1 whatever happened.
+
+With ``--nodes 2`` and in a job of SLURM's, srun starts the same once on each of its nodes. SLURM
+says there which node each is, and the address of the first, so that no name need resolve.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
+import os
 import signal
+import socket
+import struct
 import sys
 from collections.abc import Mapping, Sequence
 
 from snakecap import interruption, log, relay
 
 LEADER = 0
+STEP = (
+    *("--ntasks-per-node=1", "--mem=0", "--cpu-bind=quiet,none", "--input=none"),  # all of a node
+    "--wait=120",  # seconds for the others when one has ended: they end together, or hang
+)
+ASK_ADDRESS = 0x8915  # SIOCGIFADDR of <linux/sockios.h>
 
 
 def main(words: Sequence[str]) -> int:
@@ -26,11 +39,64 @@ def main(words: Sequence[str]) -> int:
         The exit code.
     """
     parser = argparse.ArgumentParser(prog="snakecap.launch", allow_abbrev=False)
-    parser.add_argument("--processes", type=int, required=True, metavar="N")
+    parser.add_argument("--processes", type=int, required=True, metavar="N", help="on a node")
+    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="of the SLURM job")
+    parser.add_argument("--port", type=int, help="where the first node listens to the others")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="a script and its arguments")
     given = parser.parse_args(words)
     log.setup()
-    return run(["--standalone", f"--nproc-per-node={given.processes}", *given.command])
+    if given.nodes > 1 and given.port is None and in_a_job(given.nodes):
+        spread(given.processes, given.nodes, given.command)
+    place = ["--standalone"] if given.port is None else membership(given.port)
+    return run([*place, f"--nproc-per-node={given.processes}", *given.command])
+
+
+def in_a_job(nodes: int) -> bool:
+    """Whether this runs on a node of a SLURM job of so many; the plugin hides how many it has."""
+    mine = int(os.environ.get("SLURM_JOB_NUM_NODES", nodes))
+    return "SLURM_JOB_ID" in os.environ and "SLURMD_NODENAME" in os.environ and mine >= nodes
+
+
+def spread(processes: int, nodes: int, command: Sequence[str]) -> None:
+    """Become srun, which starts this module on each node; call it on the first one."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    gpus = f"--gpus-per-node={processes}"
+    step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", gpus, *STEP]
+    again = [sys.executable, "-m", "snakecap.launch", "--processes", str(processes)]
+    os.execvp("srun", [*step, *again, "--nodes", str(nodes), "--port", str(port), *command])
+
+
+def membership(port: int) -> list[str]:
+    """What torchrun must know on one of several nodes, from what SLURM says."""
+    said = os.environ
+    first = said["SLURM_LAUNCH_NODE_IPADDR"]  # where srun runs
+    if name := interface(first):
+        said.setdefault("GLOO_SOCKET_IFNAME", name)
+    return [
+        f"--nnodes={said['SLURM_STEP_NUM_NODES']}",
+        f"--node-rank={said['SLURM_NODEID']}",
+        f"--master-addr={first}",
+        f"--master-port={port}",
+        f"--rdzv-id={said['SLURM_JOB_ID']}",
+    ]
+
+
+def interface(address: str) -> str | None:
+    """The network interface that leads to an IPv4 address; None for the loopback.
+
+    gloo takes the one of the host's name, which may be the loopback, or not resolve at all.
+    """
+    with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))  # which sends nothing
+        mine = probe.getsockname()[0]
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # it has no address
+                row = fcntl.ioctl(probe, ASK_ADDRESS, struct.pack("256s", name.encode()))
+                if socket.inet_ntoa(row[20:24]) == mine and name != "lo":
+                    return name
+    return None
 
 
 def run(words: Sequence[str]) -> int:

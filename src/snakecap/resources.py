@@ -109,21 +109,44 @@ def minutes(
     )
 
 
-def start(gpus: int) -> str:
-    """How a job's script starts: with several GPUs, a process for each."""
-    if gpus < 2:
+def start(gpus: int, nodes: int = 1) -> str:
+    """How a job's script starts: with several GPUs, a process for each.
+
+    Args:
+        gpus: on a node.
+        nodes: of the job.
+    """
+    if gpus * nodes < 2:
         return "python"
-    return f"python -m snakecap.launch --processes {gpus}"
+    several = f" --nodes {nodes}" if nodes > 1 else ""
+    return f"python -m snakecap.launch --processes {gpus}{several}"
 
 
-def placement(cluster: Cluster, gpus: int) -> dict[str, str]:
-    """Partition, account, model of GPU and warning, as the SLURM plugin names them."""
+def placement(cluster: Cluster, gpus: int, nodes: int = 1) -> dict[str, str | int]:
+    """Partition, account, GPUs, nodes and warning, as the SLURM plugin names them.
+
+    Args:
+        cluster: its names.
+        gpus: on a node.
+        nodes: of the job.
+    """
     partition = (gpus and cluster.gpu_partition) or cluster.partition
-    found = {
+    # Without "B:", which would tell the batch shell alone: every process of the job's step.
+    extra = [f"--signal=USR1@{cluster.warning}"] if cluster.warning else []
+    found: dict[str, str | int | None] = {
         "slurm_partition": partition,
         "slurm_account": cluster.account,
         "gpu_model": cluster.gpu_model if gpus else None,
-        # Without "B:", which would tell the batch shell alone: every process of the job's step.
-        "slurm_extra": f"--signal=USR1@{cluster.warning}" if cluster.warning else None,
     }
-    return {name: value for name, value in found.items() if value}
+    if nodes > 1:
+        extra += ["--ntasks-per-node=1", f"--gpus-per-node={_typed(cluster, gpus)}"]
+        # By `mpi` the plugin starts the command on the first node alone, and leaves the others to
+        # the command (`launch`). Tasks by GPU, its other way to count, would contradict theirs.
+        found |= {"mpi": "srun", "nodes": nodes, "tasks": nodes}
+    named = {name: value for name, value in found.items() if value}
+    named |= {"slurm_extra": " ".join(extra)} if extra else {}
+    return named | ({"tasks_per_gpu": 0} if nodes > 1 else {})
+
+
+def _typed(cluster: Cluster, gpus: int) -> str:
+    return f"{cluster.gpu_model}:{gpus}" if cluster.gpu_model else str(gpus)

@@ -1,6 +1,8 @@
 """Several processes end with one code, which says whether the job goes on when it is run again."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -16,10 +18,10 @@ leads = os.environ["RANK"] == "0"
 for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
     signal.signal(number, (lambda *_: (time.sleep(1), os.write(1, b"saved\\n"), sys.exit(75)))
                   if leads else signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
-os.write(1, b"ready\\n")
+os.write(1, " ".join([os.environ[name] for name in NAMES]).encode() + b"\\n")
 while True:
     time.sleep(1)
-"""
+""".replace("NAMES", repr(["RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"]))
 FAILING = """
 import os, sys, time
 sys.exit(3) if os.environ["RANK"] == "1" else time.sleep(600)
@@ -42,7 +44,7 @@ def started(tmp_path, text):
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_lets_the_leader_save_and_its_code_is_the_jobs(tmp_path, number):
     job = started(tmp_path, SAVING)
-    assert [job.stdout.readline(), job.stdout.readline()] == ["ready\n", "ready\n"]
+    assert ready(job) == ["0 0 2 2\n", "1 1 2 2\n"]
     job.send_signal(number)
     said, errors = job.communicate()
     assert job.returncode == 75 and said == "saved\n", errors
@@ -64,6 +66,61 @@ def test_a_signal_before_there_is_anything_to_save_ends_at_once(tmp_path):
     assert job.stdout.readline() == "torch\n"
     job.send_signal(signal.SIGUSR1)
     assert job.communicate()[0] == "" and job.returncode == 75
+
+
+def ready(job):
+    """What two processes are, when both run."""
+    return sorted([job.stdout.readline(), job.stdout.readline()])
+
+
+def nodes(tmp_path):
+    """Two nodes as SLURM describes them, both of them this machine, with two processes each."""
+    script = tmp_path / "script.py"
+    script.write_text(SAVING)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = str(free.getsockname()[1])
+    said = {"SLURM_STEP_NUM_NODES": "2", "SLURM_JOB_ID": "7"}
+    said["SLURM_LAUNCH_NODE_IPADDR"] = "127.0.0.1"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return [
+        subprocess.Popen(
+            [*TWO, "--nodes", "2", "--port", port, script],
+            env={**os.environ, **said, "SLURM_NODEID": str(number)},
+            **pipes,
+        )
+        for number in range(2)
+    ]
+
+
+def test_processes_of_two_nodes_are_one_team_and_each_node_ends_with_its_code(tmp_path):
+    first, second = nodes(tmp_path)
+    assert ready(first) == ["0 0 2 4\n", "1 1 2 4\n"]
+    assert ready(second) == ["2 0 2 4\n", "3 1 2 4\n"]
+    for job in (first, second):
+        job.send_signal(signal.SIGTERM)
+    assert "saved" in first.communicate()[0]
+    second.communicate()
+    assert [first.returncode, second.returncode] == [75, 75]
+
+
+def test_only_a_job_of_so_many_nodes_is_spread(monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURMD_NODENAME", "SLURM_JOB_NUM_NODES"):
+        monkeypatch.delenv(name, raising=False)
+    assert not launch.in_a_job(2)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert not launch.in_a_job(2), "a login node, in salloc"
+    monkeypatch.setenv("SLURMD_NODENAME", "one")
+    assert launch.in_a_job(2)
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "1")
+    assert not launch.in_a_job(2), "a whole run of snakemake in a job of one node"
+
+
+def test_the_network_that_leads_to_a_node():
+    assert launch.interface("127.0.0.1") is None
+    assert launch.interface("no.such.host.invalid") is None
+    networks = {name for _, name in socket.if_nameindex()} - {"lo"}
+    assert launch.interface("192.0.2.77") in {*networks, None}  # an address for documentation
 
 
 @pytest.mark.parametrize(

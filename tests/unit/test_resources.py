@@ -104,6 +104,26 @@ def test_names_of_the_cluster_go_where_the_plugin_looks():
     assert resources.placement(Cluster(warning=0), 1) == {}
 
 
+def test_a_job_of_several_nodes_asks_for_them_in_words_that_agree():
+    """The plugin derives tasks by GPU from `tasks` unless it is told of none."""
+    found = resources.placement(Cluster(nodes=3, gpu_model="a100", warning=60), 4, 3)
+    extra = "--signal=USR1@60 --ntasks-per-node=1 --gpus-per-node=a100:4"
+    asked = {"mpi": "srun", "nodes": 3, "tasks": 3, "tasks_per_gpu": 0, "slurm_extra": extra}
+    assert found == {"gpu_model": "a100", **asked}
+    plain = resources.placement(Cluster(nodes=3, warning=0), 4, 3)
+    assert plain["slurm_extra"] == "--ntasks-per-node=1 --gpus-per-node=4"
+    assert resources.placement(Cluster(nodes=3, warning=0), 4) == {}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "nodes", "wanted"),
+    [(0, 1, ""), (1, 1, ""), (4, 1, "--processes 4"), (1, 2, "--processes 1 --nodes 2")],
+)
+def test_how_a_script_starts(gpus, nodes, wanted):
+    launcher = f" -m snakecap.launch {wanted}" if wanted else ""
+    assert resources.start(gpus, nodes) == f"python{launcher}"
+
+
 # Sizes of data sets.
 
 

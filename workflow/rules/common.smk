@@ -85,21 +85,23 @@ def needs(rule, gpu=0, processes=False):
     """Memory and minutes to ask a cluster for, which grow with the data and the attempt.
 
     Also how a script starts and on which device, which must not rerun anything either. A job that
-    cannot share its work among processes uses one GPU at most.
+    cannot share its work among processes uses one GPU at most, of one node.
     """
     gpu = gpu if processes else min(gpu, 1)
+    nodes = PLAN.settings.cluster.nodes if processes and gpu else 1
 
     def memory(wildcards, attempt):
-        return PLAN.memory(rule, attempt, **wildcards) * max(gpu, 1)  # of each process
+        # On each node, of each process.
+        return PLAN.memory(rule, attempt, **wildcards) * max(gpu, 1)
 
     def minutes(wildcards, attempt):
-        return PLAN.minutes(rule, attempt, gpu, **wildcards)
+        return PLAN.minutes(rule, attempt, gpu * nodes, **wildcards)
 
     return {
-        "gpu": gpu,
+        "gpu": gpu * nodes,
         "mem_mb": memory,
         "runtime": minutes,
-        "start": resources.start(gpu),
+        "start": resources.start(gpu, nodes),
         "device": PLAN.device(gpu),
-        **resources.placement(PLAN.settings.cluster, gpu),
+        **resources.placement(PLAN.settings.cluster, gpu, nodes),
     }

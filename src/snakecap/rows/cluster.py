@@ -16,6 +16,11 @@ class Cluster(Model):
     )
     account: str | None = Field(None, description="who pays; null: SLURM's default of yours")
     gpu_model: str | None = Field(None, description="such as a100, as sinfo -o %G says; null: any")
+    nodes: Positive = Field(
+        1,
+        description="that training, features and captioning share, with `gpus` GPUs on each; one "
+        "node when there are none",
+    )
     max_minutes: Positive = Field(
         1440,
         description="the partition's time limit; what needs longer goes on in the next attempt",
