@@ -32,6 +32,7 @@ WORKING["systems"]["obj2text"]["stages"] = [
         "language_eval": False,
     }
 ]
+PAIR = {"partition": "cpu", "gpu_partition": "pair", "gpu_model": "fake", "nodes": 2}
 MODEL = "results/shapes/obj2text/train/model.safetensors"
 
 
@@ -132,13 +133,10 @@ def processes(script, folder):
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if (
-                re.search(rb"python[\d.]*$", words[0])
-                and len(words) > 1
-                and words[1].endswith(b"/" + script.encode())
-                and (entry / "cwd").readlink() == folder
-            ):
+            python, *words = (entry / "cmdline").read_bytes().split(b"\0")
+            run = next((word for word in words if word != b"-u"), b"")
+            named = re.search(rb"python[\d.]*$", python) and run.endswith(b"/" + script.encode())
+            if named and (entry / "cwd").readlink() == folder:
                 found.append(int(entry.name))
     return sorted(found)
 
