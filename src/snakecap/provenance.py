@@ -187,13 +187,17 @@ def _run(function: Callable[..., Any], given: Sequence[str]) -> None:
     stage = record.recorded(function, given)
     call = partial(arguments.call, stage, words, function.__name__)
     made = [Path(name) for name in rule.get("--makes", [])]
-    lead = partial(outputs.once, made, _job(rule, words)) if made else _call
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        from snakecap.team import together
+    led(call, partial(outputs.once, made, _job(rule, words)) if made else _call)
 
-        together(call, lead)
+
+def led(make: Callable[[], None], lead: Callable[[Callable[[], None]], None]) -> None:
+    """Let all processes of a job `make` when its first one, which `lead` runs in, decides so."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        from snakecap.team import together  # torch: seconds
+
+        together(make, lead)
     else:
-        lead(call)
+        lead(make)
 
 
 def _call(function: Callable[[], None]) -> None:

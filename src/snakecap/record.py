@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import os
 import platform
 import sys
 import time
@@ -58,7 +57,7 @@ def recorded(function: Callable[..., None], words: Sequence[str] = ()) -> Callab
         words: the command line of its rule, which holds the settings as they were planned.
     """
     stage = function.__name__
-    if stage not in WRITES or int(os.environ.get("RANK", "0")):  # of several, the first writes
+    if stage not in WRITES:
         return function
 
     @functools.wraps(function)
@@ -66,8 +65,12 @@ def recorded(function: Callable[..., None], words: Sequence[str] = ()) -> Callab
         bound = inspect.signature(function).bind(**given)
         bound.apply_defaults()
         outputs = dict(_outputs(stage, bound.arguments))
-        if outputs:
-            _run(_Job(stage, bound.arguments, outputs, words), lambda: function(**given))
+
+        def lead(make: Callable[[], None]) -> None:
+            _run(_Job(stage, bound.arguments, outputs, words), make)
+
+        if outputs:  # of several processes, the first records
+            provenance.led(lambda: function(**given), lead)
         else:  # it prints
             function(**given)
 
@@ -160,7 +163,7 @@ def _run(job: _Job, make: Callable[[], None]) -> None:
 
     place = shared.folder_for(job.stage) if "--code" in job.words else None
     entry = None
-    if place is None or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if place is None:
         make()
     else:
         place = place / shared.key_of(job.key())

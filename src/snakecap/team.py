@@ -120,18 +120,26 @@ def join() -> Team:
 
 
 def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None]) -> None:
-    """Have all members call `make` when the leader does, or none of them.
+    """Have all members call `make` when the leader does, or none of them; they leave together.
 
     Args:
         make: what the members do together.
         lead: called by the leader alone, with a `make` that the others join in; it may find that
             there is nothing to make.
     """
+    outermost = not dist.is_initialized()
     team = join()
-    if not team.leads:
-        if team.told(False):
-            make()
-        return
+    if team.leads:
+        _lead(team, make, lead)
+    elif team.told(False):
+        make()
+    team.told(None)  # the leader may still be writing, and a cluster ends who is left behind
+    if outermost:  # threads of gloo that outlive Python abort the process
+        dist.destroy_process_group()
+
+
+def _lead(team: Team, make: Callable[[], None], lead: Callable[[Callable[[], None]], None]) -> None:
+    """The leader's half of `together`."""
     called = []
 
     def start() -> None:

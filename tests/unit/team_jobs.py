@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_type_hints
 
+import torch.distributed as dist
 from pydantic import TypeAdapter
 
 from snakecap import interruption, log
@@ -16,3 +17,5 @@ with interruption.handled():
         function = getattr(import_module(f"snakecap.stages.{stage}"), stage)
         hints = get_type_hints(function)
         function(**{name: TypeAdapter(hints[name]).validate_python(v) for name, v in given.items()})
+if dist.is_initialized():
+    dist.destroy_process_group()

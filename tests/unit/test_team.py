@@ -14,7 +14,9 @@ import pytest
 import torch
 from torch import nn
 
+from snakecap import provenance
 from snakecap import settings as configuration
+from snakecap.files import sidecar
 from snakecap.files.features import Features
 from snakecap.resources import start
 from snakecap.rows.detection import Detector
@@ -254,6 +256,27 @@ def test_what_the_leader_need_not_make_the_others_do_not_wait_for(data, tmp_path
     first = made.stat()
     assert "was made by the process before: nothing to do" in run(*words)
     assert made.stat().st_mtime_ns == first.st_mtime_ns
+
+
+def test_a_team_computes_nothing_that_is_in_the_shared_folder(data, tmp_path, monkeypatch):
+    """Its leader looks, and tells; also for one process, which takes what the team made."""
+    monkeypatch.setenv("SNAKECAP_CACHE", str(tmp_path / "shared"))
+    names = "snakecap.stages.features,snakecap.encoders.tiny"
+    script = HERE.parents[1] / "workflow" / "scripts" / "features.py"
+    words = [script, "--code", f"{names}={provenance.digest(*names.split(','))}", "--lock", "none"]
+    words += ["--images", data / "images.h5", "--device", "cpu"]
+    words += ["--settings", json.dumps({"backbone": BACKBONE})]
+    said, made = [], []
+    for name, launcher in (("first", TWO), ("second", TWO), ("alone", ())):
+        made.append(tmp_path / name / "features.lmdb")
+        said.append(run(*launcher, *words, "--makes", made[-1], "--features", made[-1]))
+    assert "features: 100%" in said[0] and "taken from" not in said[0]
+    for text in said[1:]:
+        assert text.count("taken from the shared folder, not made again") == 1
+        assert "features: " not in text
+    assert len({path.resolve() for path in made}) == 1 and len(Features(made[1])) == 32
+    first, *later = [sidecar.read(path) for path in made]
+    assert [record["started"] for record in later] == [first["started"]] * 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])

@@ -18,16 +18,16 @@ SHARED = {
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """Two copies of the workflow, run one after the other."""
+    """Two copies of the workflow, run one after the other; the second on several processes."""
     base = tmp_path_factory.mktemp("pair")
     config = copy.deepcopy(CONFIG)
     config["cache"] = str(base / "shared")
     config["layouts"]["seen"]["detector"] = "truth"  # needs no training
     copies = []
-    for name in ("one", "two"):
+    for name, gpus in (("one", 0), ("two", 2)):
         (base / name).mkdir()
         checkout = Checkout(base / name)
-        checkout.write_config(config)
+        checkout.write_config({**config, "gpus": gpus, "device": "cpu"})
         checkout.snakemake(*(f"results/shapes/{target}" for target in TARGETS))
         copies.append(checkout)
     return copies
