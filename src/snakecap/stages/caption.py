@@ -23,7 +23,7 @@ from snakecap.team import Team, join
 
 # The hypotheses of each picture of a batch, best first, and the attention of the best ones.
 Captioned = tuple[list[list[Hypothesis]], list[list[list[float]]] | None]
-OUT_OF_MEMORY = "lower the system's decoding.batch_size or decoding.beam_width"
+OUT_OF_MEMORY = "lower the system's decoding.batch_size, decoding.beam_width or decoding.voters"
 
 
 def caption(

@@ -36,6 +36,7 @@ from snakecap.files.states import signature
 from snakecap.rows.detection import files_by_split
 from snakecap.stages.detecting import build_detector, look
 
+OUT_OF_MEMORY = "lower the batch_size of the detector's row"
 AHEAD = 2  # batches that are decoded or being decoded while the detector looks at one
 Rows = Sequence[int]
 Image = NDArray[np.uint8]
@@ -89,7 +90,8 @@ def detect(
     sources += [picture.file for picture in chosen]
     opened = (picture.file for picture in chosen if _opens(detector.reads_images, picture))
     sources.append(signature(collection.root, opened)[0])
-    with outputs.work_folder(detections, row, sources, place.type) as folder:
+    locked = outputs.work_folder(detections, row, sources, place.type)
+    with devices.advice(OUT_OF_MEMORY), locked as folder:
         search = _Search(detector, settings, chosen, Sightings(folder / "seen.lmdb"))
         try:
             search.run(partial(_load, collection.root, detector.reads_images))
