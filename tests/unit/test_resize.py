@@ -184,6 +184,12 @@ def test_a_chunk_that_changed_twice_is_known_by_its_newest_state(tmp_path):
     assert stage._done(journal) == {0: "c", 32: "b"}
 
 
+def test_a_line_that_a_full_disk_tore_stops_no_later_run(tmp_path):
+    journal = tmp_path / "done.txt"
+    journal.write_text("0 a\n32 b" + "64 c\n96 d\n" + "\0\0" + "128 e\n")
+    assert stage._done(journal) == {0: "a", 96: "d"}
+
+
 def test_other_settings_do_not_reuse_an_interrupted_run(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "CHUNK", 1)
     monkeypatch.setattr(stage, "SAVE", 1)

@@ -119,11 +119,12 @@ def _decode(
 def _done(journal: Path) -> dict[int, str]:
     """By its first row, the state of the photos of each chunk that a killed run finished.
 
-    The last line may be torn. Of a chunk that was made again the newest line holds.
+    The last line of a run may be torn, and the first one of the next run go on in it. Of a chunk
+    that was made again the newest line holds.
     """
-    text = journal.read_text(encoding="utf-8") if journal.exists() else ""
-    whole = (line.split() for line in text.splitlines(keepends=True) if line.endswith("\n"))
-    return {int(first): state for first, state in whole}
+    text = journal.read_text(encoding="utf-8", errors="replace") if journal.exists() else ""
+    lines = (line.split() for line in text.splitlines(keepends=True) if line.endswith("\n"))
+    return {int(line[0]): line[1] for line in lines if len(line) == 2 and line[0].isdecimal()}
 
 
 def _fill(whole: Path, root: Path, settings: Resize, task: tuple[int, list[str]]) -> list[Bad]:
