@@ -55,12 +55,14 @@ class Plan(Files):
 
     # What jobs ask a cluster for.
 
-    def memory(self, rule: str, attempt: int, **wildcards: str) -> int:
-        """MB of memory of a job."""
+    def memory(self, rule: str, attempt: int, processes: int = 1, **wildcards: str) -> int:
+        """MB of memory of a job with so many processes on a node."""
         size = sizes.size(self.settings, self._dataset(wildcards))
         row = resources.kind(rule, self._stage(wildcards) if rule == "train" else None)
         limits = self.settings.cluster
-        return resources.memory(row, **size._asdict(), attempt=attempt, cluster=limits)
+        return resources.memory(
+            row, **size._asdict(), attempt=attempt, cluster=limits, processes=processes
+        )
 
     def minutes(self, rule: str, attempt: int, gpus: int, **wildcards: str) -> int:
         """Minutes of run time of a job."""

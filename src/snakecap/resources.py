@@ -73,8 +73,10 @@ def passes(stage: Stage | None, pictures: int) -> float:
     return float(min(limits))
 
 
-def memory(rule: str, *, pictures: int, captions: int, attempt: int, cluster: Cluster) -> int:
-    """MB of memory: linear in the size, and in the attempt.
+def memory(
+    rule: str, *, pictures: int, captions: int, attempt: int, cluster: Cluster, processes: int = 1
+) -> int:
+    """MB of memory on a node: linear in the size, the attempt and the processes.
 
     Args:
         rule: a row of `NEEDS`.
@@ -82,10 +84,11 @@ def memory(rule: str, *, pictures: int, captions: int, attempt: int, cluster: Cl
         captions: of the data set, at least 0.
         attempt: from 1.
         cluster: its limits.
+        processes: of the job on a node, each of which needs as much.
     """
     need = NEEDS[rule]
     once = need.memory + (need.per_picture * pictures + need.per_caption * captions) / 1000
-    asked = math.ceil(once) * attempt
+    asked = math.ceil(once) * attempt * processes
     return asked if cluster.max_memory is None else min(asked, cluster.max_memory)
 
 

@@ -71,6 +71,15 @@ def test_no_job_asks_for_more_than_the_largest_node():
     assert asked == 64_000
 
 
+def test_processes_of_a_node_share_what_it_has():
+    def ask(processes, **limits):
+        size = {"pictures": 10**5, "captions": 5 * 10**5, "attempt": 1}
+        return resources.memory("train", **size, cluster=Cluster(**limits), processes=processes)
+
+    assert ask(4) == 4 * ask(1)
+    assert ask(4, max_memory=3 * ask(1)) == 3 * ask(1)
+
+
 @pytest.mark.parametrize(
     ("stage", "wanted"),
     [

@@ -92,7 +92,7 @@ def needs(rule, gpu=0, processes=False):
 
     def memory(wildcards, attempt):
         # On each node, of each process.
-        return PLAN.memory(rule, attempt, **wildcards) * max(gpu, 1)
+        return PLAN.memory(rule, attempt, max(gpu, 1), **wildcards)
 
     def minutes(wildcards, attempt):
         return PLAN.minutes(rule, attempt, gpu * nodes, **wildcards)
