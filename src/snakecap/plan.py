@@ -20,6 +20,7 @@ from snakecap.plan_files import Files
 from snakecap.settings import (
     VALIDATION_METRICS,
     Dataset,
+    Detector,
     Settings,
     Stage,
     System,
@@ -68,10 +69,13 @@ class Plan(Files):
         """Minutes of run time of a job."""
         pictures = sizes.size(self.settings, self._dataset(wildcards)).pictures
         stage = self._stage(wildcards) if rule == "train" else None
+        passes = resources.passes(stage, pictures)
+        if rule == "train_detector" and (training := self._detector(wildcards).training):
+            passes = training.epochs
         return resources.minutes(
             resources.kind(rule, stage),
             pictures=pictures,
-            passes=resources.passes(stage, pictures),
+            passes=passes,
             gpus=gpus,
             attempt=attempt,
             cluster=self.settings.cluster,
@@ -82,6 +86,9 @@ class Plan(Files):
 
     def _stage(self, wildcards: Mapping[str, str]) -> Stage:
         return self.systems[wildcards["system"]].stage(wildcards["stage"])
+
+    def _detector(self, wildcards: Mapping[str, str]) -> Detector:
+        return self.settings.detectors[wildcards["detector"]]
 
     # What jobs depend on besides files.
 

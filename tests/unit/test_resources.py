@@ -192,3 +192,20 @@ def test_training_on_pixels_asks_for_more(tmp_path):
         for gpus in (0, 1, 4)
     ]
     assert minutes == sorted(minutes, reverse=True)
+
+
+def test_a_detectors_training_asks_for_all_its_epochs(tmp_path):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())["detectors"]["yolov2"]
+    asked = []
+    for epochs in (10, 20):
+        row = {**raw, "training": {**raw["training"], "epochs": epochs}}
+        config = checked(
+            pathvars={"results": str(tmp_path), "logs": "x"},
+            detectors={"yolov2": row},
+            cluster={"max_minutes": 10**9},
+        )
+        plan = Plan(config, folder=tmp_path)
+        asked.append(plan.minutes("train_detector", 1, 0, dataset="shapes", detector="yolov2"))
+    start, rate = (getattr(resources.NEEDS["train_detector"], name) for name in ("minutes", "rate"))
+    wanted = [start + 6450 * epochs / rate / 60 for epochs in (10, 20)]
+    assert asked == pytest.approx(wanted, abs=1)
