@@ -150,7 +150,7 @@ def _keep(kept: Path, made: Sequence[Path], key: Sequence[Any]) -> None:
         sizes = [path.stat().st_size for path in made]
         atomic.write_json(kept / "key.json", {"key": key, "sizes": sizes})
     except OSError:  # folders, other disks, file systems without links: made again if need be
-        shutil.rmtree(kept)
+        shutil.rmtree(kept, ignore_errors=True)  # or another controller's `forget` was here
 
 
 def _taken_over(kept: Path, made: Sequence[Path], key: Sequence[Any]) -> bool:

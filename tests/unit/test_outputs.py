@@ -208,6 +208,21 @@ def test_after_a_run_in_good_order_nothing_is_taken_over(pair, tmp_path):
     assert len(calls) == 2
 
 
+def test_another_controllers_end_meanwhile_is_no_failure(pair, tmp_path, monkeypatch):
+    """It removes all links at a moment that no job chooses."""
+    made, make, _ = pair
+    link = Path.hardlink_to
+
+    def forgotten(self, target):
+        outputs.forget(tmp_path)
+        link(self, target)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Path, "hardlink_to", forgotten)
+        outputs.once(made, [1], make)
+    assert [path.read_text() for path in made] == ["x", "x"]
+
+
 def test_litter_of_killed_processes_is_removed(pair):
     made, make, _ = pair
     litter = made[0].parent / ".model.12345.tmp"
