@@ -113,8 +113,10 @@ def once(made: Sequence[Path], key: Sequence[Any], make: Callable[[], None]) -> 
 
 def forget(folder: Path) -> None:
     """Remove the links to what jobs made, in all folders below one."""
-    for kept in folder.glob("**/.work/*.made"):
-        shutil.rmtree(kept, ignore_errors=True)
+    for root, _, _ in os.walk(folder):  # not glob, which fails when a job removes a folder
+        if Path(root).name == ".work":
+            for kept in Path(root).glob("*.made"):
+                shutil.rmtree(kept, ignore_errors=True)
 
 
 def forget_made(first: Path) -> None:

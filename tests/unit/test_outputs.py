@@ -223,6 +223,24 @@ def test_another_controllers_end_meanwhile_is_no_failure(pair, tmp_path, monkeyp
     assert [path.read_text() for path in made] == ["x", "x"]
 
 
+def test_folders_that_go_while_links_are_removed_are_no_failure(pair, tmp_path, monkeypatch):
+    """Jobs of other controllers, and orphans, end when they end."""
+    made, make, _ = pair
+    outputs.once(made, [1], make)
+    (tmp_path / ".work" / "other-1").mkdir()
+    look = os.scandir
+
+    def vanishing(path="."):
+        if str(path).endswith("other-1"):
+            raise FileNotFoundError(path)
+        return look(path)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(os, "scandir", vanishing)
+        outputs.forget(tmp_path)
+    assert not list(tmp_path.glob(".work/*.made"))
+
+
 def test_litter_of_killed_processes_is_removed(pair):
     made, make, _ = pair
     litter = made[0].parent / ".model.12345.tmp"
