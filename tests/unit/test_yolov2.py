@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from snakecap import outputs
 from snakecap.boxes import Frame, clip
 from snakecap.categories import NAMES
 from snakecap.detectors import untrained
@@ -13,9 +14,12 @@ from snakecap.detectors.darknet_layers import MaxPool, Reorg
 from snakecap.detectors.darknet_network import Network
 from snakecap.detectors.yolov2 import YOLOv2, decode
 from snakecap.files import model as models
+from snakecap.files import pictures as records_json
 from snakecap.files.darknet import parse
-from snakecap.files.pictures import Picture
+from snakecap.files.pictures import Collection, Picture
 from snakecap.losses.yolov2 import Scales, iou, last_of_each, region_loss, unmatched
+from snakecap.settings import Detector
+from snakecap.stages.detect import detect
 
 TEMPLATES = [oracle.PASSAGE, oracle.TINY]
 ANCHORS = {
@@ -444,3 +448,26 @@ def test_the_official_networks_take_as_many_numbers_as_the_official_files_hold(l
         network = Network(parse(official(layers)))
     assert network.stride == 32
     assert 4 * sum(tensor.numel() for tensor in network.arrays().values()) == numbers
+
+
+@pytest.mark.parametrize("changed", ["a.cfg", "a.names"])
+def test_a_killed_search_does_not_go_on_with_another_network(tmp_path, monkeypatch, changed):
+    darknet_files(tmp_path, oracle.PASSAGE, 3)
+    files = {"cfg": str(tmp_path / "a.cfg"), "names": str(tmp_path / "a.names")}
+    row = {"part": "yolov2", "file": str(tmp_path / "a.weights"), "options": files}
+    path = tmp_path / "pictures.json"
+    records_json.write(path, Collection(tmp_path, (Picture(1, "1.png", "test"),)))
+    keys = []
+
+    def folder(_, *key):
+        keys.append(key)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, "work_folder", folder)
+    made = {name: tmp_path / name for name in ("detections", "info", "rejected")}
+    for text in (b"", b"", b"\n"):
+        with (tmp_path / changed).open("ab") as file:
+            file.write(text)
+        with pytest.raises(KeyboardInterrupt):
+            detect(pictures=path, settings=Detector.model_validate(row), **made)
+    assert keys[0] == keys[1] != keys[2]

@@ -85,9 +85,9 @@ def detect(
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     odd = detector.match(chosen)
     row = settings.model_dump(mode="json", exclude={"batch_size", "training"})
-    read = [pictures, *(files_by_split(str(file)) if file else [])]
-    sources = [provenance.file_digest(path) for path in read]
-    sources += [picture.file for picture in chosen]
+    named = [v for k, v in settings.options.items() if k in ("cfg", "names") and isinstance(v, str)]
+    read = [pictures, *map(Path, named), *(files_by_split(str(file)) if file else [])]
+    sources = [*map(provenance.file_digest, read), *(picture.file for picture in chosen)]
     opened = (picture.file for picture in chosen if _opens(detector.reads_images, picture))
     sources.append(signature(collection.root, opened)[0])
     locked = outputs.work_folder(detections, row, sources, place.type)
