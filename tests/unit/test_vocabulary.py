@@ -93,6 +93,11 @@ def test_without_unknown_new_words_are_left_out():
     assert Vocabulary(("a", "dog")).encode(["a", "cat", "dog"]) == [1, 2]
 
 
+def test_rarity_without_counts_and_with_counts_of_nothing():
+    assert Vocabulary(("a", "dog")).rarity == [1, 1, 1]
+    assert Vocabulary(("a", "dog"), counts={"a": 0}).rarity == [0, 0, 0]
+
+
 def test_unicode_round_trip(tmp_path):
     words = Vocabulary(("straße", "犬", "\U0001f436", "\udc80", "UNK"), "treebank", {"犬": 3})
     files.write(tmp_path / "v.json", words, extra=1)

@@ -67,7 +67,7 @@ class Vocabulary:
         """By id: log of how many times rarer than the commonest word; all 1 without counts."""
         if not self.counts:
             return [1.0] * (len(self.words) + 1)
-        most = math.log(max(self.counts.values()))
+        most = math.log(max(1, *self.counts.values()))
         return [0.0, *(most - math.log(max(1, self.counts.get(word, 1))) for word in self.words)]
 
     def encode(self, words: Iterable[str]) -> list[int]:
