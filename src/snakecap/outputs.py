@@ -58,7 +58,8 @@ def lock(path: Path, what: object) -> Iterator[bool]:
         ) from None
     _held.add(path)
     try:
-        path.write_text(f"host {socket.gethostname()}, pid {os.getpid()}\n", encoding="utf-8")
+        with atomic.room(path):
+            path.write_text(f"host {socket.gethostname()}, pid {os.getpid()}\n", encoding="utf-8")
         yield True
     finally:
         _held.discard(path)

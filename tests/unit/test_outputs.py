@@ -264,3 +264,20 @@ def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
         outputs.lock(tmp_path / "x.lock", "x"),
     ):
         pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
+def test_a_lock_on_a_full_disk_says_so(tmp_path, monkeypatch):
+    def full(self, *_, **__):
+        with Path("/dev/full").open("w") as file:
+            file.write("x")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with (
+        pytest.raises(atomic.DiskFullError, match=r"x\.lock cannot be written: the disk is full"),
+        outputs.lock(tmp_path / "x.lock", "x"),
+    ):
+        pass
+    monkeypatch.undo()
+    with outputs.lock(tmp_path / "x.lock", "x") as alone:
+        assert alone
