@@ -102,6 +102,10 @@ class Files:
         own = row.file is not None and not row.by_split
         return [trained] if row.training else [str(row.file)] if own else []
 
+    def detector_named(self, detector: str) -> list[str]:
+        """Files that a detector's options name."""
+        return self.settings.detectors[detector].named
+
     def detector_results(self, dataset: str, detector: str) -> list[str]:
         """The results of a detector that has a file a split; the job finds them by their name."""
         row = self.settings.detectors[detector]

@@ -53,11 +53,11 @@ def test_contents_count_and_dates_do_not(tmp_path):
     assert plan.annotations("mine") != before
 
 
-def seen(tmp_path, **row):
+def seen(tmp_path, pixels=False, **row):
     """A plan whose only system reads a detector's layouts."""
     raw = {
         "dataset": "mine",
-        "datasets": {"mine": {**ROW, "root": str(tmp_path), "pixels": False}},
+        "datasets": {"mine": {**ROW, "root": str(tmp_path), "pixels": pixels}},
         "vocabularies": {"words": {}},
         "detectors": {"theirs": {"part": "results", **row}},
         "layouts": {"theirs": {"detector": "theirs"}},
@@ -89,6 +89,16 @@ def test_results_of_each_split_are_inputs_of_one_job(tmp_path):
     plan = seen(tmp_path, file=found[0])
     assert plan.detector_weights("mine", "theirs") == found[:1]
     assert plan.detector_results("mine", "theirs") == []
+
+
+def test_files_that_a_detectors_options_name_are_inputs(tmp_path):
+    options = {"cfg": str(tmp_path / "net.cfg"), "names": str(tmp_path / "net.names")}
+    weights = tmp_path / "net.weights"
+    weights.touch()
+    plan = seen(tmp_path, True, part="yolov2", file=str(weights), options=options)
+    assert plan.detector_named("theirs") == list(options.values())
+    assert plan.detector_weights("mine", "theirs") == [str(weights)]
+    assert seen(tmp_path, True, part="yolov2", file=str(weights)).detector_named("theirs") == []
 
 
 def test_a_recipes_path_that_was_not_set_stops_the_plan(tmp_path):

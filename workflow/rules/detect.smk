@@ -6,6 +6,7 @@ rule train_detector:
     input:
         pictures="<results>/{dataset}/pictures.json",
         images=lambda wildcards: PLAN.images(wildcards.dataset),
+        named=lambda wildcards: PLAN.detector_named(wildcards.detector),
     output:
         model="<results>/{dataset}/detectors/{detector}/model.safetensors",
         history="<results>/{dataset}/detectors/{detector}/history.json",
@@ -41,6 +42,7 @@ rule detect:
         images=lambda wildcards: PLAN.detected_images(**wildcards),
         weights=lambda wildcards: PLAN.detector_weights(**wildcards),
         results=lambda wildcards: PLAN.detector_results(**wildcards),
+        named=lambda wildcards: PLAN.detector_named(wildcards.detector),
     output:
         detections="<results>/{dataset}/detections/{detector}.json",
         info="<results>/{dataset}/detections/{detector}_info.json",

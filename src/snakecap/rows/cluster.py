@@ -8,7 +8,7 @@ from snakecap.rows.base import Count, Model, Positive
 
 
 class Cluster(Model):
-    """A cluster's names and limits; a run without SLURM reads none of them."""
+    """A cluster's names and limits; for runs through SLURM alone."""
 
     partition: str | None = Field(None, description="of jobs; null: the cluster's default")
     gpu_partition: str | None = Field(

@@ -111,6 +111,12 @@ class Detector(Model):
         return "{split}" in (self.file or "")
 
     @property
+    def named(self) -> list[str]:
+        """Files that `options` name: darknet's network, and the names of its categories."""
+        found = (self.options.get(key) for key in ("cfg", "names"))
+        return [path for path in found if isinstance(path, str)]
+
+    @property
     def reads_images(self) -> bool:
         """Whether it looks at pixels; others read annotations or results."""
         return bool(constant("detector", self.part, "reads_images"))

@@ -85,8 +85,7 @@ def detect(
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     odd = detector.match(chosen)
     row = settings.model_dump(mode="json", exclude={"batch_size", "training"})
-    named = [v for k, v in settings.options.items() if k in ("cfg", "names") and isinstance(v, str)]
-    read = [pictures, *map(Path, named), *(files_by_split(str(file)) if file else [])]
+    read = [pictures, *map(Path, settings.named), *(files_by_split(str(file)) if file else [])]
     sources = [*map(provenance.file_digest, read), *(picture.file for picture in chosen)]
     opened = (picture.file for picture in chosen if _opens(detector.reads_images, picture))
     sources.append(signature(collection.root, opened)[0])

@@ -109,8 +109,7 @@ def _sums(
     settings: Detector, pictures: Path, images: Path | None, collection: Collection
 ) -> list[str]:
     """What all files that a training reads are, the photos by their dates."""
-    named = [Path(settings.options[key]) for key in ("cfg", "names") if settings.options.get(key)]
-    files = [pictures, *([images] if images else []), *named]
+    files = [pictures, *([images] if images else []), *map(Path, settings.named)]
     photos = [picture.file for picture in collection.split("train", "val")]
     state, _ = signature(collection.root, photos)
     return [*(provenance.file_digest(path) for path in files), state]
