@@ -202,6 +202,20 @@ def test_sizes_that_the_records_lack_are_told(photos, network):
 # Killed and continued
 
 
+def broken_off(monkeypatch, batch):
+    """Let the detector end in a given batch; the ids of all that it will be given."""
+    plain, seen = YOLOX.detect, []
+
+    def failing(self, pictures, images):
+        seen.append([picture.id for picture in pictures])
+        if len(seen) == batch:
+            raise KeyboardInterrupt
+        return plain(self, pictures, images)
+
+    monkeypatch.setattr(YOLOX, "detect", failing)
+    return seen
+
+
 @pytest.mark.parametrize(
     ("batch_size", "rest"),
     [(2, [[14, 15], [16]]), (3, [[13, 14, 15], [16]])],
@@ -210,15 +224,7 @@ def test_sizes_that_the_records_lack_are_told(photos, network):
 def test_an_interrupted_run_goes_on_where_it_was(photos, network, monkeypatch, batch_size, rest):
     """With other batches too: after running out of memory they are smaller."""
     whole = Run(photos, network, "whole").detections.read_bytes()
-    plain, seen = YOLOX.detect, []
-
-    def failing(self, pictures, images):
-        seen.append([picture.id for picture in pictures])
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-        return plain(self, pictures, images)
-
-    monkeypatch.setattr(YOLOX, "detect", failing)
+    seen = broken_off(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         Run(photos, network)
     assert not (photos.parent / "out/d.json").exists()
@@ -236,15 +242,7 @@ def test_an_interrupted_run_goes_on_where_it_was(photos, network, monkeypatch, b
 
 
 def test_a_photo_that_was_replaced_is_looked_at_again(photos, network, monkeypatch):
-    plain, seen = YOLOX.detect, []
-
-    def failing(self, pictures, images):
-        seen.append([picture.id for picture in pictures])
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-        return plain(self, pictures, images)
-
-    monkeypatch.setattr(YOLOX, "detect", failing)
+    seen = broken_off(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         Run(photos, network)
     save_picture(photos.parent / "img/11.png", 99)
@@ -267,15 +265,7 @@ def test_photos_that_nobody_opens_may_change(tmp_path, monkeypatch):
 
 
 def test_other_settings_start_anew(photos, network, monkeypatch):
-    plain, seen = YOLOX.detect, []
-
-    def failing(self, pictures, images):
-        seen.append([picture.id for picture in pictures])
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        return plain(self, pictures, images)
-
-    monkeypatch.setattr(YOLOX, "detect", failing)
+    seen = broken_off(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         Run(photos, network)
     Run(photos, network.model_copy(update={"min_score": 0.5}))

@@ -129,20 +129,26 @@ def test_no_pictures_make_an_empty_file(tmp_path):
     assert len(Images(paths["images"])) == 0
 
 
+def broken_off(monkeypatch, photo):
+    """Let decoding end at a given photo; the true decoder, and the names it will be given."""
+    load, seen = decode.load, []
+
+    def failing(path, *options):
+        seen.append(path.name)
+        if len(seen) == photo:
+            raise KeyboardInterrupt
+        return load(path, *options)
+
+    monkeypatch.setattr(decode, "load", failing)
+    return load, seen
+
+
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "CHUNK", 2)
     monkeypatch.setattr(stage, "SAVE", 1)
     names = photos(tmp_path / "photos", 10)
     paths = collection(tmp_path, names)
-    load, seen = decode.load, []
-
-    def failing(path, *options):
-        seen.append(path.name)
-        if len(seen) == 5:
-            raise KeyboardInterrupt
-        return load(path, *options)
-
-    monkeypatch.setattr(decode, "load", failing)
+    load, seen = broken_off(monkeypatch, 5)
     with pytest.raises(KeyboardInterrupt):
         resize(**paths, settings=Resize(size=8), workers=1)
     assert not paths["images"].exists()
@@ -157,15 +163,7 @@ def test_a_photo_that_was_replaced_is_decoded_again_and_no_other(tmp_path, monke
     monkeypatch.setattr(stage, "SAVE", 1)
     names = photos(tmp_path / "photos", 8)
     paths = collection(tmp_path, names)
-    load, seen = decode.load, []
-
-    def failing(path, *options):
-        seen.append(path.name)
-        if len(seen) == 7:
-            raise KeyboardInterrupt
-        return load(path, *options)
-
-    monkeypatch.setattr(decode, "load", failing)
+    load, seen = broken_off(monkeypatch, 7)
     with pytest.raises(KeyboardInterrupt):
         resize(**paths, settings=Resize(size=8), workers=1)
     replaced = tmp_path / "photos" / names[3]
