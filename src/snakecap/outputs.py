@@ -99,13 +99,13 @@ def once(made: Sequence[Path], key: Sequence[Any], make: Callable[[], None]) -> 
     first = made[0]
     kept = _kept(first)
     with lock(_lock(first), first):
+        for path in made:
+            atomic.remove_litter(path.parent, glob.escape(path.name))
         if _taken_over(kept, made, key):
             logger.info("%s was made by the process before: nothing to do", first)
             _remove_work(first)
             return
         shutil.rmtree(kept, ignore_errors=True)
-        for path in made:
-            atomic.remove_litter(path.parent, glob.escape(path.name))
         make()
         _keep(kept, made, key)
         if all(path.exists() for path in made):

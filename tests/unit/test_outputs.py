@@ -251,6 +251,15 @@ def test_litter_of_killed_processes_is_removed(pair):
     assert not litter.exists() and other.exists()
 
 
+def test_litter_of_one_killed_while_it_took_over_is_removed(pair):
+    made, make, calls = pair
+    outputs.once(made, [1], make)
+    litter = made[0].parent / ".model.12345.tmp"
+    litter.hardlink_to(made[0])
+    outputs.once(made, [1], make)
+    assert not litter.exists() and len(calls) == 1
+
+
 def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
     """filelock would go on with files that say they are locked, which two jobs can both write."""
     import fcntl
