@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from snakecap.decoders.decoder import Decoder, State
 from snakecap.encoded import Encoded
@@ -108,10 +109,35 @@ class LSTMDecoder(Decoder):
         return self.logits(states), state
 
     def advance(self, words: Tensor, state: State) -> tuple[Tensor, State]:
-        """The top layer's output after one more word, of shape (B * W, H), and the new state."""
-        h, c = (part.transpose(0, 1).contiguous() for part in state)
-        outputs, (h, c) = self.lstm(self.embed(words).unsqueeze(1), (h, c))
-        return outputs[:, 0], (h.transpose(0, 1), c.transpose(0, 1))
+        """The top layer's output after one more word, of shape (B * W, H), and the new state.
+
+        Much of the time of a search; so each different word is multiplied with the LSTM's weights
+        once, however many captions say it, and no weights are packed anew for every word.
+        """
+        h, c = (part.unbind(1) for part in state)
+        said, places = _different(words)
+        below = self.embed(said)
+        after: list[tuple[Tensor, Tensor]] = []
+        for layer, (ih, hh, ih_bias, hh_bias) in enumerate(self.lstm.all_weights):
+            gates = F.linear(below, ih, ih_bias + hh_bias)
+            gates = torch.addmm(gates if layer else gates[places], h[layer], hh.t())
+            after.append(_cell(gates, c[layer]))
+            below = after[-1][0]
+        return below, tuple(torch.stack(parts, 1) for parts in zip(*after, strict=True))
+
+
+def _different(words: Tensor) -> tuple[Tensor, Tensor]:
+    """The words without repetition, and the place of each among them; on a GPU all as they are."""
+    if words.is_cuda:  # which would have to wait for their number
+        return words, torch.arange(len(words), device=words.device)
+    return torch.unique(words, return_inverse=True)  # type: ignore[no-any-return]
+
+
+def _cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """A step's h and c, each of shape (N, H), of gates (N, 4 H) in torch's order."""
+    inner, forget, candidate, outer = gates.chunk(4, 1)
+    c = forget.sigmoid() * c + inner.sigmoid() * candidate.tanh()
+    return outer.sigmoid() * c.tanh(), c
 
 
 class Opening(nn.Module):
