@@ -6,7 +6,7 @@ import torch
 from search_oracle import RandomModel
 
 from snakecap.search.greedy import greedy
-from snakecap.search.sample import _weights, sample
+from snakecap.search.sample import _draw, _weights, sample
 
 
 def draw(model, seed=0, **options):
@@ -42,6 +42,23 @@ def test_finished_pictures_leave_the_batch():
     assert model.rows[0] == 50
     assert model.rows == sorted(model.rows, reverse=True)
     assert model.rows[-1] < 40
+
+
+def test_captions_that_ended_leave_the_batch():
+    """Each picture keeps as many rows as the picture with the most captions to go on with."""
+    model = RandomModel(pictures=5, words=6, seed=1, end_bias=1.0)
+    found = draw(model, n=30, max_length=20)
+    for t, rows in enumerate(model.rows):
+        live = [sum(len(h.words) >= t for h in captions) for captions in found]
+        assert rows == max(live) * sum(number > 0 for number in live)
+    assert model.rows[0] == 150 and model.rows[4] < 100
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1 - 2**-24, 1.0])
+def test_words_without_weight_are_never_drawn(chance, monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda rows, *_, **__: torch.full((rows, 1), chance))
+    weights = torch.tensor([[0.0, 0.3, 0.0, 0.7, 0.0], [0.0, 0.0, 1e-30, 0.0, 0.0]])
+    assert _draw(weights, None).tolist() == [1 if chance == 0 else 3, 2]
 
 
 def test_towards_zero_temperature_is_greedy():

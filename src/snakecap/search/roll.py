@@ -36,8 +36,8 @@ def roll(
 ) -> list[list[Hypothesis]]:
     """Say a caption for each copy of each picture.
 
-    A picture leaves the batch when all its copies have ended; what a copy that ended earlier says
-    until then does not count.
+    Captions that have ended leave the batch: a picture with its last one, and otherwise as many of
+    each picture as leave all pictures equally many.
 
     Args:
         step: one step of the model; see `snakecap.search.hypothesis`.
@@ -52,30 +52,36 @@ def roll(
         For each picture, its captions in the order of the copies.
     """
     device = device_of(state)
-    words = torch.zeros(pictures * copies, dtype=torch.long, device=device)
-    said = words.new_zeros((pictures, copies, max_length))
+    said = torch.zeros((pictures, copies, max_length), dtype=torch.long, device=device)
     log_probs = torch.zeros((pictures, copies), dtype=torch.float64, device=device)
     active = torch.arange(pictures, device=device)
     state = select(state, active.repeat_interleave(copies))
-    open_ = torch.ones((pictures, copies), dtype=torch.bool, device=device)
+    owner = active.unsqueeze(1).expand(-1, copies)  # the caption of each row: its picture, and
+    copy = torch.arange(copies, device=device).expand(pictures, -1)  # which of the picture's
+    words = torch.zeros_like(owner)
+    open_ = words == END
     for t in range(max_length if pictures else 0):
-        logits, state = step(words, state, active)
+        logits, state = step(words.flatten(), state, active)
         logits = widen(logits)
         total = normaliser(logits)
-        constraints.apply(logits, said[active, :, :t].flatten(0, 1))
-        words = choose(logits)
-        gained = logits.gather(1, words.unsqueeze(1)).squeeze(1) - total
-        log_probs[active] += gained.view(open_.shape).masked_fill(~open_, 0.0)
-        said[active, :, t] = words.view(open_.shape)
-        open_ &= words.view(open_.shape) != END
-        kept = open_.any(1).nonzero().squeeze(1)  # the step's one wait for the device
-        if len(kept) == 0:
+        constraints.apply(logits, said[owner, copy, :t].flatten(0, 1))
+        chosen = choose(logits)
+        gained = logits.gather(1, chosen.unsqueeze(1)).squeeze(1) - total
+        words = chosen.view(owner.shape)
+        log_probs[owner, copy] += gained.view(owner.shape).masked_fill(~open_, 0.0)
+        said[owner, copy, t] = words
+        open_ &= words != END
+        live = open_.sum(1).cpu()  # the step's one wait for the device
+        most = int(live.max())
+        if most == 0:
             break
-        if len(kept) < len(active):
-            beams = torch.arange(copies, device=device)
-            state = select(state, (kept.unsqueeze(1) * copies + beams).flatten())
-            words = words.view(-1, copies)[kept].flatten()
-            active, open_ = active[kept], open_[kept]
+        if most < owner.shape[1] or not live.all():
+            kept = live.nonzero().to(device)
+            order = open_[kept[:, 0]].byte().argsort(dim=1, descending=True, stable=True)
+            places = order[:, :most]
+            state = select(state, (kept * owner.shape[1] + places).flatten())
+            active = active[kept[:, 0]]
+            owner, copy, words, open_ = (part[kept, places] for part in (owner, copy, words, open_))
     refuse_nan(log_probs, torch.arange(pictures))
     return [
         [_hypothesis(*pair) for pair in zip(captions, values, strict=True)]

