@@ -95,6 +95,19 @@ def peak_memory(device: torch.device) -> int:
     return kilobytes * (1 if sys.platform == "darwin" else 1024)
 
 
+def room(device: torch.device) -> int:
+    """Bytes of data that this process may keep on its device: half, the rest is for computing.
+
+    Of a GPU half of what is free; of main memory half of the machine's, or of what SLURM gave.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if given := os.environ.get("SLURM_MEM_PER_NODE"):  # MB
+        memory = min(memory, int(given) << 20)
+    return memory // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) // 2
+
+
 def precision(name: str, device: torch.device) -> str:
     """``auto`` is bfloat16 autocast on a GPU, and float32 on a CPU."""
     if name == "auto":

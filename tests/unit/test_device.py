@@ -1,5 +1,7 @@
 """Where a job computes, and what it says when it cannot."""
 
+import os
+
 import pytest
 import torch
 
@@ -86,3 +88,19 @@ def test_the_peak_is_at_least_what_is_held():
     before = devices.peak_memory(torch.device("cpu"))
     held = torch.ones(50_000_000)
     assert devices.peak_memory(torch.device("cpu")) >= max(before, held.nbytes)
+
+
+def test_room_for_data_is_half_of_what_the_job_was_given(monkeypatch):
+    for name in ("SLURM_MEM_PER_NODE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    cpu = torch.device("cpu")
+    whole = devices.room(cpu)
+    assert 2 * whole == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1000")
+    assert devices.room(cpu) == 500 << 20
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert devices.room(cpu) == 250 << 20
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", str(10**9))
+    assert devices.room(cpu) == whole // 2
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (10, 99))
+    assert devices.room(torch.device("cuda:1")) == 5

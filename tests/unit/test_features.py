@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from snakecap import settings as models
+from snakecap.data.inputs import OnDisk
 from snakecap.encoders import tiny, weights
 from snakecap.encoders.preprocess import preprocess
 from snakecap.files import images as images_h5
 from snakecap.files.features import FLIP, Features, Writer
+from snakecap.stages import sources
 from snakecap.stages.features import Extraction, features
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -70,7 +72,7 @@ def test_every_picture_has_its_own_features(images, tmp_path, output):
     values = found.read([NAMES[k] for k in order])
     assert values.dtype == np.float32 and values.shape == (4, *found.vdim)
     np.testing.assert_allclose(values, oracle[order], rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(found.load(NAMES)[order], values)
+    np.testing.assert_array_equal(found.read(NAMES)[order], values)
     left = [p.name for p in (tmp_path / "f").rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert left == ["tiny.lmdb"]
 
@@ -83,11 +85,30 @@ def test_mirrored_pictures(images, tmp_path):
     assert not np.allclose(mirrored, found.read(NAMES))
 
 
+def test_features_beyond_memory_are_read_batch_by_batch_and_are_the_same(
+    images, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO", logger="snakecap")
+    path = run(images, tmp_path / "flip.lmdb", flip=True).path
+    rows, flip = torch.tensor([3, 0, 4, 0]), torch.tensor([True, False, False, True])
+    seen = []
+    for room in (1 << 30, 100):
+        monkeypatch.setattr(sources.devices, "room", lambda place, room=room: room)
+        place = torch.device("cpu")
+        source = sources._cached(path, NAMES, place, flip=True, output="pooled")
+        plainly = source.plainly(rows)["pooled"]
+        seen.append((plainly, source.augmented(rows, flip, torch.Generator())["pooled"]))
+        assert isinstance(source.plain, OnDisk) == (room == 100)
+    assert all(torch.equal(*pair) for pair in zip(*seen, strict=True))
+    assert not torch.equal(*seen[0])
+    assert "flip.lmdb: 0.0 GB of features are read batch by batch" in caplog.text
+
+
 def test_half_precision_is_three_digits(images, tmp_path):
     found = run(images, tmp_path / "half.lmdb", half=True)
     assert found.dtype == np.float16 and found.read(NAMES).dtype == np.float32
     np.testing.assert_allclose(found.read(NAMES), expected(images)[0], rtol=1e-3, atol=1e-3)
-    assert found.load(NAMES, np.float16).dtype == np.float16
+    assert found.read(NAMES, np.float16).dtype == np.float16
 
 
 def test_the_batch_size_changes_nothing_but_rounding(images, tmp_path):
@@ -145,6 +166,7 @@ def test_kill_9_keeps_whole_transactions(tmp_path):
 import time
 from pathlib import Path
 from snakecap.files import features as lmdb_file
+from snakecap.stages import sources
 from snakecap.stages.features import Extraction, features
 put = lmdb_file.Writer.put
 def slow(self, *rows):

@@ -51,14 +51,43 @@ class Together:
         return {k: v for inputs in found for k, v in inputs.items()}
 
 
-class CachedFeatures:
-    """A backbone's features in memory, and those of the mirrored pictures when there are any."""
+class Rows(Protocol):
+    """A table by rows: a tensor, or what reads each batch from a file."""
 
-    def __init__(self, plain: Tensor, mirrored: Tensor | None = None, *, output: str = "pooled"):
-        """Keep features.
+    device: torch.device  # of the numbers of the rows
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """The values of some rows (B,), where they are computed with."""
+
+
+class OnDisk:
+    """Features that are read when they are wanted: of a data set that memory cannot hold."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, read: Callable[[Any], Any], place: torch.device):
+        """Prepare.
 
         Args:
-            plain: of shape (N, F), or (N, R, F) of grids; on the device that computes.
+            read: numbers of rows to their values, both as arrays.
+            place: device of the values.
+        """
+        self.read = read
+        self.place = place
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """The values of some rows (B,)."""
+        return torch.from_numpy(self.read(rows.numpy())).to(self.place)
+
+
+class CachedFeatures:
+    """A backbone's features, and those of the mirrored pictures when there are any."""
+
+    def __init__(self, plain: Rows, mirrored: Rows | None = None, *, output: str = "pooled"):
+        """Prepare.
+
+        Args:
+            plain: N rows of shape (F,), or (R, F) of grids; the device that computes gets them.
             mirrored: of the mirrored pictures, of the same shape.
             output: which of a backbone's outputs they are; the encoder asks for it by that name.
         """
@@ -76,9 +105,8 @@ class CachedFeatures:
         """Features of some rows; mirrored ones where wanted and possible."""
         inputs = self.plainly(rows[part])
         if self.mirrored is not None and flip is not None:
-            device = self.plain.device
-            other = self.mirrored[rows[part].to(device)]
-            chosen = flip[part].to(device).view(-1, *[1] * (other.dim() - 1))
+            other = self.mirrored[rows[part].to(self.mirrored.device)]
+            chosen = flip[part].to(other.device).view(-1, *[1] * (other.dim() - 1))
             inputs[self.output] = torch.where(chosen, other, inputs[self.output])
         return inputs
 

@@ -186,7 +186,3 @@ class Features:
         return (
             f"{self.path}: the value of {file!r} has {len(value)} bytes, not of shape {self.vdim}"
         )
-
-    def load(self, files: Sequence[str], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """As `read`, for a whole data set at once; ``np.float16`` halves the memory."""
-        return self.read(files, dtype)

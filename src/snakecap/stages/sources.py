@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from snakecap.data.inputs import CachedFeatures, LayoutArrays, Pixels, Source, Together
+from snakecap import device as devices
+from snakecap.data.inputs import CachedFeatures, LayoutArrays, OnDisk, Pixels, Source, Together
+from snakecap.file_sizes import FLOAT
+from snakecap.files.features import FLIP, Features
 from snakecap.files.layouts import Layouts
+from snakecap.log import logger
 from snakecap.settings import Stage, Training
+
+ROWS = 256  # features read at once
 
 
 def every_source(
@@ -83,12 +91,28 @@ def _pixels(settings: Training, images: Path, files: Sequence[str], place: torch
 def _cached(
     features: Path, files: Sequence[str], place: torch.device, *, flip: bool, output: str
 ) -> CachedFeatures:
-    """Features by row of captions.h5, kept on the device."""
-    from snakecap.files.features import Features
-
+    """Features by row of captions.h5: kept on the device, or read for each batch if too large."""
     store = Features(features)
-    plain = torch.from_numpy(store.load(files)).to(place)
-    mirrored = None
-    if flip:
-        mirrored = torch.from_numpy(store.load([f"{file}@flip" for file in files])).to(place)
-    return CachedFeatures(plain, mirrored, output=output)
+    sides = [files, [file + FLIP for file in files]] if flip else [files]
+    size = FLOAT * math.prod(store.vdim) * len(files) * len(sides)
+    room = devices.room(place)
+    if size > room:
+        logger.info(
+            "%s: %.1f GB of features are read batch by batch; there is room for %.1f GB",
+            features, size / 1e9, room / 1e9,
+        )  # fmt: skip
+        return CachedFeatures(*(_on_disk(store, side, place) for side in sides), output=output)
+    return CachedFeatures(*(_kept(store, side, place) for side in sides), output=output)
+
+
+def _kept(store: Features, files: Sequence[str], place: torch.device) -> Tensor:
+    """Features on the device; host memory holds some rows at a time."""
+    kept = torch.empty((len(files), *store.vdim), device=place)
+    for start in range(0, len(files), ROWS):
+        some = files[start : start + ROWS]
+        kept[start : start + len(some)] = torch.from_numpy(store.read(some))
+    return kept
+
+
+def _on_disk(store: Features, files: Sequence[str], place: torch.device) -> OnDisk:
+    return OnDisk(lambda rows: store.read([files[row] for row in rows]), place)
