@@ -69,17 +69,24 @@ class Plan(Files):
         """Minutes of run time of a job."""
         pictures = sizes.size(self.settings, self._dataset(wildcards)).pictures
         stage = self._stage(wildcards) if rule == "train" else None
-        passes = resources.passes(stage, pictures)
-        if rule == "train_detector" and (training := self._detector(wildcards).training):
-            passes = training.epochs
         return resources.minutes(
             resources.kind(rule, stage),
             pictures=pictures,
-            passes=passes,
+            passes=self._passes(rule, stage, pictures, wildcards),
             gpus=gpus,
             attempt=attempt,
             cluster=self.settings.cluster,
         )
+
+    def _passes(
+        self, rule: str, stage: Stage | None, pictures: int, wildcards: Mapping[str, str]
+    ) -> float:
+        """How often a job goes over the data set."""
+        if rule == "features":
+            return 2 if self.features[wildcards["features"]][1].flip else 1
+        if rule == "train_detector" and (training := self._detector(wildcards).training):
+            return training.epochs
+        return resources.passes(stage, pictures)
 
     def _dataset(self, wildcards: Mapping[str, str]) -> str:
         return wildcards.get("dataset", wildcards.get("datasets", self.dataset))

@@ -209,3 +209,19 @@ def test_a_detectors_training_asks_for_all_its_epochs(tmp_path):
     start, rate = (getattr(resources.NEEDS["train_detector"], name) for name in ("minutes", "rate"))
     wanted = [start + 6450 * epochs / rate / 60 for epochs in (10, 20)]
     assert asked == pytest.approx(wanted, abs=1)
+
+
+def test_mirrored_features_ask_for_twice_the_time(tmp_path):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    asked = []
+    for flip in (False, True):
+        systems = {"one": {**raw["systems"]["neuraltalk2"], "features": {"flip": flip}}}
+        config = checked(
+            pathvars={"results": str(tmp_path), "logs": "x"}, compare=["one"], systems=systems
+        )
+        plan = Plan(config, folder=tmp_path)
+        (name,) = plan.features
+        asked.append(plan.minutes("features", 1, 0, dataset="shapes", features=name))
+    need = resources.NEEDS["features"]
+    once = 6450 / need.rate / 60
+    assert asked == pytest.approx([need.minutes + once, need.minutes + 2 * once], abs=1)
