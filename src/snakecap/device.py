@@ -103,8 +103,8 @@ def room(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if given := os.environ.get("SLURM_MEM_PER_NODE"):  # MB
-        memory = min(memory, int(given) << 20)
+    if given := int(os.environ.get("SLURM_MEM_PER_NODE") or 0):  # MB; 0 is all that there is
+        memory = min(memory, given << 20)
     return memory // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) // 2
 
 

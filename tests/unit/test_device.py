@@ -100,7 +100,8 @@ def test_room_for_data_is_half_of_what_the_job_was_given(monkeypatch):
     assert devices.room(cpu) == 500 << 20
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert devices.room(cpu) == 250 << 20
-    monkeypatch.setenv("SLURM_MEM_PER_NODE", str(10**9))
-    assert devices.room(cpu) == whole // 2
+    for all_of_it in (str(10**9), "0", ""):
+        monkeypatch.setenv("SLURM_MEM_PER_NODE", all_of_it)
+        assert devices.room(cpu) == whole // 2
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (10, 99))
     assert devices.room(torch.device("cuda:1")) == 5
