@@ -22,9 +22,11 @@ def variants():
     for name in registry.DECODERS:
         yield pytest.param((name, {}), id=name)
         for option, field in options.model("decoder", name).model_fields.items():
+            values = (True, False) if field.annotation is bool else ()
             if get_origin(field.annotation) is Literal:
-                for value in set(get_args(field.annotation)) - {field.default}:
-                    yield pytest.param((name, {option: value}), id=f"{name}-{option}-{value}")
+                values = get_args(field.annotation)
+            for value in set(values) - {field.default}:
+                yield pytest.param((name, {option: value}), id=f"{name}-{option}-{value}")
 
 
 pytestmark = pytest.mark.parametrize("variant", list(variants()))

@@ -1,6 +1,7 @@
 """The features stage and its file: the right vector for every picture, also after a kill."""
 
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -85,23 +86,35 @@ def test_mirrored_pictures(images, tmp_path):
     assert not np.allclose(mirrored, found.read(NAMES))
 
 
+@pytest.mark.parametrize("output", ["pooled", "grid"])
+@pytest.mark.parametrize("flip", [False, True])
 def test_features_beyond_memory_are_read_batch_by_batch_and_are_the_same(
-    images, tmp_path, monkeypatch, caplog
+    images, tmp_path, monkeypatch, caplog, flip, output
 ):
     caplog.set_level("INFO", logger="snakecap")
-    path = run(images, tmp_path / "flip.lmdb", flip=True).path
-    rows, flip = torch.tensor([3, 0, 4, 0]), torch.tensor([True, False, False, True])
-    seen = []
-    for room in (1 << 30, 100):
+    monkeypatch.setattr(sources, "ROWS", 2)
+    found = run(images, tmp_path / "some.lmdb", flip=flip, output=output)
+    size = 4 * len(found) * math.prod(found.vdim)
+    rows, mirrored = torch.tensor([3, 0, 4, 0]), torch.tensor([True, False, False, True])
+    names = [NAMES[row] for row in rows]
+    wanted = [name + FLIP * flip * bool(m) for name, m in zip(names, mirrored, strict=True)]
+    for room, kind in ((size, torch.Tensor), (size - 1, OnDisk)):
         monkeypatch.setattr(sources.devices, "room", lambda place, room=room: room)
-        place = torch.device("cpu")
-        source = sources._cached(path, NAMES, place, flip=True, output="pooled")
-        plainly = source.plainly(rows)["pooled"]
-        seen.append((plainly, source.augmented(rows, flip, torch.Generator())["pooled"]))
-        assert isinstance(source.plain, OnDisk) == (room == 100)
-    assert all(torch.equal(*pair) for pair in zip(*seen, strict=True))
-    assert not torch.equal(*seen[0])
-    assert "flip.lmdb: 0.0 GB of features are read batch by batch" in caplog.text
+        cpu = torch.device("cpu")
+        source = sources._cached(found.path, NAMES, cpu, flip=flip, output=output)
+        assert isinstance(source.values, kind)
+        assert ("some.lmdb: 0.0 GB of features are read batch by" in caplog.text) == (
+            kind is OnDisk
+        )
+        plainly = source.plainly(rows)[output]
+        augmented = source.augmented(rows, mirrored, torch.Generator(), slice(1, 4))[output]
+        np.testing.assert_array_equal(plainly, found.read(names))
+        np.testing.assert_array_equal(augmented, found.read(wanted[1:]))
+
+
+def test_features_from_disk_go_where_they_are_wanted():
+    source = OnDisk(lambda rows: np.zeros((len(rows), 2), np.float32), torch.device("meta"))
+    assert source[torch.tensor([3, 1])].device.type == "meta"
 
 
 def test_half_precision_is_three_digits(images, tmp_path):
@@ -166,7 +179,6 @@ def test_kill_9_keeps_whole_transactions(tmp_path):
 import time
 from pathlib import Path
 from snakecap.files import features as lmdb_file
-from snakecap.stages import sources
 from snakecap.stages.features import Extraction, features
 put = lmdb_file.Writer.put
 def slow(self, *rows):

@@ -94,7 +94,7 @@ def test_the_same_generator_gives_the_same_batch():
 
 
 def test_pictures_and_layouts_are_mirrored_together():
-    features = CachedFeatures(torch.zeros(4, 1), torch.ones(4, 1))
+    features = CachedFeatures(torch.tensor([[0.0], [1.0]]).repeat_interleave(4, 0), mirrored=4)
     flip = torch.tensor([True, False, True, False])
     both = Together([features, source()]).augmented(torch.arange(4), flip, generator())
     moved = (both["boxes"][:, 0, 0] != BOXES[:, 0, 0]).tolist()

@@ -254,10 +254,11 @@ def test_litter_of_killed_processes_is_removed(pair):
 def test_litter_of_one_killed_while_it_took_over_is_removed(pair):
     made, make, calls = pair
     outputs.once(made, [1], make)
-    litter = made[0].parent / ".model.12345.tmp"
-    litter.hardlink_to(made[0])
+    litter = [path.with_name(f".{path.name}.12345.tmp") for path in made]
+    for left, path in zip(litter, made, strict=True):
+        left.hardlink_to(path)
     outputs.once(made, [1], make)
-    assert not litter.exists() and len(calls) == 1
+    assert not any(left.exists() for left in litter) and len(calls) == 1
 
 
 def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):

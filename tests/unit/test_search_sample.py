@@ -54,9 +54,11 @@ def test_captions_that_ended_leave_the_batch():
     assert model.rows[0] == 150 and model.rows[4] < 100
 
 
-@pytest.mark.parametrize("chance", [0.0, 0.5, 1 - 2**-24, 1.0])
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1 - 2**-53, 1.0])
 def test_words_without_weight_are_never_drawn(chance, monkeypatch):
-    monkeypatch.setattr(torch, "rand", lambda rows, *_, **__: torch.full((rows, 1), chance))
+    monkeypatch.setattr(
+        torch, "rand", lambda rows, *_, **__: torch.full((rows, 1), chance).double()
+    )
     weights = torch.tensor([[0.0, 0.3, 0.0, 0.7, 0.0], [0.0, 0.0, 1e-30, 0.0, 0.0]])
     assert _draw(weights, None).tolist() == [1 if chance == 0 else 3, 2]
 

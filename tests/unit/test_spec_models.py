@@ -138,13 +138,15 @@ def test_augmented_pictures_have_each_their_own_crop_and_the_batchs_mirroring(im
 @pytest.mark.parametrize("shape", [(50, 2), (50, 4, 2)])
 def test_cached_features_are_mirrored_where_the_batch_is_in_training_only(shape):
     plain, mirrored = torch.zeros(shape), torch.ones(shape)
-    source = CachedFeatures(plain, mirrored, output="grid")
+    source = CachedFeatures(torch.cat([plain, mirrored]), mirrored=50, output="grid")
     rows = torch.arange(50).flip(0)
     flip = torch.rand(50, generator=generator()) < 0.5
     assert bool((source.plainly(rows)["grid"] == 0).all())
     seen = source.augmented(rows, flip, generator())["grid"]
     assert torch.equal(seen.flatten(1).amin(1) == 1, flip)
     assert torch.equal(seen.flatten(1).amax(1) == 1, flip)
+    some = source.augmented(rows, flip, generator(), slice(1, 30))["grid"]
+    assert torch.equal(some, seen[1:30])
     for unmirrored in (
         source.augmented(rows, None, generator()),
         CachedFeatures(plain, output="grid").augmented(rows, flip, generator()),

@@ -15,6 +15,7 @@ from snakecap.models.captioner import Captioner
 from snakecap.search.greedy import greedy
 from snakecap.settings import Stage
 from snakecap.stages.validate import Validator
+from snakecap.team import Team
 
 WORDS = ("a", "dog", "runs", "UNK")
 # Three validation pictures with 1, 3 and 2 captions of unlike lengths; one more for training.
@@ -82,6 +83,15 @@ def test_captions_are_greedy_whatever_the_system_decodes_with(captioner):
     assert [row["caption"] for row in found.predictions] == expected
     assert [row["image_id"] for row in found.predictions] == [10, 11, 12]
     assert any(expected), "the toy model should say something"
+
+
+def test_a_member_of_a_team_may_have_no_pictures_to_validate(captioner, monkeypatch):
+    """There are three; the fifth process has an empty share."""
+    told = []
+    monkeypatch.setattr(Team, "gathered", lambda team, value: told.append(value) or [])
+    judge = validator(captioner)
+    judge.team = Team(rank=4, size=5)
+    assert judge() is None and told == [(0.0, 0, [])]
 
 
 def test_looking_changes_nothing(captioner):

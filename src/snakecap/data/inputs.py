@@ -83,32 +83,29 @@ class OnDisk:
 class CachedFeatures:
     """A backbone's features, and those of the mirrored pictures when there are any."""
 
-    def __init__(self, plain: Rows, mirrored: Rows | None = None, *, output: str = "pooled"):
+    def __init__(self, values: Rows, *, mirrored: int = 0, output: str = "pooled"):
         """Prepare.
 
         Args:
-            plain: N rows of shape (F,), or (R, F) of grids; the device that computes gets them.
-            mirrored: of the mirrored pictures, of the same shape.
+            values: rows of shape (F,), or (R, F) of grids; the device that computes gets them.
+            mirrored: the row of the first picture's mirror image, after all pictures' own; 0: there
+                are no mirror images.
             output: which of a backbone's outputs they are; the encoder asks for it by that name.
         """
-        self.plain = plain
+        self.values = values
         self.mirrored = mirrored
         self.output = output
 
     def plainly(self, rows: Tensor) -> Inputs:
         """Features of some rows, not augmented."""
-        return {self.output: self.plain[rows.to(self.plain.device)]}
+        return {self.output: self.values[rows.to(self.values.device)]}
 
     def augmented(
         self, rows: Tensor, flip: Tensor | None, generator: torch.Generator, part: slice = ALL
     ) -> Inputs:
         """Features of some rows; mirrored ones where wanted and possible."""
-        inputs = self.plainly(rows[part])
-        if self.mirrored is not None and flip is not None:
-            other = self.mirrored[rows[part].to(self.mirrored.device)]
-            chosen = flip[part].to(other.device).view(-1, *[1] * (other.dim() - 1))
-            inputs[self.output] = torch.where(chosen, other, inputs[self.output])
-        return inputs
+        rows = rows[part]
+        return self.plainly(rows if flip is None else rows + self.mirrored * flip[part])
 
 
 class Pixels:

@@ -126,10 +126,10 @@ class LSTMDecoder(Decoder):
         return below, tuple(torch.stack(parts, 1) for parts in zip(*after, strict=True))
 
 
-def _different(words: Tensor) -> tuple[Tensor, Tensor]:
+def _different(words: Tensor) -> tuple[Tensor, Tensor | slice]:
     """The words without repetition, and the place of each among them; on a GPU all as they are."""
     if words.is_cuda:  # which would have to wait for their number
-        return words, torch.arange(len(words), device=words.device)
+        return words, slice(None)
     return torch.unique(words, return_inverse=True)  # type: ignore[no-any-return]
 
 

@@ -8,6 +8,7 @@ array of the shape of one value; ``@dtype``: its type's name; ``@stamp``: proven
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ class Features:
             ValueError: a picture has no features, or a value has another size.
         """
         values = np.empty((len(files), *self.vdim), dtype)
-        flat = values.reshape(len(files), -1)
+        flat = values.reshape(len(files), math.prod(self.vdim))
         with self._begin() as transaction:
             for row, file in enumerate(files):
                 value = transaction.get(key(file))

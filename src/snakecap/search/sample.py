@@ -90,10 +90,10 @@ def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
     """A word of each row by its weight, of shape (R,).
 
     By one random number a row and the running sums: ``torch.multinomial`` takes a random number for
-    every word, and eight times as long.
+    every word, and eight times as long. In double precision, as a word may be very rare.
     """
-    sums = weights.cumsum(1)
-    chance = torch.rand(len(sums), 1, generator=generator, device=sums.device)
+    sums = weights.cumsum(1, dtype=torch.float64)
+    chance = torch.rand(len(sums), 1, generator=generator, device=sums.device, dtype=sums.dtype)
     word = torch.searchsorted(sums, chance * sums[:, -1:], right=True)
     # Never beyond the last word that has a weight, should the product be rounded up to the sum.
     return word.minimum(torch.searchsorted(sums, sums[:, -1:].contiguous())).squeeze(1)

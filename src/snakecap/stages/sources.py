@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from snakecap import device as devices
-from snakecap.data.inputs import CachedFeatures, LayoutArrays, OnDisk, Pixels, Source, Together
+from snakecap.data.inputs import (
+    CachedFeatures,
+    LayoutArrays,
+    OnDisk,
+    Pixels,
+    Rows,
+    Source,
+    Together,
+)
 from snakecap.file_sizes import FLOAT
 from snakecap.files.features import FLIP, Features
 from snakecap.files.layouts import Layouts
@@ -93,16 +101,17 @@ def _cached(
 ) -> CachedFeatures:
     """Features by row of captions.h5: kept on the device, or read for each batch if too large."""
     store = Features(features)
-    sides = [files, [file + FLIP for file in files]] if flip else [files]
-    size = FLOAT * math.prod(store.vdim) * len(files) * len(sides)
-    room = devices.room(place)
+    rows = [*files, *(file + FLIP for file in files)] if flip else files
+    size, room = FLOAT * math.prod(store.vdim) * len(rows), devices.room(place)
     if size > room:
         logger.info(
             "%s: %.1f GB of features are read batch by batch; there is room for %.1f GB",
             features, size / 1e9, room / 1e9,
         )  # fmt: skip
-        return CachedFeatures(*(_on_disk(store, side, place) for side in sides), output=output)
-    return CachedFeatures(*(_kept(store, side, place) for side in sides), output=output)
+        values: Rows = OnDisk(lambda wanted: store.read([rows[row] for row in wanted]), place)
+    else:
+        values = _kept(store, rows, place)
+    return CachedFeatures(values, mirrored=len(files) if flip else 0, output=output)
 
 
 def _kept(store: Features, files: Sequence[str], place: torch.device) -> Tensor:
@@ -112,7 +121,3 @@ def _kept(store: Features, files: Sequence[str], place: torch.device) -> Tensor:
         some = files[start : start + ROWS]
         kept[start : start + len(some)] = torch.from_numpy(store.read(some))
     return kept
-
-
-def _on_disk(store: Features, files: Sequence[str], place: torch.device) -> OnDisk:
-    return OnDisk(lambda rows: store.read([files[row] for row in rows]), place)

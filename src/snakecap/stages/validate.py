@@ -66,7 +66,8 @@ class Validator:
         total = 0.0
         tokens = 0
         captions: list[str] = []
-        for rows in torch.split(self.rows[self.team.rank :: self.team.size], BATCH):
+        own = self.rows[self.team.rank :: self.team.size]  # none, where members are many
+        for rows in torch.split(own, BATCH) if len(own) else ():
             inputs = self.source.plainly(rows)
             words, owners = self._labels(rows)
             losses = self.captioner(inputs, words, owners, reduction="sum")
