@@ -70,6 +70,9 @@ def test_a_value_that_is_no_number_is_named(tmp_path):
     section = parse("[net]\n[convolutional]\nfilters=many\nanchors=1,2x", "x.cfg")[1]
     with pytest.raises(ValueError, match=r"x.cfg:2: \[convolutional\] filters=many"):
         section.whole("filters", 1)
+    with pytest.raises(ValueError, match=r"x.cfg:1: \[maxpool\] stride=0 is less than 1"):
+        parse("[maxpool]\nstride=0", "x.cfg")[0].whole("stride", 1)
+    assert parse("[convolutional]\npad=0", "x.cfg")[0].whole("pad", 1, least=0) == 0
     with pytest.raises(ValueError, match=r"x.cfg:2: \[convolutional\] anchors=1,2x"):
         section.numbers("anchors")
     (tmp_path / "binary.cfg").write_bytes(b"\xff\xfe\x00")

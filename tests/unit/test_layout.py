@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -192,6 +193,27 @@ def test_boxes_that_reach_outside_are_clipped_and_that_is_said(tmp_path, caplog)
     assert caplog.messages == [f"{path}: layout 1: {note}" for note in notes]
 
 
+def test_a_box_that_reaches_outside_by_a_little_is_not_in_pixels(tmp_path):
+    rows = [{"category": "dog", "box": [-0.01, 0, 1.02, 1]}]
+    path = put(tmp_path / "one.json", {"width": 640, "height": 480, "objects": rows})
+    (record,) = files.read_json_layouts(path)
+    assert record.layout.objects[0].box == pytest.approx((0, 0, 1, 1))
+
+
+def test_layouts_of_a_list_have_names_of_their_own_and_their_photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("a.jpg", "list.json"):
+        (tmp_path / "data" / name).touch()
+    rows = [{"objects": []}, {"objects": [], "file": "a.jpg"}, {"objects": [], "id": 7}]
+    path = put(Path("data/list.json"), [*rows, {"objects": [], "file": "b.jpg"}])
+    found = files.read_json_layouts(path)
+    assert [record.name for record in found] == ["data/list.json#1", "a.jpg", "7", "b.jpg"]
+    assert [record.photo for record in found] == [None, Path("data/a.jpg"), None, None]
+    (alone,) = files.read_json_layouts(put(Path("data/../data/list.json"), rows[0]))
+    assert alone.photo is None and alone.name == "data/../data/list.json"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -222,6 +244,11 @@ def test_nonsense_is_refused_naming_file_and_entry(tmp_path, change, message):
         ({"objects": [{"category": "dog", "box": [1, 2, 3]}]}, r"not \[x, y, width, height\]"),
         ({"objects": [{"box": [1, 2, 3, 4]}]}, "no 'category'"),
         ({"objects": [{"category": "dog", "box": ["a", 2, 3, 4]}]}, "could not convert"),
+        ({"objects": [{"category": "dog", "box": [10**400, 2, 3, 4]}]}, "object 1: int too large"),
+        ({"objects": [{"category": "dog", "box": [0, 0, 1, 1]}, None]}, "object 2: 'NoneType'"),
+        ({"objects": [], "width": math.nan, "height": 3}, "cannot be nan pixels"),
+        ({"objects": [], "width": 3, "height": -64}, "cannot be -64 pixels"),
+        ({"objects": [], "width": 1e300, "height": 3}, "cannot be 1e[+]300 pixels"),
         ({"objects": [], "id": [1]}, "neither a whole number nor text"),
         ({"images": [], "annotations": []}, "docs/formats.md"),
     ],

@@ -248,6 +248,14 @@ def test_a_layout_alone_is_captioned(data, model, tmp_path):
     assert text == load(str(model), "cpu").caption(alone) != ""
 
 
+def test_layouts_without_ids_get_different_ones(model, tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps([{"objects": []}, {"objects": []}]))
+    photos(model=model, photos=[path], output=tmp_path / "out.json", device="cpu")
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [record["image_id"] for record in written] == [f"{path}#1", f"{path}#2"]
+
+
 def test_the_layouts_file_of_a_data_set_is_captioned(data, model, tmp_path):
     photos(model=model, photos=[data / "layouts.json"], output=tmp_path / "out.json", device="cpu")
     written = json.loads((tmp_path / "out.json").read_text())
@@ -318,6 +326,9 @@ def test_what_a_model_needs_is_said(data, model, tmp_path):
     image, _ = run(data, tmp_path, row([CNN], LSTM))
     with pytest.raises(ValueError, match="a layout alone is not enough"):
         load(str(image), "cpu").caption({"objects": []})
+    layout = tmp_path / "one.json"
+    layout.write_text(json.dumps({"objects": [], "file": str(photo)}))
+    assert load(str(image), "cpu").caption(layout) == load(str(image), "cpu").caption(photo)
     for words, message in (
         ("weights.bin", "give a YOLOX .onnx"),
         ('{"part": "truth"}', "cannot look at photos"),

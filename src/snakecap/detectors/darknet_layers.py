@@ -26,8 +26,8 @@ class Convolution(nn.Module):
     def __init__(self, section: Section, channels: int):
         super().__init__()
         size, filters = section.whole("size", 1), section.whole("filters", 1)
-        padding = size // 2 if section.whole("pad", 0) else section.whole("padding", 0)
-        normalised = bool(section.whole("batch_normalize", 0))
+        padding = size // 2 if section.whole("pad", 0, least=0) else _padding(section, 0)
+        normalised = bool(section.whole("batch_normalize", 0, least=0))
         self.leaky = section.options.get("activation", "logistic") == "leaky"
         self.convolution = nn.Conv2d(
             channels, filters, size, section.whole("stride", 1), padding, bias=not normalised
@@ -63,7 +63,7 @@ class MaxPool(nn.Module):
         super().__init__()
         self.stride = section.whole("stride", 1)
         self.size = section.whole("size", self.stride)
-        total = section.whole("padding", self.size - 1)
+        total = _padding(section, self.size - 1)
         before, after = total // 2, total - total // 2
         self.padding = (before, after, before, after)
         # H and W are multiples of the stride: windows no larger than it never leave the image.
@@ -108,3 +108,7 @@ class Reorg(nn.Module):
         return blocks.permute(0, 3, 5, 1, 2, 4).reshape(
             batch, channels * s**2, height // s, width // s
         )
+
+
+def _padding(section: Section, default: int) -> int:
+    return section.whole("padding", default, least=0)

@@ -42,17 +42,20 @@ class Section:
     options: Mapping[str, str]
     place: str = field(default="", compare=False)
 
-    def whole(self, key: str, default: int) -> int:
+    def whole(self, key: str, default: int, *, least: int = 1) -> int:
         """A whole number.
 
         Raises:
-            ValueError: it is none; names the place.
+            ValueError: it is none, or less than the least; names the place.
         """
         value = self.options.get(key, str(default))
         try:
-            return int(value)
+            number = int(value)
         except ValueError:
             raise self.error(f"{key}={value} is not a whole number") from None
+        if number < least:
+            raise self.error(f"{key}={value} is less than {least}")
+        return number
 
     def numbers(self, key: str, default: str = "") -> tuple[float, ...]:
         """Numbers between commas.

@@ -7,10 +7,10 @@ whatever the model's own frame. A picture in which nothing was seen has an empty
 
 Written by hand for ``snakecap caption``, it can be one picture's alone, or a list of those:
 ``{"objects": [{"category", "box", "score"?}], "width"?, "height"?, "id"?, "file"?}``. Its boxes are
-in 0..1 of the picture; with ``width`` and ``height`` they may be in pixels, all of them. A box that
-reaches outside the picture is clipped, and that is said. A score below the model's threshold leaves
-an object out; without one an object counts. ``file``, beside the JSON, is the photo, for models
-that look at pictures too.
+in 0..1 of the picture; with ``width`` and ``height`` they may be in pixels, all of them, which any
+number over 2 says. A box that reaches outside the picture is clipped, and that is said. A score
+below the model's threshold leaves an object out; without one an object counts. ``file``, beside the
+JSON, is the photo, for models that look at pictures too.
 
 The HDF5 file has, for N pictures in the order of ``captions.h5``, R objects at most:
 
@@ -175,10 +175,11 @@ def read(path: Path) -> Layouts:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A layout in a JSON file: the picture's id, if it says one, and its name."""
+    """A layout in a JSON file: the picture's id, if it says one, its name, its photo if there."""
 
     id: int | str | None
     name: str
+    photo: Path | None
     layout: Layout
 
 
@@ -186,10 +187,12 @@ def read_json_layouts(path: Path) -> list[Record]:
     """Layouts that a person or another program wrote: ours, or one picture's alone.
 
     One picture is ``{"objects": [{"category", "box", "score"?}], "width"?, "height"?}``. Boxes are
-    in 0..1 of the picture; in pixels when ``width`` and ``height`` are given and a box is larger.
+    in 0..1 of the picture; in pixels when ``width`` and ``height`` are given and a number is over
+    2: a box in 0..1 may reach outside by a little.
 
     Returns:
-        A record for each picture; its name is its file, else its id, else the JSON's own name.
+        A record for each picture; its name is its file, else its id, else the JSON's own name (with
+        the place, where there are several). Its photo is its file, if that is beside the JSON.
 
     Raises:
         ValueError: not such a file; names it and the entry.
@@ -205,9 +208,12 @@ def read_json_layouts(path: Path) -> list[Record]:
             key = record.get("id")
             if isinstance(key, bool) or not isinstance(key, int | str | None):
                 raise ValueError(f"the id {key!r} is neither a whole number nor text")
-            name = str(record.get("file") or (path if key is None else key))
+            own = path if len(records) == 1 else f"{path}#{number}"
+            file = record.get("file")
+            photo = path.parent / str(file or "")
             layout, notes = tidied(from_json(record, normalised="frame" in head))
-            found.append(Record(key, name, layout))
+            name = str(file or (own if key is None else key))
+            found.append(Record(key, name, photo if photo.is_file() else None, layout))
             for note in notes:
                 logger.warning("%s: layout %d: %s", path, number, note)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -226,13 +232,30 @@ def from_json(record: Mapping[str, Any], *, normalised: bool = False) -> Layout:
     Raises:
         KeyError, TypeError, ValueError: not one.
     """
-    width, height = float(record.get("width") or 0), float(record.get("height") or 0)
-    rows = [(row["category"], _box(row), float(row.get("score", 1.0))) for row in record["objects"]]
-    in_pixels = width and height and any(max(box) > 1 for _, box, _ in rows)
+    width, height = (_side(record.get(name)) for name in ("width", "height"))
+    rows = [_object(number, row) for number, row in enumerate(record["objects"], start=1)]
+    in_pixels = width and height and any(max(box) > 2 for _, box, _ in rows)
     if in_pixels and not normalised:
         return Layout.from_pixels(rows, width, height)
     objects = tuple(Seen(name, (x, y, w, h), score) for name, (x, y, w, h), score in rows)
     return Layout(objects, width, height)
+
+
+def _side(value: Any) -> float:
+    """The width or height of a picture; 0 where it is not known."""
+    side = float(value or 0)
+    if not 0 <= side <= 1e6:  # nor NaN
+        raise ValueError(f"a picture cannot be {value} pixels wide or high")
+    return side
+
+
+def _object(number: int, row: Any) -> tuple[str, tuple[float, ...], float]:
+    """An object's category, box and score."""
+    try:
+        return row["category"], _box(row), float(row.get("score", 1.0))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"object {number}: {reason}") from None
 
 
 def _box(row: Mapping[str, Any]) -> tuple[float, ...]:

@@ -101,14 +101,12 @@ def subjects(places: list[Path]) -> list[Asked]:
 
 
 def _layouts(path: Path) -> Iterator[Asked]:
-    """The layouts of a file; one that names a photo beside the file has that too."""
+    """The layouts of a file, and their photos."""
     from snakecap.files.layouts import read_json_layouts
     from snakecap.stages.subjects import Subject
 
     for record in read_json_layouts(path):
-        photo = path.parent / record.name
-        has_photo = photo != path and photo.is_file()
-        yield Asked(record.id, record.name, Subject(photo if has_photo else None, record.layout))
+        yield Asked(record.id, record.name, Subject(record.photo, record.layout))
 
 
 def find(places: list[Path]) -> list[Path]:

@@ -61,7 +61,7 @@ def as_subject(given: Any) -> Subject:
         records = layout_files.read_json_layouts(Path(given))
         if len(records) != 1:
             raise ValueError(f"{given} holds {len(records)} layouts: give them one by one")
-        return Subject(layout=records[0].layout)
+        return Subject(records[0].photo, records[0].layout)
     if isinstance(given, str | bytes | Path):
         return Subject(photo=given)
     if isinstance(given, Layout):
