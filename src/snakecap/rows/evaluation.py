@@ -40,7 +40,7 @@ class Decoding(Model):
         description="consensus: captions drawn at random (temperature, top_k, top_p), of which the "
         "beam's are judged by how much they agree",
     )
-    seed: int = Field(123, description="of sampling, and of the shuffled-image control")
+    seed: int = Field(123, description="of sampling, by batches of batch_size, and of the control")
 
     @model_validator(mode="after")
     def _possible(self) -> Decoding:
