@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snakecap.boxes import Frame, clip
 from snakecap.files import layouts as files
+from snakecap.files.layout_json import read_json_layouts
 from snakecap.layout import Layout, Reading, Seen, arrange, encode
 
 NAMES = ("person", "dog", "motorcycle")
@@ -124,7 +125,7 @@ def test_arrays_come_back(written):
 
 def test_the_json_is_what_a_person_can_give_back(written):
     path, layouts = written
-    found = files.read_json_layouts(path.with_suffix(".json"))
+    found = read_json_layouts(path.with_suffix(".json"))
     assert [(record.id, record.name) for record in found] == [
         (7, "a.jpg"),
         ("x", "b.jpg"),
@@ -171,11 +172,11 @@ def test_a_layout_by_hand(tmp_path):
     """Boxes in pixels or in 0..1; the file's name stands in for the picture's."""
     rows = [{"category": "dog", "box": [320, 240, 128, 96]}]
     path = put(tmp_path / "one.json", {"width": 640, "height": 480, "objects": rows})
-    (record,) = files.read_json_layouts(path)
+    (record,) = read_json_layouts(path)
     assert (record.id, record.name) == (None, str(path))
     assert record.layout == Layout((Seen("dog", (0.5, 0.5, 0.2, 0.2)),), 640, 480)
     rows = [{"category": "dog", "box": [0.5, 0.5, 0.2, 0.2], "score": 0.9}]
-    (record,) = files.read_json_layouts(put(path, {"objects": rows}))
+    (record,) = read_json_layouts(put(path, {"objects": rows}))
     assert record.layout == Layout(OBJECTS[:1])
 
 
@@ -184,7 +185,7 @@ def test_boxes_that_reach_outside_are_clipped_and_that_is_said(tmp_path, caplog)
     boxes = [[600, 400, 100, 100], [-20, -10, 60, 30], [5, 5, 10, 10]]
     rows = [{"category": "dog", "box": box} for box in boxes]
     path = put(tmp_path / "one.json", {"width": 640, "height": 480, "objects": rows})
-    (record,) = files.read_json_layouts(path)
+    (record,) = read_json_layouts(path)
     found = np.array([seen.box for seen in record.layout.objects]) * (640, 480, 640, 480)
     expected = clip(np.float32(boxes), 640, 480)
     np.testing.assert_allclose(found, expected, atol=1e-3)
@@ -196,7 +197,7 @@ def test_boxes_that_reach_outside_are_clipped_and_that_is_said(tmp_path, caplog)
 def test_a_box_that_reaches_outside_by_a_little_is_not_in_pixels(tmp_path):
     rows = [{"category": "dog", "box": [-0.01, 0, 1.02, 1]}]
     path = put(tmp_path / "one.json", {"width": 640, "height": 480, "objects": rows})
-    (record,) = files.read_json_layouts(path)
+    (record,) = read_json_layouts(path)
     assert record.layout.objects[0].box == pytest.approx((0, 0, 1, 1))
 
 
@@ -207,10 +208,10 @@ def test_layouts_of_a_list_have_names_of_their_own_and_their_photos(tmp_path, mo
         (tmp_path / "data" / name).touch()
     rows = [{"objects": []}, {"objects": [], "file": "a.jpg"}, {"objects": [], "id": 7}]
     path = put(Path("data/list.json"), [*rows, {"objects": [], "file": "b.jpg"}])
-    found = files.read_json_layouts(path)
+    found = read_json_layouts(path)
     assert [record.name for record in found] == ["data/list.json#1", "a.jpg", "7", "b.jpg"]
     assert [record.photo for record in found] == [None, Path("data/a.jpg"), None, None]
-    (alone,) = files.read_json_layouts(put(Path("data/../data/list.json"), rows[0]))
+    (alone,) = read_json_layouts(put(Path("data/../data/list.json"), rows[0]))
     assert alone.photo is None and alone.name == "data/../data/list.json"
 
 
@@ -232,7 +233,7 @@ def test_nonsense_is_refused_naming_file_and_entry(tmp_path, change, message):
     good = {"category": "dog", "box": [0.1, 0.1, 0.2, 0.2]}
     path = put(tmp_path / "wrong.json", [{"objects": []}, {"objects": [good, {**good, **change}]}])
     with pytest.raises(ValueError, match=rf"wrong\.json: layout 2: .*{message}"):
-        files.read_json_layouts(path)
+        read_json_layouts(path)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_nonsense_is_refused_naming_file_and_entry(tmp_path, change, message):
 def test_a_wrong_file_is_named(tmp_path, value, message):
     path = put(tmp_path / "wrong.json", value)
     with pytest.raises(ValueError, match=message) as caught:
-        files.read_json_layouts(path)
+        read_json_layouts(path)
     assert "wrong.json" in str(caught.value)
 
 

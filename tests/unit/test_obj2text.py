@@ -11,6 +11,7 @@ from snakecap import load
 from snakecap import settings as configuration
 from snakecap.files import layouts as layout_files
 from snakecap.files import pictures as records
+from snakecap.files.layout_json import read_json_layouts
 from snakecap.settings import Training
 from snakecap.stages.annotations import annotations
 from snakecap.stages.caption import caption
@@ -151,7 +152,7 @@ def test_every_mode_trains_is_saved_and_captions(data, tmp_path, mode, attends):
     pictures = records.read(data / "pictures.json").split("test")
     assert [record["image_id"] for record in results] == [picture.id for picture in pictures]
     # The model alone says the same of a photo, of its layout, or of both.
-    found = layout_files.read_json_layouts(data / "layouts.json")
+    found = read_json_layouts(data / "layouts.json")
     layouts = {record.name: record.layout for record in found}
     root = records.read(data / "pictures.json").root
     subjects = [Subject(root / picture.file, layouts[picture.file]) for picture in pictures]

@@ -102,7 +102,7 @@ def subjects(places: list[Path]) -> list[Asked]:
 
 def _layouts(path: Path) -> Iterator[Asked]:
     """The layouts of a file, and their photos."""
-    from snakecap.files.layouts import read_json_layouts
+    from snakecap.files.layout_json import read_json_layouts
     from snakecap.stages.subjects import Subject
 
     for record in read_json_layouts(path):

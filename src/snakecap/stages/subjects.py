@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snakecap.files import layouts as layout_files
+from snakecap.files import layout_json
 from snakecap.layout import Layout, tidied
 from snakecap.log import logger
 
@@ -58,7 +58,7 @@ def as_subject(given: Any) -> Subject:
     if isinstance(given, Subject):
         return given
     if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
-        records = layout_files.read_json_layouts(Path(given))
+        records = layout_json.read_json_layouts(Path(given))
         if len(records) != 1:
             raise ValueError(f"{given} holds {len(records)} layouts: give them one by one")
         return Subject(records[0].photo, records[0].layout)
@@ -68,10 +68,10 @@ def as_subject(given: Any) -> Subject:
         return Subject(layout=given)
     if isinstance(given, Mapping):
         try:
-            layout, notes = tidied(layout_files.from_json(given))
+            layout, notes = tidied(layout_json.from_json(given))
         except (KeyError, TypeError, ValueError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"the layout: {reason} ({layout_files.EXPECTED})") from None
+            raise ValueError(f"the layout: {reason} ({layout_json.EXPECTED})") from None
         for note in notes:
             logger.warning("the layout: %s", note)
         return Subject(layout=layout)
