@@ -47,6 +47,9 @@ COMMANDS = {
     ),
     "detect": Command("stages.detect:detect", "the objects in a data set's pictures"),
     "judge": Command("stages.judge:judge", "average precision of detections"),
+    "darknet-lines": Command(
+        "stages.darknet_lines:darknet_lines", "detections as OBJ2TEXT's own coco_detection_result"
+    ),
     "layout": Command("stages.layout:layout", "detections to the layouts that systems read"),
     "train": Command("stages.train:train", "train one stage of one system"),
     "caption-split": Command("stages.caption:caption", "caption a split of a data set"),

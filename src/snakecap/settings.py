@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from snakecap.rows.base import Count, Model, Name, Positive, SettingsError, Split
 from snakecap.rows.cluster import Cluster
 from snakecap.rows.data import Dataset, Download, Geometry, Resize, Vocabulary
-from snakecap.rows.detection import Detector, DetectorTraining, Layout
+from snakecap.rows.detection import Arrangement, Detector, DetectorTraining, Layout
 from snakecap.rows.evaluation import Decoding, Report, Score
 from snakecap.rows.parts import Backbone, Features, Part, Preprocess
 from snakecap.rows.system import System, Training
@@ -24,6 +24,7 @@ from snakecap.rows.training import VALIDATION_METRICS, Optimiser, Schedule, Stag
 
 __all__ = [
     "VALIDATION_METRICS",
+    "Arrangement",
     "Backbone",
     "Cluster",
     "Dataset",

@@ -55,6 +55,8 @@ def test_a_cfg_survives_writing(template, tmp_path):
     written = text_of(sections)
     assert parse(written) == sections
     assert text_of(parse(written)) == written
+    path.write_text("\ufeff" + oracle.text(template, 3))  # some editors put a mark there
+    assert read_cfg(path) == sections
     assert sections[1].place == f"{path}:{9 if template is oracle.PASSAGE else 6}"
 
 
@@ -160,6 +162,14 @@ def test_a_number_that_is_not_finite_is_refused(tmp_path, value):
     numbers[4] = value
     with pytest.raises(ValueError, match="second holds a number that is not finite"):
         read_weights(weights(tmp_path / "a.weights", numbers), SHAPES)
+
+
+def test_a_negative_variance_is_refused(tmp_path):
+    """Its square root would be NaN, and nothing would ever be seen."""
+    shapes = (("layer 1's means", (3,)), ("layer 1's variances", (9,)))
+    path = weights(tmp_path / "a.weights", -np.arange(12, dtype="<f4"))
+    with pytest.raises(ValueError, match="layer 1's variances holds a negative variance"):
+        read_weights(path, shapes)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -509,6 +509,12 @@ def test_a_file_may_bring_its_own_categories(pictures, tmp_path):
     assert [found.category for found in run.found[10]] == ["b", "a"]
 
 
+def test_a_category_among_known_ones_that_is_not_known_is_told(pictures, tmp_path, caplog):
+    rows = ({"image_id": 10, "category": name} for name in ("dog", "dgo"))
+    Run(pictures, results(tmp_path / "r.json", *rows))
+    assert "r.json: entry 2 has the category 'dgo', which the data set does not have" in caplog.text
+
+
 def test_ids_of_other_data_sets_count_from_one(tmp_path):
     objects = [replace(CAR, category=name) for name in ("square", "circle")]
     path = saved(tmp_path, collection(tmp_path, 1, *objects))

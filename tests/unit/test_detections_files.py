@@ -189,6 +189,7 @@ def test_lines_are_read_and_written(tmp_path):
         "full_categories": [1, 80, 17],
     }  # fmt: skip
     assert second == {"file_path": "ü.jpg", "bboxes": [], "full_categories": []}
+    path.write_text("\ufeff" + path.read_text())  # some editors put a mark there
     for line, again in zip(lines, darknet_lines.read(path), strict=True):
         assert line.file == again.file
         np.testing.assert_array_equal(line.boxes, again.boxes)

@@ -19,7 +19,7 @@ from snakecap.stages.detect import detect
 from snakecap.stages.encode import encode
 from snakecap.stages.features import Extraction, features
 from snakecap.stages.inference import Model
-from snakecap.stages.layout import Arrangement, layout
+from snakecap.stages.layout import layout
 from snakecap.stages.photos import photos
 from snakecap.stages.resize import resize
 from snakecap.stages.subjects import Subject
@@ -96,7 +96,7 @@ def data(tmp_path_factory):
         info=facts,
         layout=folder / "layouts.h5",
         images=images,
-        settings=Arrangement(order="size"),
+        settings=configuration.Arrangement(order="size"),
     )
     return folder
 
@@ -304,6 +304,9 @@ def test_a_layout_job_names_what_does_not_fit(data, tmp_path):
     other.write_text(json.dumps([{**entry, "image_id": "nowhere"}]))
     with pytest.raises(ValueError, match="other pictures"):
         layout(**{**given, "detections": other})
+    other.write_text(json.dumps([{**entry, "image_id": 1}, {**entry, "image_id": "nowhere"}]))
+    with pytest.raises(ValueError, match=r"1 of its 2 image_ids are not in .* such as nowhere"):
+        layout(**{**given, "detections": other})
     other.write_text(json.dumps([{**entry, "bbox": [30, 30, 20, 20]}]))
     with pytest.raises(ValueError, match=r"other\.json.*picture 1 \(.*in 0\.\.1"):
         layout(**{**given, "detections": other})
@@ -356,7 +359,7 @@ def test_layouts_of_another_reading_are_refused(data, model, tmp_path):
         info=data / "info.json",
         layout=tmp_path / "other.h5",
         images=data / "images.h5",
-        settings=Arrangement(order="score"),
+        settings=configuration.Arrangement(order="score"),
     )
     with pytest.raises(ValueError, match="other settings"):
         caption(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from snakecap import log
 from snakecap.boxes import Detections
 from snakecap.categories import canonical, ids, ordered
 from snakecap.detectors.detector import Detector
@@ -99,6 +100,13 @@ def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tup
     new = [name for name in own if name not in known]
     if not new:
         return tuple(known)
+    if len(new) < len(own):
+        log.logger.warning(
+            "%s has the category %r, which the data set does not have%s: is it misspelt?",
+            own[new[0]],
+            new[0],
+            f", and {len(new) - 1} others" if new[1:] else "",
+        )
     unnamed = next((place for entry, place in found if entry.category is None), None)
     if unnamed is not None:
         raise ValueError(

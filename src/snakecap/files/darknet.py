@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from snakecap.categories import canonical
 from snakecap.files.atomic import read_text, writing
 
+VARIANCES = "variances"  # what the names of batch norms' variances end with
 Array = NDArray[np.float32]
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
@@ -136,7 +137,7 @@ def _text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     try:
-        return read_text(path)
+        return read_text(path).removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file") from None
 
@@ -187,6 +188,10 @@ def read_weights(path: Path, shapes: Shapes) -> tuple[Header, dict[str, Array]]:
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             raise ValueError(f"{path}: {name} holds a number that is not finite: it is damaged")
+        if name.endswith(VARIANCES) and (values < 0).any():
+            raise ValueError(
+                f"{path}: {name} holds a negative variance: it is damaged, or of another .cfg"
+            )
     return header, arrays
 
 

@@ -84,7 +84,7 @@ def read(path: Path) -> list[Line]:
         ValueError: a line is not of this format; names the file and the line.
     """
     lines = []
-    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, text in enumerate(file, start=1):
             if text.strip():
                 lines.append(_line(text, f"{path}:{number}"))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from snakecap.boxes import Detections
 from snakecap.categories import ids
 from snakecap.files.atomic import read_json, writing
+from snakecap.files.pictures import Picture
 
 Box = tuple[float, float, float, float]
 Id = int | str
@@ -96,6 +97,22 @@ def read(path: Path) -> dict[Id, list[Found]]:
             raise ValueError(f"{path}: entry {number} has no `category`")
         row = Found(entry.category, entry.box, entry.score)
         found.setdefault(entry.image_id, []).append(row)
+    return found
+
+
+def read_of(path: Path, pictures: Iterable[Picture]) -> dict[Id, list[Found]]:
+    """`read`, where all that was seen must be in one of these pictures.
+
+    Raises:
+        ValueError: not such a file, or it has the id of another picture; names it.
+    """
+    found = read(path)
+    odd = sorted(map(str, found.keys() - {picture.id for picture in pictures}))
+    if odd:
+        raise ValueError(
+            f"{path} is of other pictures: {len(odd)} of its {len(found)} image_ids are not in "
+            f"pictures.json, such as {', '.join(odd[:5])}"
+        )
     return found
 
 

@@ -16,8 +16,8 @@ Boxes are [x, y, width, height] in pixels of the original image, top-left origin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,14 @@ class Picture:
     regions: tuple[Region, ...] = ()
     width: int = 0
     height: int = 0
+
+
+def sized(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Picture:
+    """A picture with its width and height, from `sizes` by id where the record has none."""
+    if picture.width and picture.height:
+        return picture
+    width, height = sizes.get(str(picture.id), (0, 0))
+    return replace(picture, width=width, height=height)
 
 
 @dataclass(frozen=True, slots=True)

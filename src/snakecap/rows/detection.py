@@ -63,7 +63,7 @@ class DetectorTraining(Model):
 class Detector(Model):
     """A row of `detectors`: what says which objects a picture shows, and where."""
 
-    part: str = Field(description="a name in the registry, see below")
+    part: str = Field(description=f"what looks: {', '.join(registry.DETECTORS)}")
     options: dict[str, Any] = Field({}, description="keyword arguments of the part")
     file: str | None = Field(
         None,
@@ -127,10 +127,9 @@ class Detector(Model):
         return registry.module("detector", self.part)
 
 
-class Layout(Model):
-    """A row of `layouts`: a picture's objects as a sequence, or a set, that a model reads."""
+class Arrangement(Model):
+    """Which objects of a picture a model reads, in which order, and in which frame."""
 
-    detector: str = Field(description="a row of `detectors`")
     order: Literal["detector", "score", "size", "left_to_right"] = Field(
         "detector",
         description="as the detector gives them (darknet: anchor, row, column; `truth`: as "
@@ -143,3 +142,9 @@ class Layout(Model):
         description="boxes in 0..1 of the picture, or of the centred square around it as the "
         "original's 608 x 608 letterbox",
     )
+
+
+class Layout(Arrangement):
+    """A row of `layouts`: a picture's objects as a sequence, or a set, that a model reads."""
+
+    detector: str = Field(description="a row of `detectors`")

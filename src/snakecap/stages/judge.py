@@ -34,10 +34,7 @@ def judge(*, pictures: Path, detections: Path, info: Path, scores: Path) -> None
         ValueError: a detection is of an unknown picture or category; names it.
     """
     collection = records.read(pictures)
-    found = detection_files.read(detections)
-    odd = [str(key) for key in found.keys() - {picture.id for picture in collection.pictures}]
-    if odd:
-        raise ValueError(f"{detections} is of other pictures: it has the ids {sorted(odd)[:5]}")
+    found = detection_files.read_of(detections, collection.pictures)
     known = [canonical(name) for name in read_json(info)["categories"]]
     own = {canonical(row.category) for picture in collection.pictures for row in picture.objects}
     places = {name: place for place, name in enumerate([*known, *sorted(own - {*known})])}

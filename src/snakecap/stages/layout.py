@@ -14,15 +14,9 @@ from snakecap.files import layouts as files
 from snakecap.files import pictures as records
 from snakecap.files.atomic import read_json
 from snakecap.files.detections import Found
-from snakecap.files.pictures import Picture
+from snakecap.files.pictures import Picture, sized
 from snakecap.layout import Layout, Reading, encode
 from snakecap.log import logger
-
-
-class Arrangement(configuration.Layout):
-    """A row of `layouts` without its detector, whose results are a file here."""
-
-    detector: str = ""
 
 
 def layout(
@@ -32,7 +26,7 @@ def layout(
     info: Path,
     layout: Path,
     images: Path | None = None,
-    settings: Arrangement = Arrangement(),
+    settings: configuration.Arrangement = configuration.Arrangement(),
 ) -> None:
     """Arrange the detected objects of every picture.
 
@@ -50,8 +44,9 @@ def layout(
     """
     if layout.suffix != ".h5":
         raise ValueError(f"{layout}: the output must end in .h5; a .json is written beside it")
-    chosen = _pictures(records.read(pictures).pictures, images)
-    seen = detection_files.read(detections)
+    collection = records.read(pictures)
+    chosen = _pictures(collection.pictures, images)
+    seen = detection_files.read_of(detections, collection.pictures)
     if seen and not any(picture.id in seen for picture in chosen):
         raise ValueError(f"{detections} is of other pictures than {pictures}: no id is in both")
     facts = read_json(info)
@@ -63,7 +58,7 @@ def layout(
         frame=settings.frame,
     )
     sizes = facts.get("sizes", {})
-    arranged = [_arranged(_sized(one, sizes), seen.get(one.id, ()), reading) for one in chosen]
+    arranged = [_arranged(sized(one, sizes), seen.get(one.id, ()), reading) for one in chosen]
     for one, picture in zip(arranged, chosen, strict=True):
         try:
             encode(one, reading)
@@ -86,14 +81,6 @@ def _pictures(pictures: Sequence[Picture], images: Path | None) -> Sequence[Pict
 
     by_file = {picture.file: picture for picture in pictures}
     return [by_file[file] for file in Images(images).files]
-
-
-def _sized(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Picture:
-    """A picture with its width and height, from the image file where the record has none."""
-    if picture.width and picture.height:
-        return picture
-    width, height = sizes.get(str(picture.id), (0, 0))
-    return replace(picture, width=width, height=height)
 
 
 def _arranged(picture: Picture, found: Sequence[Found], reading: Reading) -> Layout:

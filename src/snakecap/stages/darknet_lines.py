@@ -1,0 +1,73 @@
+"""Detections as OBJ2TEXT's own file, for its tools and for models that were trained with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from snakecap.categories import NAMES, canonical
+from snakecap.files import darknet_lines as files
+from snakecap.files import detections as detection_files
+from snakecap.files import pictures as records
+from snakecap.files.atomic import read_json
+from snakecap.files.darknet_lines import Line
+from snakecap.files.detections import Found
+from snakecap.files.pictures import Picture, sized
+from snakecap.log import logger
+
+PLACES = {name: place for place, name in enumerate(NAMES)}
+
+
+def darknet_lines(
+    *,
+    pictures: Path,
+    detections: Path,
+    lines: Path,
+    info: Path | None = None,
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.24,
+) -> None:
+    """Write detections as ``coco_detection_result``: a line a picture, also where there is nothing.
+
+    Args:
+        pictures: pictures.json.
+        detections: what a detector saw, COCO results JSON.
+        lines: output, one JSON object a line.
+        info: the detector's info.json, for pictures whose records do not say how large they are.
+        threshold: weaker detections are left out, as the format has no scores.
+
+    Raises:
+        ValueError: a detection is of an unknown picture, or of a category that is not COCO's, or a
+            picture's size is not known.
+    """
+    chosen = records.read(pictures).pictures
+    seen = detection_files.read_of(detections, chosen)
+    sizes = read_json(info).get("sizes", {}) if info else {}
+    rows = [
+        _line(
+            sized(picture, sizes),
+            [found for found in seen.get(picture.id, ()) if found.score >= threshold],
+            detections,
+        )
+        for picture in chosen
+    ]
+    files.write(lines, rows)
+    logger.info("%d objects in %d pictures", sum(len(row.boxes) for row in rows), len(rows))
+
+
+def _line(picture: Picture, found: Sequence[Found], source: Path) -> Line:
+    if found and not (picture.width and picture.height):
+        raise ValueError(
+            f"{picture.file}: pictures.json does not say how large it is, and its boxes cannot be "
+            "put into their letterbox: give the detector's --info"
+        )
+    odd = next((row.category for row in found if canonical(row.category) not in PLACES), None)
+    if odd is not None:
+        raise ValueError(f"{source} has the category {odd!r}: the format knows COCO's 80 alone")
+    boxes = np.array([row.box for row in found], np.float32).reshape(-1, 4)
+    places = np.array([PLACES[canonical(row.category)] for row in found], np.int64)
+    codes = files.encode_boxes(boxes, picture.width or 1, picture.height or 1)
+    return Line(picture.file, codes, places)

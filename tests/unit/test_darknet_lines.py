@@ -1,0 +1,97 @@
+"""The stage `darknet-lines`: detections as OBJ2TEXT's own file, and back through its detector."""
+
+import json
+
+import numpy as np
+import pytest
+
+from snakecap import cli
+from snakecap import settings as configuration
+from snakecap.boxes import Detections
+from snakecap.categories import NAMES
+from snakecap.files import darknet_lines as files
+from snakecap.files import detections
+from snakecap.files import pictures as records
+from snakecap.files.pictures import Collection, Picture
+from snakecap.stages.darknet_lines import darknet_lines
+from snakecap.stages.detect import detect
+
+DOG, TV = NAMES.index("dog"), NAMES.index("tv")
+BOXES = np.float32([[10, 20, 200, 100], [300, 40, 250, 400]])
+SIZES = {1: (640, 480), 2: (480, 640), 3: (640, 480)}
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return {
+        "pictures": tmp_path / "pictures.json",
+        "detections": tmp_path / "d.json",
+        "lines": tmp_path / "coco_detection_result",
+    }
+
+
+def save(paths, categories=NAMES, sizes=SIZES, scores=(0.9, 0.3)):
+    """Two objects in picture 1, the first of them in 2, none in 3."""
+    chosen = tuple(
+        Picture(k, f"val/{k}.jpg", "val", width=w, height=h) for k, (w, h) in sizes.items()
+    )
+    records.write(paths["pictures"], Collection(paths["pictures"].parent, chosen))
+    kinds = np.array([categories.index("dog"), len(categories) - 1])
+    both = Detections(BOXES, kinds, np.float32(scores))
+    rows = [(1, both), (2, both.take(np.array([0])))]
+    detections.write(paths["detections"], rows, categories)
+
+
+def test_what_was_written_is_what_its_detector_reads(paths, tmp_path):
+    save(paths)
+    darknet_lines(**paths)
+    first, *rest = files.read(paths["lines"])
+    assert first.file == "val/1.jpg" and [row.file for row in rest] == ["val/2.jpg", "val/3.jpg"]
+    assert first.categories.tolist() == [DOG, 79] and [len(row.boxes) for row in rest] == [1, 0]
+    again = {name: tmp_path / name for name in ("detections", "info", "rejected")}
+    row = configuration.Detector(part="darknet", file=str(paths["lines"]), min_score=0)
+    detect(pictures=paths["pictures"], settings=row, device="cpu", **again)
+    found = detections.read(again["detections"])
+    assert [seen.category for seen in found[1]] == ["dog", "toothbrush"]
+    pixel = 640 / 608
+    for key, boxes in ((1, BOXES), (2, BOXES[:1])):
+        np.testing.assert_allclose([seen.box for seen in found[key]], boxes, atol=2 * pixel)
+    assert 3 not in found
+
+
+def test_weak_detections_are_left_out(paths):
+    save(paths)
+    darknet_lines(**paths, threshold=0.5)
+    assert [len(row.boxes) for row in files.read(paths["lines"])] == [1, 1, 0]
+    darknet_lines(**paths, threshold=1.0)
+    assert [len(row.boxes) for row in files.read(paths["lines"])] == [0, 0, 0]
+
+
+def test_the_command(paths):
+    save(paths)
+    cli.main(["darknet-lines", *(f"--{name}={path}" for name, path in paths.items())])
+    assert len(files.read(paths["lines"])) == 3
+
+
+def test_sizes_may_come_from_the_detector(paths, tmp_path):
+    save(paths)
+    darknet_lines(**paths)
+    expected = paths["lines"].read_text()
+    save(paths, sizes=dict.fromkeys(SIZES, (0, 0)))
+    with pytest.raises(
+        ValueError, match=r"val/1\.jpg: .*how large it is.*give the detector's --info"
+    ):
+        darknet_lines(**paths)
+    info = tmp_path / "info.json"
+    info.write_text(json.dumps({"sizes": {str(key): size for key, size in SIZES.items()}}))
+    darknet_lines(**paths, info=info)
+    assert paths["lines"].read_text() == expected
+
+
+def test_other_categories_and_pictures_are_refused(paths):
+    save(paths, categories=("dog", "dragon"))
+    with pytest.raises(ValueError, match=r"d\.json has the category 'dragon': .*COCO's 80"):
+        darknet_lines(**paths)
+    save(paths, sizes={1: (640, 480)})
+    with pytest.raises(ValueError, match=r"other pictures: 1 of its 2 image_ids .* such as 2"):
+        darknet_lines(**paths)
