@@ -219,7 +219,7 @@ def asked_and_needed(network, stage, data, flip):
     return asked * 1e6, costs.host_memory(network, stage, data, flip=flip)
 
 
-@pytest.mark.parametrize("recipe", ["neuraltalk2", "show_and_tell", "flickr8k", "obj2text"])
+@pytest.mark.parametrize("recipe", ["neuraltalk2", "show_and_tell", "flickr8k", "coco_layouts"])
 def test_a_training_job_asks_for_twice_the_memory_that_it_needs(page, recipe):
     """Two formulas of one quantity, which must not drift apart; the ratios are 2.03 to 3.63."""
     assert recipe in page.RECIPES and len(page.RECIPES) == 4
@@ -249,5 +249,5 @@ def test_a_recipe_is_the_sum_of_its_parts(page):
     assert found.disk["models"] == pytest.approx(3 * 2 * 2 * file_sizes.model(network.parameters))
     assert found.disk["features"] == file_sizes.features(data.pictures, 1512, flip=True)
     assert found.disk["`images.h5`"] == file_sizes.images(data.pictures, 227)
-    assert page.cost("obj2text").disk["`images.h5`"] == 0, "layouts alone"
+    assert page.cost("coco_layouts").disk["`images.h5`"] == 0, "layouts alone"
     assert json.dumps(found.disk)

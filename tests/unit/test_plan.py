@@ -107,7 +107,7 @@ def test_a_recipes_path_that_was_not_set_stops_the_plan(tmp_path):
         planned(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("recipe", ["obj2text", "flickr8k", "coco_photos"])
+@pytest.mark.parametrize("recipe", ["coco_layouts", "flickr8k", "coco_photos"])
 def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
     root = Path(__file__).parents[2]
     merged = {}
@@ -117,3 +117,25 @@ def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
     merged["datasets"][dataset]["root"] = "data/not_set"
     with pytest.raises(settings.SettingsError, match=rf"datasets\.{dataset}\.root: .*data/not_set"):
         Plan(settings.read(merged), folder=root)
+
+
+def test_obj2texts_recipe_compares_every_mode_with_and_without_attention():
+    """Nothing has to be set: its pictures are generated."""
+    root = Path(__file__).parents[2]
+    merged = {}
+    for path in (root / "config.yaml", root / "workflow/recipes/obj2text.yaml"):
+        update_config(merged, yaml.safe_load(path.read_text()))
+    whole = settings.read(merged)
+    Plan(whole, folder=root)
+    for mode in ("objclass", "objname", "objname_location", "image", "objname_location_image"):
+        for name, decoder in ((mode, "lstm"), (f"{mode}_attention", "attention")):
+            assert name in whole.compare
+            assert whole.systems[name].decoder.part == decoder
+            assert (whole.systems[name].backbone is None) == ("image" not in mode)
+            assert (whole.systems[name].layout is None) == (mode == "image")
+    seen = {
+        whole.layouts[whole.systems[name].layout].detector
+        for name in whole.compare
+        if whole.systems[name].layout
+    }
+    assert seen == {"truth", "yolov2"}
