@@ -4,8 +4,9 @@ Vocabulary 9,487, hidden 512, 16 words at most, random weights. Once without end
 alike, so that every caption has 16 words and hardly any two of them are equal: the worst case. Once
 like a trained model: captions end as COCO's do (10.5 words on average, standard deviation 2.4), and
 words are as frequent as in a language (Zipf's law). The baselines search each picture alone, with a
-log-softmax of the vocabulary for every beam, and all the steps that there can be: beam by beam with
-a sort, as NeuralTalk2 does, and with a picture's beams as one batch and no sort, as code after it.
+log-softmax of the vocabulary for every beam: beam by beam with a sort, and all the steps that there
+can be, as NeuralTalk2 does; and with a picture's beams as one batch, without a sort, until all have
+ended, as code after it.
 
     python benchmarks/decode.py --threads 2
 """
@@ -119,25 +120,28 @@ def beam_by_beam(model: LSTMDecoder, encoded: Encoded, width: int) -> list[int]:
 
 
 def batch_of_beams(model: LSTMDecoder, encoded: Encoded, width: int) -> list[int]:
-    """The same with one step for all beams of the picture, and the best words without a sort."""
+    """One step for all beams of the picture, the best words without a sort, and an end.
+
+    As Show, Attend and Tell's best known port to PyTorch: a beam that has said END is done and
+    leaves, the others are so many fewer, and the picture is done with its last one.
+    """
+    device = encoded.summary.device
     state = model.start(encoded)
-    beams = [([0], 0.0)]  # words after START, log-probability
-    done = []
+    said, totals = torch.zeros(1, 1, dtype=torch.long, device=device), torch.zeros(1, device=device)
+    done: list[tuple[float, list[int]]] = []
     for t in range(WORDS):
-        last = torch.tensor([words[-1] for words, _ in beams], device=encoded.summary.device)
-        logits, state = model.step(last, state, encoded)
-        values, indices = (part.tolist() for part in logits.log_softmax(1).topk(width))
-        candidates = [
-            (total + value, row, [*words, index])
-            for row, (words, total) in enumerate(beams)
-            for value, index in zip(values[row], indices[row], strict=True)
-        ]
-        candidates = sorted(candidates, key=lambda candidate: -candidate[0])[:width]
-        parents = torch.tensor([row for _, row, _ in candidates], device=encoded.summary.device)
+        logits, state = model.step(said[:, -1], state, encoded)
+        scores = totals.unsqueeze(1) + logits.log_softmax(1)
+        totals, places = scores.flatten().topk(width - len(done))
+        parents, words = places // scores.shape[1], places % scores.shape[1]
+        said = torch.cat([said[parents], words.unsqueeze(1)], 1)
+        ended = (words == 0) | (t == WORDS - 1)
+        done += zip(totals[ended].tolist(), said[ended, 1:].tolist(), strict=True)
+        if len(done) == width:
+            break
+        said, totals, parents = (part[~ended] for part in (said, totals, parents))
         state = tuple(part[parents] for part in state)
-        beams = [(words, total) for total, _, words in candidates]
-        done += [beam_ for beam_ in beams if beam_[0][-1] == 0 or t == WORDS - 1]
-    return max(done, key=lambda finished: finished[1])[0][1:]
+    return max(done)[1]
 
 
 if __name__ == "__main__":
