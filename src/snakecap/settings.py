@@ -113,6 +113,8 @@ class Settings(Model):
                 raise ValueError(f"detectors.{name}: {error}") from None
         for name, layout in self.layouts.items():
             _row(f"layouts.{name}.detector", layout.detector, "detectors", self.detectors)
+        for name in (name for pair in self.report.pairs for name in pair):
+            _row("report.pairs", name, "systems", self.systems)
         self._check_runs()
         if "CIDEr" not in self.score.metrics:
             raise ValueError("score.metrics: the report compares systems by CIDEr: add it")

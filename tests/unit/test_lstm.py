@@ -55,6 +55,17 @@ def test_step_by_step_agrees_with_forward(layers):
         torch.testing.assert_close(logits.log_softmax(-1), whole[:, t])
 
 
+def test_the_loss_never_waits_for_the_device():
+    """Tensors on `meta` have no values: whatever asked for one would fail."""
+    model = decoder().to("meta")
+    encoded = Encoded(torch.randn(2, 7, device="meta"))
+    loss = caption_loss(model, encoded, torch.tensor([[1, 2, 3], [5, 4, 0]]))
+    loss.backward()
+    assert loss.is_meta and all(weight.grad is not None for weight in model.parameters())
+    with pytest.raises(RuntimeError, match="meta"):
+        float(loss)
+
+
 def test_the_picture_changes_every_prediction():
     model = decoder().eval()
     words = torch.tensor([[1, 2, 3]])

@@ -94,6 +94,13 @@ def test_many_systems_with_stages_are_compared_after_their_last():
     assert len({frozenset(pair) for pair in pairs}) == len(pairs)
 
 
+def test_named_systems_are_compared_and_no_others():
+    entries = [entry(f"s{at}", stage) for at in range(7) for stage in ("one", "two")]
+    found = differences(entries, [("s5", "s1"), ("s0", "not_compared"), ("s2", "s3")])
+    pairs = [(item.first, item.second) for item in found]
+    assert pairs[7:] == [("s5 / two", "s1 / two"), ("s2 / two", "s3 / two")]
+
+
 def test_seeds_enter_with_their_mean_over_pictures_they_share():
     runs = [entry("a_seed1", ciders=(0, 1)), entry("a_seed2", ciders=(1, 2, 9))]
     (found,) = differences([*runs, entry("b", ciders=(1, 2, 3))])

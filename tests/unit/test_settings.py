@@ -122,6 +122,7 @@ MISTAKES = [
     (("dataset",), "coco", ["dataset: no row 'coco' in datasets", "known: shapes"]),
     (("dataset",), "shapes+coco", ["dataset: no row 'coco' in datasets", "known: shapes"]),
     (("compare",), ["neuraltalk"], ["compare: no row 'neuraltalk'", "show_and_tell"]),
+    (("report",), {"pairs": [["neuraltalk2", "x"]]}, ["report.pairs: no row 'x' in systems"]),
     (
         ("systems", "neuraltalk2", "vocabulary"),
         "none",

@@ -40,15 +40,22 @@ def caption_loss(
     Args:
         decoder: gives states and logits.
         encoded: B pictures, one a caption.
-        words: ids, 0-padded on the right, of shape (B, T).
+        words: ids, 0-padded on the right, of shape (B, T); on the CPU, so that nothing has to wait
+            for a GPU to know what there is to predict, or where the pictures are.
         label_smoothing: share of the target spread over all outputs.
         reduction: ``mean`` or ``sum``.
     """
+    device = encoded.summary.device
     lengths = (words != 0).sum(1)
     words = words[:, : int(lengths.max())]
-    targets = F.pad(words, (0, 1))
-    enforced = torch.arange(targets.shape[1], device=words.device) <= lengths.unsqueeze(1)
-    logits = decoder.logits(decoder.hidden(encoded, words)[enforced])
+    targets = F.pad(words, (0, 1)).flatten()
+    enforced = torch.arange(words.shape[1] + 1, device=words.device) <= lengths.unsqueeze(1)
+    places = enforced.flatten().nonzero().squeeze(1)
+    states = decoder.hidden(encoded, words.to(device)).flatten(0, 1)
+    logits = decoder.logits(states.index_select(0, places.to(device)))
     return F.cross_entropy(
-        logits.float(), targets[enforced], label_smoothing=label_smoothing, reduction=reduction
+        logits.float(),
+        targets[places].to(device),
+        label_smoothing=label_smoothing,
+        reduction=reduction,
     )

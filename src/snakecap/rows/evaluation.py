@@ -76,3 +76,8 @@ class Report(Model):
     title: str = Field("Image captioning systems compared", description="of the page")
     shown: Count = Field(200, description="pictures on the page; 0: all")
     thumbnail: Positive = Field(256, description="side in pixels of the embedded pictures")
+    pairs: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="systems whose difference in CIDEr is shown, [from, to]; none: each with each, "
+        "or of many its neighbour and the best",
+    )

@@ -75,7 +75,8 @@ class Batches:
     def __call__(self, iteration: int) -> list[Part[Batch]]:
         """This member's parts of a batch of B pictures, each with its share of all the tokens.
 
-        A part of b pictures has their inputs, words of shape (b * K, T), owners of shape (b * K,).
+        A part of b pictures has their inputs, words of shape (b * K, T), which stay on the CPU (see
+        `caption_loss`), and owners of shape (b * K,).
         """
         rows, generator = self.sampler.batch(iteration)
         each = self.stage.captions_per_picture
@@ -93,7 +94,7 @@ class Batches:
             own = words[part].flatten(0, 1)
             owners = torch.arange(len(own)) // each
             share = int(tokens[part].sum()) / int(tokens.sum()) / times
-            batch = inputs, own.to(self.place), owners.to(self.place)
+            batch = inputs, own, owners.to(self.place)
             parts.append(Part(batch, share, words.shape[0] * each))
         return parts
 

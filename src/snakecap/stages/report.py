@@ -118,7 +118,7 @@ class _Story:
     @cached_property
     def differences(self) -> list[Difference]:
         """How far the systems are apart."""
-        return differences(self.entries)
+        return differences(self.entries, self.settings.pairs)
 
     @property
     def subtitle(self) -> str:

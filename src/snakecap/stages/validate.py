@@ -94,7 +94,7 @@ class Validator:
         owners = [place for place, span in enumerate(spans) for _ in span]
         chosen = [caption for span in spans for caption in span]
         words = torch.from_numpy(self.packed.labels[chosen])
-        return words.to(self.place), torch.tensor(owners, device=self.place)
+        return words, torch.tensor(owners, device=self.place)
 
     def _captions(self, inputs: dict[str, Tensor]) -> list[str]:
         step, state, number = self.captioner.start(inputs)

@@ -11,6 +11,8 @@ leave out zero by chance alone (3 of the 66 of a dozen systems). Two kinds answe
 - each with the one before it in the table, for `compare` lists the rows of an argument one after
   the other, each with one change (OBJ2TEXT's objclass, objname, objname_location);
 - each with the best, which says what is not clearly worse than the winner.
+
+Or those that the settings name.
 """
 
 from __future__ import annotations
@@ -77,8 +79,15 @@ def bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def differences(entries: Sequence[Entry]) -> list[Difference]:
-    """Of stages, then of systems; the module says which."""
+def differences(
+    entries: Sequence[Entry], pairs: Sequence[tuple[str, str]] = ()
+) -> list[Difference]:
+    """Of stages, then of systems; the module says which.
+
+    Args:
+        entries: runs and their scores.
+        pairs: systems to compare, where both have entries; none: chosen here.
+    """
     groups: dict[str, dict[str, dict[str, float]]] = {}
     for family, stage in dict.fromkeys((e.family, e.stage) for e in entries):
         runs = [e.per_picture for e in entries if (e.family, e.stage) == (family, stage)]
@@ -88,11 +97,13 @@ def differences(entries: Sequence[Entry]) -> list[Difference]:
         for (name, before), (later, after) in pairwise(stages.items()):
             found.append(_difference(f"{family} / {name}", before, f"{family} / {later}", after))
     many = len({entry.stage for entry in entries}) > 1
-    last = {
-        f"{family} / {list(stages)[-1]}" if many else family: list(stages.values())[-1]
+    names = {
+        family: f"{family} / {list(stages)[-1]}" if many else family
         for family, stages in groups.items()
     }
-    found += [_difference(a, last[a], b, last[b]) for a, b in _pairs(last)]
+    last = {name: list(groups[family].values())[-1] for family, name in names.items()}
+    named = [(names[a], names[b]) for a, b in pairs if a in names and b in names]
+    found += [_difference(a, last[a], b, last[b]) for a, b in named or _pairs(last)]
     return [difference for difference in found if difference is not None]
 
 
