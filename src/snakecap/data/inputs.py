@@ -77,7 +77,7 @@ class OnDisk:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """The values of some rows (B,)."""
-        return torch.from_numpy(self.read(rows.numpy())).to(self.place)
+        return torch.from_numpy(self.read(rows.numpy())).to(self.place, non_blocking=True)
 
 
 class CachedFeatures:
@@ -98,7 +98,7 @@ class CachedFeatures:
 
     def plainly(self, rows: Tensor) -> Inputs:
         """Features of some rows, not augmented."""
-        return {self.output: self.values[rows.to(self.values.device)]}
+        return {self.output: self.values[rows.to(self.values.device, non_blocking=True)]}
 
     def augmented(
         self, rows: Tensor, flip: Tensor | None, generator: torch.Generator, part: slice = ALL
@@ -135,9 +135,9 @@ class Pixels:
         inputs = self.plainly(rows[part])
         if self.margin:
             offset = torch.randint(self.margin + 1, (len(rows), 2), generator=generator)
-            inputs["offset"] = offset[part].to(self.device)
+            inputs["offset"] = offset[part].to(self.device, non_blocking=True)
         if flip is not None:
-            inputs["flip"] = flip[part].to(self.device)
+            inputs["flip"] = flip[part].to(self.device, non_blocking=True)
         return inputs
 
 
@@ -192,7 +192,7 @@ class LayoutArrays:
     def _on_device(self, ids: Tensor, boxes: Tensor) -> Inputs:
         longest = int((ids > 0).sum(1).max()) if len(ids) else 0
         inputs = {"categories": ids[:, :longest], "boxes": boxes[:, :longest]}
-        return {name: value.to(self.device) for name, value in inputs.items()}
+        return {name: value.to(self.device, non_blocking=True) for name, value in inputs.items()}
 
 
 def _ordered(ids: Tensor, boxes: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:

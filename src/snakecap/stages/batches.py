@@ -94,7 +94,7 @@ class Batches:
             own = words[part].flatten(0, 1)
             owners = torch.arange(len(own)) // each
             share = int(tokens[part].sum()) / int(tokens.sum()) / times
-            batch = inputs, own, owners.to(self.place)
+            batch = inputs, own, owners.to(self.place, non_blocking=True)
             parts.append(Part(batch, share, words.shape[0] * each))
         return parts
 
