@@ -162,6 +162,25 @@ def test_stages_are_drawn_end_to_end():
     assert [at for at, _ in line.loss] == [*range(10, 101, 10), *range(110, 161, 10)]
 
 
+@pytest.mark.parametrize("length", [1, 20, 33, 60])
+def test_the_legend_stays_within_the_drawing(length, monkeypatch):
+    """Measured by matplotlib itself."""
+    from matplotlib.figure import Figure
+
+    kept = []
+    save = Figure.savefig
+
+    def look(self, *args, **options):
+        save(self, *args, **options)
+        kept.append((self.legends[0].get_window_extent(), self.bbox))
+
+    monkeypatch.setattr(Figure, "savefig", look)
+    names = [chr(97 + at) * length for at in range(9)]
+    curves.draw([Entry(name, "frozen", history=history(20)) for name in names])
+    ((legend, whole),) = kept
+    assert legend.x0 >= whole.x0 and legend.x1 <= whole.x1
+
+
 @pytest.mark.parametrize("count", [1, 2, 10, 12])
 def test_curves_are_one_standalone_svg(count):
     entries = [entry(f"system {at} $x_1$ <&>", history=history(100)) for at in range(count)]

@@ -6,7 +6,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ COLOURS = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 MARKERS = "os^DvPX<>*"
+WIDTH = 10  # inches
 INK = "#010203"  # replaced by currentColor: the page's text colour, black when the SVG is alone
 
 
@@ -90,8 +91,8 @@ def draw(entries: Sequence[Entry]) -> str:
     with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's own font has it
         chosen = colours(entries)
-        legend_rows = math.ceil(len(chosen) / 4)
-        figure = Figure(figsize=(10, 3.9 + 0.25 * legend_rows), layout="constrained")
+        legend_rows = math.ceil(len(chosen) / _columns(chosen))
+        figure = Figure(figsize=(WIDTH, 3.9 + 0.25 * legend_rows), layout="constrained")
         FigureCanvasSVG(figure)
         left, right = figure.subplots(1, 2)
         drawn = lines(entries)
@@ -150,6 +151,12 @@ def _finish(
         axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
 
 
+def _columns(names: Iterable[str]) -> int:
+    """How many columns the legend has room for."""
+    widest = 0.6 + 0.085 * max(map(len, names), default=0)  # inches, with its line
+    return max(1, min(4, int(WIDTH / widest)))
+
+
 def _legend(figure: Any, drawn: Sequence[Line], chosen: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
@@ -160,7 +167,8 @@ def _legend(figure: Any, drawn: Sequence[Line], chosen: dict[str, str]) -> None:
         if family in shown
     ]
     names = [family for family in chosen if family in shown]
-    legend = figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    columns = _columns(chosen)
+    legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a $ in a name is a dollar
 
