@@ -1,4 +1,4 @@
-"""Training step and captioning of the layout systems of workflow/recipes/obj2text.yaml.
+"""Training step and captioning of the layout systems of workflow/recipes/coco_layouts.yaml.
 
 Sixteen layouts (1 to 40 objects, their numbers spread as COCO's) with five captions each, width
 256, 2,220 words. The step is loss, gradients and AdamW; the baseline encodes a layout once for each
@@ -77,7 +77,7 @@ def main() -> None:
     chosen = parser.parse_args()
     place = device.choose(chosen.device, chosen.threads)
     torch.manual_seed(0)
-    words = torch.randint(1, VOCABULARY + 1, (PICTURES * EACH, WORDS), device=place)
+    words = torch.randint(1, VOCABULARY + 1, (PICTURES * EACH, WORDS))  # on the CPU, as in training
     some = {name: value.to(place) for name, value in layouts(PICTURES).items()}
     many = {name: value.to(place) for name, value in layouts(64).items()}
     every = {name: model.to(place) for name, model in models().items()}
@@ -98,7 +98,8 @@ def main() -> None:
 
 def step(model: Captioner, inputs: dict[str, torch.Tensor], words: torch.Tensor):
     group = Group(model.named_parameters(), update, Numbers(3e-3), clip=0.1)
-    owners = torch.arange(PICTURES, device=words.device).repeat_interleave(EACH)
+    place = next(model.parameters()).device
+    owners = torch.arange(PICTURES, device=place).repeat_interleave(EACH)
 
     def run() -> None:
         model.train()

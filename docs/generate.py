@@ -180,6 +180,8 @@ def _array(entry: dict[str, Any]) -> str:
 
 
 def _plural(kind: str) -> str:
+    if kind.startswith("2 "):
+        return f"pairs of {kind[2:]}"
     return f"{kind}s" if kind in ("text", "integer", "number") else kind
 
 

@@ -79,6 +79,29 @@ def test_a_job_at_its_time_limit_saves_and_the_next_attempt_goes_on(working, nod
     assert resumed > saved, f"what was done when the signal came was not saved: {first}"
 
 
+@pytest.mark.parametrize(("partition", "node"), [("cancelled", "three"), ("requeued", "four")])
+def test_a_preempted_job_saves_and_goes_on(working, partition, node):
+    """Somebody else's job with a higher priority takes the node, and gives it back."""
+    run = working(lambda config: config.update({"cluster": {"partition": partition}}))
+    controller = run.start(MODEL)
+    pid = run.caught()
+    before = run.checkpoints()
+    urgent = ("--partition=urgent", f"--nodelist={node}", "--exclusive", "--output=/dev/null")
+    taking = slurm("sbatch", "--parsable", *urgent, "--wrap", "sleep 5").strip()
+    wait_for(lambda: not stopped(pid, until=signal.SIGTERM), message="SLURM did not end the job")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+    assert controller.wait(LONG) == 0, controller.log.read_text()
+    assert slurm("squeue", "--states=all", "-h", "-j", taking, "-o", "%T").strip() == "COMPLETED"
+    # With a time of grace the job ends by itself, and the next attempt is a job of its own.
+    ends = {"cancelled": ["FAILED", "COMPLETED"], "requeued": ["COMPLETED"]}
+    assert [row[1] for row in run.jobs("%T")] == ends[partition]
+    log = (run.folder / "results/logs/shapes/train_obj2text_train.log").read_text()
+    resumed = int(re.search(r"continuing from checkpoint-(\d+)", log)[1])
+    saved = max(int(re.search(r"checkpoint-(\d+)", path.name)[1]) for path in before)
+    assert resumed > saved, f"what was done when the signal came was not saved: {log}"
+
+
 def test_two_nodes_compute_what_one_process_does(tmp_path):
     history = "results/shapes/neuraltalk2/frozen/history.json"
     features = "results/shapes/features/tiny_pooled.lmdb"

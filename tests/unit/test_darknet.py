@@ -167,7 +167,7 @@ def test_a_number_that_is_not_finite_is_refused(tmp_path, value):
 def test_a_negative_variance_is_refused(tmp_path):
     """Its square root would be NaN, and nothing would ever be seen."""
     shapes = (("layer 1's means", (3,)), ("layer 1's variances", (9,)))
-    path = weights(tmp_path / "a.weights", -np.arange(12, dtype="<f4"))
+    path = weights(tmp_path / "a.weights", np.arange(11, -1, -1, dtype="<f4") - 0.5)
     with pytest.raises(ValueError, match="layer 1's variances holds a negative variance"):
         read_weights(path, shapes)
 

@@ -95,3 +95,61 @@ def test_other_categories_and_pictures_are_refused(paths):
     save(paths, sizes={1: (640, 480)})
     with pytest.raises(ValueError, match=r"other pictures: 1 of its 2 image_ids .* such as 2"):
         darknet_lines(**paths)
+
+
+def write_boxes(paths, *boxes, category="dog", score=0.5):
+    save(paths)
+    rows = [{"image_id": 3, "category": category, "bbox": box, "score": score} for box in boxes]
+    paths["detections"].write_text(json.dumps(rows))
+
+
+def test_boxes_without_a_size_are_left_out_and_counted(paths, caplog):
+    caplog.set_level("INFO")
+    odd = [[9, 9, 0, 5], [9, 9, -50, -50], [900, 9, 5, 5], [9e8, 9, 5, 5], [10, 10, 0.1, 50]]
+    write_boxes(paths, *odd, [-10, -10, 60, 60])
+    darknet_lines(**paths)
+    (row,) = [row for row in files.read(paths["lines"]) if len(row.boxes)]
+    (box,) = files.decode_boxes(row.boxes, 640, 480)
+    np.testing.assert_allclose(box, [0, 0, 50, 50], atol=2)
+    assert "5 boxes were left out" in caplog.text
+
+
+def test_darknets_spelling_and_a_score_at_the_threshold(paths):
+    write_boxes(paths, [10, 10, 50, 50], category="tvmonitor", score=0.24)
+    darknet_lines(**paths)
+    assert files.read(paths["lines"])[2].categories.tolist() == [TV]
+    write_boxes(paths, [10, 10, 50, 50], score=0.2399)
+    darknet_lines(**paths)
+    assert len(files.read(paths["lines"])[2].boxes) == 0
+
+
+def test_a_picture_without_objects_needs_no_size(paths):
+    save(paths, sizes={**SIZES, 3: (0, 0)})
+    darknet_lines(**paths)
+    assert [len(row.boxes) for row in files.read(paths["lines"])] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [],
+        {"sizes": []},
+        {"sizes": None},
+        {"sizes": {"1": [640]}},
+        {"sizes": {"1": [-5, 7]}},
+        {"sizes": {"1": ["a", "b"]}},
+    ],
+)
+def test_a_wrong_info_is_named(paths, tmp_path, facts):
+    save(paths)
+    info = tmp_path / "info.json"
+    info.write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=r"info\.json: `sizes` is no object"):
+        darknet_lines(**paths, info=info)
+
+
+def test_what_is_written_is_checked(tmp_path):
+    line = files.Line("a.jpg", np.array([607607001001]), np.array([0]))
+    with pytest.raises(ValueError, match=r"lines:1: object 1: 607607001001 is not a box"):
+        files.write(tmp_path / "lines", [line])
+    assert not (tmp_path / "lines").exists()

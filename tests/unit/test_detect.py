@@ -512,7 +512,7 @@ def test_a_file_may_bring_its_own_categories(pictures, tmp_path):
 def test_a_category_among_known_ones_that_is_not_known_is_told(pictures, tmp_path, caplog):
     rows = ({"image_id": 10, "category": name} for name in ("dog", "dgo"))
     Run(pictures, results(tmp_path / "r.json", *rows))
-    assert "r.json: entry 2 has the category 'dgo', which the data set does not have" in caplog.text
+    assert "r.json: entry 2 has the category 'dgo', which is not one of the 80 known" in caplog.text
 
 
 def test_ids_of_other_data_sets_count_from_one(tmp_path):

@@ -55,7 +55,7 @@ def test_step_by_step_agrees_with_forward(layers):
         torch.testing.assert_close(logits.log_softmax(-1), whole[:, t])
 
 
-def test_the_loss_never_waits_for_the_device():
+def test_the_loss_asks_the_device_for_no_value():
     """Tensors on `meta` have no values: whatever asked for one would fail."""
     model = decoder().to("meta")
     encoded = Encoded(torch.randn(2, 7, device="meta"))

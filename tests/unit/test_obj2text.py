@@ -305,7 +305,7 @@ def test_a_layout_job_names_what_does_not_fit(data, tmp_path):
     with pytest.raises(ValueError, match="other pictures"):
         layout(**{**given, "detections": other})
     other.write_text(json.dumps([{**entry, "image_id": 1}, {**entry, "image_id": "nowhere"}]))
-    with pytest.raises(ValueError, match=r"1 of its 2 image_ids are not in .* such as nowhere"):
+    with pytest.raises(ValueError, match=r"1 of its 2 image_ids are not in .* such as 'nowhere'"):
         layout(**{**given, "detections": other})
     other.write_text(json.dumps([{**entry, "bbox": [30, 30, 20, 20]}]))
     with pytest.raises(ValueError, match=r"other\.json.*picture 1 \(.*in 0\.\.1"):

@@ -99,6 +99,7 @@ def test_named_systems_are_compared_and_no_others():
     found = differences(entries, [("s5", "s1"), ("s0", "not_compared"), ("s2", "s3")])
     pairs = [(item.first, item.second) for item in found]
     assert pairs[7:] == [("s5 / two", "s1 / two"), ("s2 / two", "s3 / two")]
+    assert differences([entry("a"), entry("b")], [("a", "x")]) == [], "no others in their place"
 
 
 def test_seeds_enter_with_their_mean_over_pictures_they_share():

@@ -123,6 +123,8 @@ MISTAKES = [
     (("dataset",), "shapes+coco", ["dataset: no row 'coco' in datasets", "known: shapes"]),
     (("compare",), ["neuraltalk"], ["compare: no row 'neuraltalk'", "show_and_tell"]),
     (("report",), {"pairs": [["neuraltalk2", "x"]]}, ["report.pairs: no row 'x' in systems"]),
+    (("report",), {"pairs": [["x", "neuraltalk2"]]}, ["report.pairs: no row 'x' in systems"]),
+    (("report",), {"pairs": [["neuraltalk2"] * 2]}, ["report: pairs: each names two systems"]),
     (
         ("systems", "neuraltalk2", "vocabulary"),
         "none",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from snakecap.files.darknet import Section
+from snakecap.files.darknet import VARIANCES, Section
 
 SLOPE = 0.1  # of darknet's leaky activation
 
@@ -49,7 +49,7 @@ class Convolution(nn.Module):
         else:
             assert self.norm.running_mean is not None and self.norm.running_var is not None
             head = {"biases": self.norm.bias, "scales": self.norm.weight}
-            head |= {"means": self.norm.running_mean, "variances": self.norm.running_var}
+            head |= {"means": self.norm.running_mean, VARIANCES: self.norm.running_var}
         return {**head, "weights": self.convolution.weight}
 
 

@@ -102,10 +102,12 @@ def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tup
         return tuple(known)
     if len(new) < len(own):
         log.logger.warning(
-            "%s has the category %r, which the data set does not have%s: is it misspelt?",
+            "%s has the category %r, which is not one of the %d known ones: if it is misspelt, "
+            "correct it; the file's own %d categories are used",
             own[new[0]],
             new[0],
-            f", and {len(new) - 1} others" if new[1:] else "",
+            len(known),
+            len(own),
         )
     unnamed = next((place for entry, place in found if entry.category is None), None)
     if unnamed is not None:

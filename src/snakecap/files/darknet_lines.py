@@ -70,6 +70,11 @@ def decode_boxes(codes: NDArray[np.int64], width: float, height: float) -> Array
     return frame.out(_whole(codes).astype(np.float32))
 
 
+def have_size(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the boxes are at least a pixel wide and high, of shape (N,)."""
+    return np.asarray((_whole(codes)[:, 2:] > 0).all(1))
+
+
 def _whole(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Left, top, width and height in the letterbox, of shape (N, 4)."""
     parts: NDArray[np.int64] = codes[:, None] // PLACES
@@ -132,9 +137,14 @@ def _check(codes: NDArray[np.int64], categories: NDArray[np.int64], place: str) 
 
 
 def write(path: Path, lines: Iterable[Line]) -> None:
-    """Write a ``coco_detection_result``, atomically."""
+    """Write a ``coco_detection_result``, atomically.
+
+    Raises:
+        ValueError: a box or a category is not one of this format; names the line.
+    """
     with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for line in lines:
+        for number, line in enumerate(lines, start=1):
+            _check(line.boxes, line.categories, f"{path}:{number}")
             row = {"file_path": line.file, "bboxes": line.boxes.tolist()}
             row["full_categories"] = (line.categories + 1).tolist()
             file.write(json.dumps(row) + "\n")

@@ -107,13 +107,30 @@ def read_of(path: Path, pictures: Iterable[Picture]) -> dict[Id, list[Found]]:
         ValueError: not such a file, or it has the id of another picture; names it.
     """
     found = read(path)
-    odd = sorted(map(str, found.keys() - {picture.id for picture in pictures}))
+    odd = sorted(map(repr, found.keys() - {picture.id for picture in pictures}))
     if odd:
         raise ValueError(
             f"{path} is of other pictures: {len(odd)} of its {len(found)} image_ids are not in "
             f"pictures.json, such as {', '.join(odd[:5])}"
         )
     return found
+
+
+def read_sizes(info: Path) -> dict[str, tuple[int, int]]:
+    """Widths and heights by id, of pictures whose records do not say, of a detector's info.json.
+
+    Raises:
+        ValueError: not such a file; names it.
+    """
+    facts = read_json(info)
+    sizes = facts.get("sizes", {}) if isinstance(facts, dict) else None
+    if not isinstance(sizes, dict) or not all(map(_is_size, sizes.values())):
+        raise ValueError(f"{info}: `sizes` is no object of [width, height] in pixels, by id")
+    return {key: (width, height) for key, (width, height) in sizes.items()}
+
+
+def _is_size(pair: Any) -> bool:
+    return isinstance(pair, list) and [type(side) for side in pair] == [int, int] and min(pair) > 0
 
 
 def entries(path: Path) -> list[Entry]:

@@ -45,17 +45,16 @@ def caption_loss(
         label_smoothing: share of the target spread over all outputs.
         reduction: ``mean`` or ``sum``.
     """
-
-    def sent(values: Tensor) -> Tensor:
-        return values.to(encoded.summary.device, non_blocking=True)
-
     lengths = (words != 0).sum(1)
     words = words[:, : int(lengths.max())]
-    targets = F.pad(words, (0, 1)).flatten()
     enforced = torch.arange(words.shape[1] + 1, device=words.device) <= lengths.unsqueeze(1)
     places = enforced.flatten().nonzero().squeeze(1)
-    states = decoder.hidden(encoded, sent(words)).flatten(0, 1)
-    logits = decoder.logits(states.index_select(0, sent(places)))
+    targets = F.pad(words, (0, 1)).flatten()[places]
+    words, places, targets = (
+        values.to(encoded.summary.device, non_blocking=True) for values in (words, places, targets)
+    )
+    states = decoder.hidden(encoded, words).flatten(0, 1)
+    logits = decoder.logits(states.index_select(0, places))
     return F.cross_entropy(
-        logits.float(), sent(targets[places]), label_smoothing=label_smoothing, reduction=reduction
+        logits.float(), targets, label_smoothing=label_smoothing, reduction=reduction
     )

@@ -51,7 +51,7 @@ class Captioner(nn.Module):
 
         Args:
             inputs: of B pictures; each is encoded once, however many captions it has.
-            words: ids of C captions, 0-padded, of shape (C, T).
+            words: ids of C captions, 0-padded, of shape (C, T), on the CPU (see `caption_loss`).
             owners: each caption's picture in the batch, of shape (C,).
             label_smoothing: see `caption_loss`.
             reduction: ``mean`` over the batch's tokens, or ``sum``.

@@ -81,3 +81,10 @@ class Report(Model):
         description="systems whose difference in CIDEr is shown, [from, to]; none: each with each, "
         "or of many its neighbour and the best",
     )
+
+    @model_validator(mode="after")
+    def _different(self) -> Report:
+        wrong = next((pair for pair in self.pairs if pair[0] == pair[1]), None)
+        if wrong is not None or len(set(self.pairs)) < len(self.pairs):
+            raise ValueError("pairs: each names two systems, and stands there once")
+        return self

@@ -9,11 +9,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from snakecap.boxes import clip
 from snakecap.categories import NAMES, canonical
 from snakecap.files import darknet_lines as files
 from snakecap.files import detections as detection_files
 from snakecap.files import pictures as records
-from snakecap.files.atomic import read_json
 from snakecap.files.darknet_lines import Line
 from snakecap.files.detections import Found
 from snakecap.files.pictures import Picture, sized
@@ -45,17 +45,16 @@ def darknet_lines(
     """
     chosen = records.read(pictures).pictures
     seen = detection_files.read_of(detections, chosen)
-    sizes = read_json(info).get("sizes", {}) if info else {}
-    rows = [
-        _line(
-            sized(picture, sizes),
-            [found for found in seen.get(picture.id, ()) if found.score >= threshold],
-            detections,
-        )
-        for picture in chosen
-    ]
+    sizes = detection_files.read_sizes(info) if info else {}
+    strong = {key: [row for row in found if row.score >= threshold] for key, found in seen.items()}
+    rows = [_line(sized(one, sizes), strong.get(one.id, ()), detections) for one in chosen]
     files.write(lines, rows)
-    logger.info("%d objects in %d pictures", sum(len(row.boxes) for row in rows), len(rows))
+    kept, total = sum(len(row.boxes) for row in rows), sum(map(len, strong.values()))
+    logger.info("%d objects in %d pictures", kept, len(rows))
+    if kept < total:
+        logger.warning(
+            "%d boxes were left out: outside the picture, or thin as a line", total - kept
+        )
 
 
 def _line(picture: Picture, found: Sequence[Found], source: Path) -> Line:
@@ -67,7 +66,10 @@ def _line(picture: Picture, found: Sequence[Found], source: Path) -> Line:
     odd = next((row.category for row in found if canonical(row.category) not in PLACES), None)
     if odd is not None:
         raise ValueError(f"{source} has the category {odd!r}: the format knows COCO's 80 alone")
-    boxes = np.array([row.box for row in found], np.float32).reshape(-1, 4)
+    if not found:
+        return Line(picture.file, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    boxes = clip(np.array([row.box for row in found], np.float32), picture.width, picture.height)
     places = np.array([PLACES[canonical(row.category)] for row in found], np.int64)
-    codes = files.encode_boxes(boxes, picture.width or 1, picture.height or 1)
-    return Line(picture.file, codes, places)
+    codes = files.encode_boxes(boxes, picture.width, picture.height)
+    kept = (boxes[:, 2:] > 0).all(1) & files.have_size(codes)
+    return Line(picture.file, codes[kept], places[kept])

@@ -57,7 +57,7 @@ def layout(
         limit=settings.limit,
         frame=settings.frame,
     )
-    sizes = facts.get("sizes", {})
+    sizes = detection_files.read_sizes(info)
     arranged = [_arranged(sized(one, sizes), seen.get(one.id, ()), reading) for one in chosen]
     for one, picture in zip(arranged, chosen, strict=True):
         try:

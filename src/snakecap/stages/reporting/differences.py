@@ -24,6 +24,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from snakecap.log import logger
 from snakecap.stages.reporting.entries import Entry
 
 RESAMPLES = 2000
@@ -103,7 +104,9 @@ def differences(
     }
     last = {name: list(groups[family].values())[-1] for family, name in names.items()}
     named = [(names[a], names[b]) for a, b in pairs if a in names and b in names]
-    found += [_difference(a, last[a], b, last[b]) for a, b in named or _pairs(last)]
+    if len(named) < len(pairs):
+        logger.info("%d of the report's pairs are not compared", len(pairs) - len(named))
+    found += [_difference(a, last[a], b, last[b]) for a, b in (named if pairs else _pairs(last))]
     return [difference for difference in found if difference is not None]
 
 
