@@ -134,3 +134,18 @@ def test_a_batch_mirrors_captions_exactly_where_it_mirrors_layouts():
                 assert said == [[2, 1] if mirrored else [1, 2]] * 2
                 seen.add((flip, mirrored))
     assert seen == {(False, False), (True, False), (True, True)}
+
+
+def test_captions_stay_on_the_cpu_whatever_the_device():
+    """There `caption_loss` learns what there is to predict without a wait."""
+    labels, lengths = pack([[1, 2], [1, 2]], 3)
+    starts = np.arange(2)
+    packed = Captions(
+        labels, starts, starts + 1, lengths, ("a", "b"), ("train",) * 2, (0, 1), ("x", "y")
+    )
+    meta = torch.device("meta")
+    source = LayoutArrays(IDS, BOXES, meta)
+    (part,) = Batches(packed, source, Stage(name="x", batch_size=2), meta)(0)
+    inputs, words, owners = part.examples
+    assert words.device == CPU
+    assert {value.device for value in (*inputs.values(), owners)} == {meta}

@@ -73,6 +73,13 @@ def test_seeds_get_their_mean_and_sample_deviation(tmp_path):
     assert "seed 2" not in first and last.count("| plain (seed ") == 3
 
 
+def test_the_pairs_of_the_settings_are_compared_and_no_others(tmp_path):
+    inputs = make(tmp_path, systems=("a/x", "b/x", "c/x"))
+    out = run(tmp_path, inputs, settings=Report(pairs=(("c", "a"),)))
+    paired = (out / "table.md").read_text().split("## Paired differences")[1]
+    assert re.findall(r"^\| (\w) \| (\w) \|", paired, re.MULTILINE) == [("c", "a")]
+
+
 def test_table_goes_between_the_markers_of_a_readme(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"# Mine\n\n{tables.START}\nold | table\n{tables.END}\n\nAfter.\n")
