@@ -77,13 +77,14 @@ def test_sizes_may_come_from_the_detector(paths, tmp_path):
     save(paths)
     darknet_lines(**paths)
     expected = paths["lines"].read_text()
-    save(paths, sizes=dict.fromkeys(SIZES, (0, 0)))
+    save(paths, sizes=dict.fromkeys(SIZES, (0, 480)))  # half a size is none
     with pytest.raises(
         ValueError, match=r"val/1\.jpg: .*how large it is.*give the detector's --info"
     ):
         darknet_lines(**paths)
     info = tmp_path / "info.json"
-    info.write_text(json.dumps({"sizes": {str(key): size for key, size in SIZES.items()}}))
+    sizes = {str(key): size for key, size in SIZES.items()}
+    info.write_text(json.dumps({"categories": NAMES, "sizes": sizes}))
     darknet_lines(**paths, info=info)
     assert paths["lines"].read_text() == expected
 
@@ -132,7 +133,6 @@ def test_a_picture_without_objects_needs_no_size(paths):
 @pytest.mark.parametrize(
     "facts",
     [
-        [],
         {"sizes": []},
         {"sizes": None},
         {"sizes": {"1": [640]}},
@@ -143,7 +143,7 @@ def test_a_picture_without_objects_needs_no_size(paths):
 def test_a_wrong_info_is_named(paths, tmp_path, facts):
     save(paths)
     info = tmp_path / "info.json"
-    info.write_text(json.dumps(facts))
+    info.write_text(json.dumps({"categories": [], **facts}))
     with pytest.raises(ValueError, match=r"info\.json: `sizes` is no object"):
         darknet_lines(**paths, info=info)
 

@@ -1,6 +1,7 @@
 """OBJ2TEXT's systems from layouts to captions (specification O4, O5, O11 to O13, O17, O20)."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -307,9 +308,32 @@ def test_a_layout_job_names_what_does_not_fit(data, tmp_path):
     other.write_text(json.dumps([{**entry, "image_id": 1}, {**entry, "image_id": "nowhere"}]))
     with pytest.raises(ValueError, match=r"1 of its 2 image_ids are not in .* such as 'nowhere'"):
         layout(**{**given, "detections": other})
+    for wrong in ([], {}, {"categories": "dog"}, {"categories": [1]}):
+        (tmp_path / "info.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"info\.json is no detector's info: .*`categories`"):
+            layout(**{**given, "info": tmp_path / "info.json"})
     other.write_text(json.dumps([{**entry, "bbox": [30, 30, 20, 20]}]))
     with pytest.raises(ValueError, match=r"other\.json.*picture 1 \(.*in 0\.\.1"):
         layout(**{**given, "detections": other})
+
+
+def test_detections_of_a_picture_that_could_not_be_resized_are_no_mistake(data, tmp_path):
+    """They are in pictures.json, and not in images.h5."""
+    collection = records.read(data / "pictures.json")
+    lost = replace(collection.pictures[0], id=999, file="lost.jpg")
+    more = replace(collection, pictures=(*collection.pictures, lost))
+    records.write(tmp_path / "pictures.json", more)
+    found = json.loads((data / "detections.json").read_text())
+    found.append({**found[0], "image_id": 999})
+    (tmp_path / "d.json").write_text(json.dumps(found))
+    layout(
+        pictures=tmp_path / "pictures.json",
+        detections=tmp_path / "d.json",
+        info=data / "info.json",
+        layout=tmp_path / "out.h5",
+        images=data / "images.h5",
+    )
+    assert "lost.jpg" not in layout_files.read(tmp_path / "out.h5").files
 
 
 def test_one_wrong_layout_does_not_stop_the_others(data, model, tmp_path, capsys):

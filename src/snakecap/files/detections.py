@@ -116,17 +116,33 @@ def read_of(path: Path, pictures: Iterable[Picture]) -> dict[Id, list[Found]]:
     return found
 
 
-def read_sizes(info: Path) -> dict[str, tuple[int, int]]:
-    """Widths and heights by id, of pictures whose records do not say, of a detector's info.json.
+@dataclass(frozen=True)
+class Info:
+    """What a detector's info.json says to those who read its detections.
+
+    Attributes:
+        categories: that it knows.
+        sizes: width and height by id, of pictures whose records do not say.
+    """
+
+    categories: tuple[str, ...]
+    sizes: dict[str, tuple[int, int]]
+
+
+def read_info(path: Path) -> Info:
+    """Read a detector's info.json.
 
     Raises:
         ValueError: not such a file; names it.
     """
-    facts = read_json(info)
-    sizes = facts.get("sizes", {}) if isinstance(facts, dict) else None
+    facts = read_json(path)
+    categories = facts.get("categories") if isinstance(facts, dict) else None
+    if not isinstance(categories, list) or not all(isinstance(name, str) for name in categories):
+        raise ValueError(f"{path} is no detector's info: it has no list of `categories`")
+    sizes = facts.get("sizes", {})
     if not isinstance(sizes, dict) or not all(map(_is_size, sizes.values())):
-        raise ValueError(f"{info}: `sizes` is no object of [width, height] in pixels, by id")
-    return {key: (width, height) for key, (width, height) in sizes.items()}
+        raise ValueError(f"{path}: `sizes` is no object of [width, height] in pixels, by id")
+    return Info(tuple(categories), {key: (width, height) for key, (width, height) in sizes.items()})
 
 
 def _is_size(pair: Any) -> bool:

@@ -45,7 +45,7 @@ def darknet_lines(
     """
     chosen = records.read(pictures).pictures
     seen = detection_files.read_of(detections, chosen)
-    sizes = detection_files.read_sizes(info) if info else {}
+    sizes = detection_files.read_info(info).sizes if info else {}
     strong = {key: [row for row in found if row.score >= threshold] for key, found in seen.items()}
     rows = [_line(sized(one, sizes), strong.get(one.id, ()), detections) for one in chosen]
     files.write(lines, rows)

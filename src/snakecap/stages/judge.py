@@ -11,7 +11,7 @@ from snakecap.boxes import Detections
 from snakecap.categories import canonical
 from snakecap.files import detections as detection_files
 from snakecap.files import pictures as records
-from snakecap.files.atomic import read_json, write_json
+from snakecap.files.atomic import write_json
 from snakecap.files.detections import Found
 from snakecap.files.pictures import SPLITS, Picture
 from snakecap.log import logger
@@ -35,7 +35,7 @@ def judge(*, pictures: Path, detections: Path, info: Path, scores: Path) -> None
     """
     collection = records.read(pictures)
     found = detection_files.read_of(detections, collection.pictures)
-    known = [canonical(name) for name in read_json(info)["categories"]]
+    known = [canonical(name) for name in detection_files.read_info(info).categories]
     own = {canonical(row.category) for picture in collection.pictures for row in picture.objects}
     places = {name: place for place, name in enumerate([*known, *sorted(own - {*known})])}
     names = {canonical(row.category) for rows in found.values() for row in rows}

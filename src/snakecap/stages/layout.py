@@ -12,7 +12,6 @@ from snakecap import settings as configuration
 from snakecap.files import detections as detection_files
 from snakecap.files import layouts as files
 from snakecap.files import pictures as records
-from snakecap.files.atomic import read_json
 from snakecap.files.detections import Found
 from snakecap.files.pictures import Picture, sized
 from snakecap.layout import Layout, Reading, encode
@@ -49,16 +48,15 @@ def layout(
     seen = detection_files.read_of(detections, collection.pictures)
     if seen and not any(picture.id in seen for picture in chosen):
         raise ValueError(f"{detections} is of other pictures than {pictures}: no id is in both")
-    facts = read_json(info)
+    facts = detection_files.read_info(info)
     reading = Reading(
-        categories=tuple(facts["categories"]),
+        categories=facts.categories,
         order=settings.order,
         threshold=settings.threshold,
         limit=settings.limit,
         frame=settings.frame,
     )
-    sizes = detection_files.read_sizes(info)
-    arranged = [_arranged(sized(one, sizes), seen.get(one.id, ()), reading) for one in chosen]
+    arranged = [_arranged(sized(one, facts.sizes), seen.get(one.id, ()), reading) for one in chosen]
     for one, picture in zip(arranged, chosen, strict=True):
         try:
             encode(one, reading)

@@ -105,7 +105,7 @@ def differences(
     last = {name: list(groups[family].values())[-1] for family, name in names.items()}
     named = [(names[a], names[b]) for a, b in pairs if a in names and b in names]
     if len(named) < len(pairs):
-        logger.info("%d of the report's pairs are not compared", len(pairs) - len(named))
+        logger.warning("%d of the report's pairs are not compared", len(pairs) - len(named))
     found += [_difference(a, last[a], b, last[b]) for a, b in (named if pairs else _pairs(last))]
     return [difference for difference in found if difference is not None]
 
