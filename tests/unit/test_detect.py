@@ -502,9 +502,10 @@ def test_unknown_categories_are_named(pictures, tmp_path):
         Run(pictures, chosen)
 
 
-def test_a_file_may_bring_its_own_categories(pictures, tmp_path):
+def test_a_file_may_bring_its_own_categories(pictures, tmp_path, caplog):
     chosen = results(tmp_path / "r.json", *({"image_id": 10, "category": name} for name in "ba"))
     run = Run(pictures, chosen)
+    assert "misspelt" not in caplog.text, "all are others: that is meant"
     assert run.info["categories"] == ["a", "b"]
     assert [found.category for found in run.found[10]] == ["b", "a"]
 

@@ -70,6 +70,14 @@ def test_the_network_is_what_plain_code_computes(template, tmp_path):
     torch.testing.assert_close(raw.flatten(1, 2), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_one_negative_variance_of_a_network_is_refused(tmp_path):
+    layers = darknet_files(tmp_path, oracle.TINY, 3)
+    layers[1][3][2] = -0.1  # biases, scales, means, variances, weights
+    (tmp_path / "a.weights").write_bytes(oracle.weights_file(layers))
+    with pytest.raises(ValueError, match=r"a\.weights: layer 2's variances holds a negative"):
+        darknets(tmp_path)
+
+
 @pytest.mark.parametrize(("channels", "side", "stride"), [(4, 4, 2), (8, 6, 2), (18, 6, 3)])
 def test_reorg_moves_memory_as_darknet_does(channels, side, stride):
     x = torch.rand(2, channels, side, side)
