@@ -183,11 +183,12 @@ def fork(job):
                 os.killpg(child, job["signal"])  # as SLURM does
     _, status = os.waitpid(child, 0)
     seconds = time.monotonic() - start
-    counted = Path(job["log"] + ".count")
+    status = os.waitstatus_to_exitcode(status)
+    counted = Path(job["log"] + ".count")  # which a kill may leave half written
     return {
-        "status": os.waitstatus_to_exitcode(status),
+        "status": status,
         "seconds": seconds,
-        "operations": int(counted.read_text()) if counted.exists() else None,
+        "operations": int(counted.read_text()) if not status else None,
         "left": left(child),
     }
 
