@@ -37,6 +37,7 @@ WRITES: dict[str, tuple[str, ...]] = {
     "train_detector": ("model", "history"),
     "detect": ("detections", "info", "rejected"),
     "judge": ("scores",),
+    "darknet_lines": ("lines",),
     "layout": ("layout", "layout.json"),
     "train": ("model", "last", "history"),
     "caption": ("captions", "shuffled"),
@@ -98,6 +99,7 @@ class _Job:
         written = {name.partition(".")[0] for name in WRITES[stage]}
         self.inputs = list(reads.files(stage, values, written, self.settings))
         self.photos = reads.photos(values, self.inputs) if stage in reads.SEES_PHOTOS else None
+        _check_apart([*self.inputs, *outputs.items()], set(outputs.values()))
 
     def facts(self) -> dict[str, Any]:
         """What was run, whatever machine it ran on."""
@@ -142,6 +144,15 @@ class _Job:
             root = Path(self.photos["path"])
             rows.append({**self.photos, "path": sidecar.relative(root, folder)})
         return rows
+
+
+def _check_apart(files: Sequence[tuple[str, Path]], outputs: set[Path]) -> None:
+    """Refuse an output that is an input too, or another output."""
+    seen: dict[Path, str] = {}
+    for name, path in files:
+        before = seen.setdefault(path.resolve(), name)
+        if before != name and path in outputs:
+            raise ValueError(f"{path} is given as {before} and as {name}: give one another name")
 
 
 def _run(job: _Job, make: Callable[[], None]) -> None:

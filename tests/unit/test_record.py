@@ -76,6 +76,20 @@ def test_a_record_says_all_that_a_result_was_made_from(tmp_path):
     assert found["seconds"] >= 0 and found["started"].startswith("20") and found["host"]
 
 
+def test_an_output_that_is_an_input_or_another_output_is_refused(tmp_path):
+    pictures = pictures_json(tmp_path / "pictures.json")
+    before = pictures.read_bytes()
+    (tmp_path / "folder").mkdir()
+    again = tmp_path / "folder/../pictures.json"
+    with pytest.raises(ValueError, match="is given as pictures and as references: give one"):
+        rule(references, pictures=pictures, references=again, split="test")
+    assert pictures.read_bytes() == before
+    one = tmp_path / "scores.json"
+    score = import_module("snakecap.stages.score").score
+    with pytest.raises(ValueError, match="scores.json is given as scores0 and as scores1"):
+        rule(score, results=[pictures] * 2, references=pictures, scores=[one, one])
+
+
 def test_seeds_are_found_wherever_they_are():
     assert dict(record._seeds({"stage": {"seed": 3}, "seed": 4, "other": {"seed": None}}, "")) == {
         "stage.seed": 3,
