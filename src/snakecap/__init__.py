@@ -5,19 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
+
     from snakecap.stages.inference import Model
 
 __version__ = "0.1.0"
 
 
-def load(path: str, device: str = "auto", detector: str | None = None) -> Model:
+def load(
+    path: str | Path,
+    device: str = "auto",
+    detector: str | Path | Mapping[str, Any] | None = None,
+) -> Model:
     """A trained model, ready to caption: ``load("model.safetensors").caption("photo.jpg")``.
 
     Args:
         path: model.safetensors.
         device: auto, cpu or cuda.
         detector: for models that read layouts, what finds the objects in photos: a YOLOX .onnx, a
-            YOLOv2 .safetensors, or a row of `detectors` as JSON.
+            YOLOv2 .safetensors, or a row of `detectors`.
     """
     # Imported here: the package itself must stay light, every dry run imports it.
     from importlib import import_module

@@ -5,7 +5,9 @@ Source: instances_val2017.json; darknet/data/coco.names (the same order, six oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from types import MappingProxyType
 
 # In the order of their ids from 1; ten ids were never used.
 _IN_ORDER = """
@@ -45,8 +47,28 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     return NAMES if found <= IDS.keys() else tuple(sorted(found))
 
 
-def ids(names: Sequence[str]) -> list[int]:
-    """The ids that COCO's formats use: COCO's own for its names, else 1, 2, ..."""
-    if all(name in IDS for name in names):
-        return [IDS[name] for name in names]
-    return list(range(1, len(names) + 1))
+def unambiguous(tables: Iterable[Mapping[int, str]]) -> dict[int, str]:
+    """Names by id, of several files; without ids that mean one category here and another there."""
+    meant: dict[int, set[str]] = {}
+    for table in tables:
+        for number, name in table.items():
+            meant.setdefault(number, set()).add(name)
+    return {number: names.pop() for number, names in meant.items() if len(names) == 1}
+
+
+def ids(names: Sequence[str], own: Mapping[int, str] = MappingProxyType({})) -> list[int]:
+    """The ids of categories in COCO's formats; no two have the same.
+
+    Args:
+        names: of the categories.
+        own: names by the ids that the data set has for them. The others have COCO's when all of
+            `names` are COCO's, else 1, 2, ...; or higher ones, where the data set has those.
+    """
+    numbers = {canonical(name): number for number, name in own.items()}
+    coco = all(name in IDS for name in names)
+    usual = [IDS[name] if coco else place for place, name in enumerate(names, start=1)]
+    free = count(max([*own, *usual], default=0) + 1)
+    return [
+        numbers[name] if name in numbers else next(free) if number in own else number
+        for name, number in zip(names, usual, strict=True)
+    ]

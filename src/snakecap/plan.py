@@ -100,8 +100,8 @@ class Plan(Files):
     # What jobs depend on besides files.
 
     def job(self, stage: str, options: Any, parts: Iterable[str] = ()) -> Job:
-        """A job: the digest of its stage and parts, the lock file's hash, its settings."""
-        names = ",".join([f"snakecap.stages.{stage}", *sorted(set(parts))])
+        """A job: the digest of its script and parts, the lock file's hash, its settings."""
+        names = ",".join([f"{provenance.SCRIPTS}.{stage}", *sorted(set(parts))])
         value = options.model_dump(mode="json") if isinstance(options, BaseModel) else options
         return {
             "code": f"{names}={provenance.digest(*names.split(','))}",

@@ -61,7 +61,11 @@ class Files:
                         "or .npz state dict, `torchvision` or `random`"
                     )
         for name in self.detectors:
-            file = self.settings.detectors[name].file
+            row = self.settings.detectors[name]
+            for path in row.named:
+                if not Path(path).is_file():
+                    raise SettingsError(f"detectors.{name}.options: there is no file {path}")
+            file = row.file
             try:
                 if file is not None and not any(path.is_file() for path in files_by_split(file)):
                     raise FileNotFoundError(f"there is no file {file}")

@@ -2,7 +2,7 @@
 
 Editing a module that a script imports triggers nothing in Snakemake by itself, so every rule
 carries ``digest(...)`` as a param: a hash over the syntax trees (no comments, docstrings or
-formatting) of the modules its stage reaches inside ``src/``.
+formatting) of its script and of all the modules that this reaches inside ``src/``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[1]
+SCRIPTS = "workflow.scripts"  # the rules' scripts beside `SOURCE`, named as if they were modules
 PACKAGE = "snakecap"  # its __init__ holds the version: a release must not rerun everything
 # Their values are params (settings), or they never change a result (the others).
 UNTRACKED = {
@@ -32,7 +33,8 @@ OF_THE_MACHINE = {"--threads", "--workers"}  # they never change a result
 
 
 def _file(name: str) -> Path | None:
-    base = SOURCE.joinpath(*name.split("."))
+    root = SOURCE.parent if name.startswith(SCRIPTS) else SOURCE
+    base = root.joinpath(*name.split("."))
     return next((p for p in (base / "__init__.py", base.with_suffix(".py")) if p.is_file()), None)
 
 

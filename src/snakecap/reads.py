@@ -58,11 +58,12 @@ def portable(settings: Any) -> Any:
 
 
 def content(stage: str, name: str, path: Path) -> str:
-    """An input's checksum; of pictures.json only the records, for `photos` stands for the root."""
+    """An input's checksum; of pictures.json not the root, for which `photos` stands."""
     if stage in SEES_PHOTOS and name == "pictures":
         from snakecap.files.atomic import read_json
 
-        rows = read_json(path)["pictures"]
+        value = read_json(path)
+        rows = [value["pictures"], value.get("categories")]
         return hashlib.sha256(provenance.canonical(rows).encode(errors="replace")).hexdigest()
     return sidecar.digest(path)
 

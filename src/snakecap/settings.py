@@ -71,6 +71,9 @@ class Settings(Model):
     )
     seeds: tuple[int, ...] = Field((), description="train every system once for each seed")
     evaluate: tuple[Split, ...] = Field(("test",), description="splits to caption and score")
+    caption: tuple[Split, ...] = Field(
+        (), description="splits to caption alone: of pictures that nobody described"
+    )
     datasets: dict[Name, Dataset] = Field(description="where pictures and captions come from")
     resize: Resize = Field(Resize(), description="one size for all pictures")
     vocabularies: dict[Name, Vocabulary] = Field({}, description="words and ids")
@@ -125,13 +128,14 @@ class Settings(Model):
             "dataset": self.dataset.split("+"),
             "compare": self.compare,
             "evaluate": self.evaluate,
+            "caption": self.caption,
             "seeds": self.seeds,
         }
         for place, names in lists.items():
             if names is not None and len(set(names)) < len(names):
                 raise ValueError(f"{place}: {names} names something twice")
         runs = self.runs()
-        if not runs or not self.evaluate:
+        if not runs or not (self.evaluate or self.caption):
             raise ValueError("nothing to do: `systems`, `compare` and `evaluate` need entries")
         taken = set(runs) & set(self.systems) if self.seeds else set()
         if taken:

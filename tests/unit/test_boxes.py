@@ -106,3 +106,26 @@ def test_categories_are_cocos():
     assert categories.ordered(["sofa", "dog"]) == categories.NAMES
     assert categories.ordered(["star", "dog"]) == ("dog", "star")
     assert categories.ids(["dog", "person"]) == [18, 1] and categories.ids(["star"]) == [1]
+
+
+def test_darknet_spells_six_names_otherwise():
+    """The lines of darknet's coco.names that are not COCO's."""
+    theirs = ["motorbike", "aeroplane", "sofa", "pottedplant", "diningtable", "tvmonitor"]
+    cocos = ["motorcycle", "airplane", "couch", "potted plant", "dining table", "tv"]
+    assert list(map(categories.canonical, theirs)) == cocos
+    assert categories.DARKNET.keys() == set(theirs)
+
+
+def test_a_data_sets_own_ids_come_first_and_no_two_are_the_same():
+    own = {1: "dog", 18: "tvmonitor", 7: "unicorn"}
+    assert categories.ids(["dog", "tv"], own) == [1, 18]
+    assert categories.ids(["person", "dog", "tv"], own) == [73, 1, 18], "1 is the dog's"
+    assert categories.ids(["cat", "dog"], own) == [17, 1], "COCO's, which is free"
+    assert categories.ids(["star", "b", "dog"], own) == [19, 2, 1]
+    everything = categories.ids(categories.NAMES, own)
+    assert len(set(everything)) == 80 and 7 not in everything
+
+
+def test_ids_that_files_disagree_on_mean_nothing():
+    tables = [{1: "dog", 2: "cat"}, {1: "dog", 2: "car", 3: "bus"}]
+    assert categories.unambiguous(tables) == {1: "dog", 3: "bus"}

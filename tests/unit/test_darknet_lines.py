@@ -9,6 +9,7 @@ from snakecap import cli
 from snakecap import settings as configuration
 from snakecap.boxes import Detections
 from snakecap.categories import NAMES
+from snakecap.data import raw as raw_reader
 from snakecap.files import darknet_lines as files
 from snakecap.files import detections
 from snakecap.files import pictures as records
@@ -42,6 +43,10 @@ def save(paths, categories=NAMES, sizes=SIZES, scores=(0.9, 0.3)):
     detections.write(paths["detections"], rows, categories)
 
 
+def command(name, **options):
+    return [name, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
+
+
 def test_what_was_written_is_what_its_detector_reads(paths, tmp_path):
     save(paths)
     darknet_lines(**paths)
@@ -57,6 +62,36 @@ def test_what_was_written_is_what_its_detector_reads(paths, tmp_path):
     for key, boxes in ((1, BOXES), (2, BOXES[:1])):
         np.testing.assert_allclose([seen.box for seen in found[key]], boxes, atol=2 * pixel)
     assert 3 not in found
+
+
+def test_lines_and_captions_are_put_together_as_theirs(paths, tmp_path):
+    """Specification B2 and O2: the fields of coco_yolo_objname_location.json."""
+    chosen = [
+        Picture(k, f"{name}/{k}.jpg", split, (f"said {k}",))
+        for k, name, split in ((1, "train2014", "train"), (2, "val2014", "val"))
+    ]
+    records.write(paths["pictures"], Collection(tmp_path, tuple(chosen)))
+    codes = np.arange(1, 101) * 1001001  # 100 boxes
+    kinds = np.tile([DOG, TV], 50)
+    seen = [files.Line("/theirs/2.jpg", codes[:3], kinds[:3]), files.Line("1.jpg", codes, kinds)]
+    files.write(paths["lines"], seen)
+    files_of = {"pictures": paths["pictures"], "lines": paths["lines"]}
+    cli.main(command("raw", output=tmp_path / "out.json", **files_of))
+    second, first = json.loads((tmp_path / "out.json").read_text())
+    assert second == {
+        "file_path": "val2014/2.jpg",
+        "id": 2,
+        "captions": ["said 2"],
+        "bboxes": codes[:3].tolist(),
+        "full_categories": [DOG + 1, TV + 1, DOG + 1],
+        "categories": [DOG + 1, TV + 1],
+    }
+    assert len(first["bboxes"]) == 100 and len(first["full_categories"]) == 96, "as there"
+    files.write(paths["lines"], seen[:1])
+    with pytest.raises(SystemExit):
+        cli.main(command("raw", output=tmp_path / "other.json", **files_of))
+    again = raw_reader.read(tmp_path, annotations="out.json", by_path=True)
+    assert [(one.id, one.split) for one in again.pictures] == [(2, "val"), (1, "train")]
 
 
 def test_weak_detections_are_left_out(paths):

@@ -220,6 +220,30 @@ def test_coco_without_pixels_or_without_captions(tmp_path: Path) -> None:
         coco.read(tmp_path, captions=None)
 
 
+def test_coco_keeps_the_ids_of_its_categories(tmp_path: Path) -> None:
+    options = make_coco(tmp_path)
+    assert coco.read(tmp_path, **options).categories == {1: "person", 18: "dog"}
+    assert coco.read(tmp_path).categories == {}
+    value = coco_instances([5, 2])
+    value["categories"][1]["name"] = "cat"
+    dump(tmp_path / "annotations/instances_val2014.json", value)
+    assert coco.read(tmp_path, **options).categories == {1: "person"}, "18 is two things"
+
+
+def test_coco_instances_of_other_pictures(tmp_path: Path, caplog: Any) -> None:
+    options = make_coco(tmp_path)
+    dump(tmp_path / "annotations/instances_val2014.json", coco_instances([77, 78]))
+    message = r"instances_val2014\.json is of other pictures than .*captions_val2014\.json.* 77"
+    with pytest.raises(ValueError, match=message):
+        coco.read(tmp_path, **options)
+    value = coco_instances([77, 5])
+    value["annotations"].append({"id": 9, "image_id": 5, "category_id": 1, "bbox": [0, 0, 1, 1]})
+    dump(tmp_path / "annotations/instances_val2014.json", value)
+    found = coco.read(tmp_path, **options)
+    assert "has objects of 1 pictures that are not in" in caplog.text and "(77)" in caplog.text
+    assert [len(p.objects) for p in found.split("val")] == [1, 0]
+
+
 def test_coco_splits_by_setting(tmp_path: Path) -> None:
     make_coco(tmp_path)
     random = coco.read(tmp_path, num_val=1, num_test=1)
@@ -416,6 +440,19 @@ def test_raw_with_and_without_ids(tmp_path: Path) -> None:
     assert {p.id for p in raw.read(tmp_path, **options).pictures} == {"first", 2}
 
 
+def test_raw_split_by_path(tmp_path: Path) -> None:
+    """O3: OBJ2TEXT's official split."""
+    paths = ["train2014/a.jpg", "val2014/b.jpg", "test2014/c.jpg", "mine/d.jpg"]
+    dump(tmp_path / "raw.json", [{"file_path": path, "captions": ["x"]} for path in paths])
+    found = raw.read(tmp_path, by_path=True).pictures
+    assert [(p.file, p.split) for p in found] == list(
+        zip(paths, ("train", "val", "test", "train"), strict=True)
+    )
+    with pytest.raises(ValueError, match=r"names 1 pictures that the data set lacks"):
+        dump(tmp_path / "ids.json", {"train": [99]})
+        raw.read(tmp_path, by_path=True, ids="ids.json")
+
+
 @pytest.mark.parametrize("captions", [[], ["", " \n"], None, "a dog", [3]])
 def test_raw_missing_captions_name_the_picture(tmp_path: Path, captions: Any) -> None:
     """P1 and the empty captions of NeuralTalk2's issue 204."""
@@ -450,7 +487,7 @@ def test_coco_to_raw_is_validation_first(tmp_path: Path) -> None:
     for name, ids in {"train2014": train, "val2014": val}.items():
         dump(tmp_path / f"annotations/captions_{name}.json", coco_captions(ids))
         (tmp_path / name).mkdir()
-    raw.write(tmp_path / "coco_raw.json", coco.read(tmp_path).pictures)
+    dump(tmp_path / "coco_raw.json", raw.rows(coco.read(tmp_path).pictures))
     rows = json.loads((tmp_path / "coco_raw.json").read_text(encoding="utf-8"))
     assert len(rows) == 83 + 40
     assert [row["id"] for row in rows] == val + train

@@ -516,11 +516,34 @@ def test_a_category_among_known_ones_that_is_not_known_is_told(pictures, tmp_pat
     assert "r.json: entry 2 has the category 'dgo', which is not one of the 80 known" in caplog.text
 
 
-def test_ids_of_other_data_sets_count_from_one(tmp_path):
+def test_categories_of_which_the_data_set_has_none_are_told(pictures, tmp_path, caplog):
+    rows = [{"image_id": 10, "category": name} for name in ("Car", "Dog")]
+    Run(pictures, results(tmp_path / "r.json", *rows))
+    assert "none of the categories of the data set's own objects (car)" in caplog.text
+    assert "it names Car, Dog" in caplog.text
+
+
+def test_ids_mean_what_the_data_set_says(tmp_path):
+    """Its own ids, though all of its names are COCO's, and of categories that no object has."""
+    seen = [replace(CAR, category="cat"), replace(CAR, category="dog")]
+    plain = collection(tmp_path, 1, *seen)
+    own = {1: "dog", 2: "cat", 7: "tvmonitor"}
+    path = saved(tmp_path, replace(plain, categories=own))
+    rows = [{"image_id": 10, "category_id": number} for number in own]
+    run = Run(path, results(tmp_path / "r.json", *rows))
+    assert [row.category for row in run.found[10]] == ["dog", "cat", "tv"]
+    written = json.loads(run.detections.read_text())
+    assert [row["category_id"] for row in written] == [1, 2, 7], "pycocotools compares ids"
+    with pytest.raises(ValueError, match=r"unknown category_id 3; known: 1 dog, 2 cat, 7 tv"):
+        Run(path, results(tmp_path / "r.json", {"image_id": 10, "category_id": 3}))
+
+
+def test_ids_that_nobody_explains_are_refused(tmp_path):
     objects = [replace(CAR, category=name) for name in ("square", "circle")]
     path = saved(tmp_path, collection(tmp_path, 1, *objects))
     chosen = results(tmp_path / "r.json", {"image_id": 10, "category_id": 2})
-    assert Run(path, chosen).found[10][0].category == "square"
+    with pytest.raises(ValueError, match=r"entry 1 has a category_id alone.*as `category`"):
+        Run(path, chosen)
 
 
 def test_a_wrong_number_in_a_file_is_named(pictures, tmp_path):

@@ -95,6 +95,7 @@ def extended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extended")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src", folder / "src", ignore=ignored)
+    shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=ignored)
     shutil.copytree(ROOT / "tests" / "unit", folder / "tests" / "unit", ignore=ignored)
     registry = folder / "src" / "snakecap" / "registry.py"
     page = (DOCS / "adding.md").read_text()

@@ -1,6 +1,7 @@
 """The training loop: resume to the bit, best and last, explosion, and histories (spec T7-T14)."""
 
 import json
+import math
 import signal
 
 import pytest
@@ -245,18 +246,42 @@ def test_the_final_iteration_is_evaluated_and_reported(tmp_path):
 
 
 def test_an_exploding_loss_stops_training_with_a_message(tmp_path, caplog):
-    run = Run(tmp_path, iterations=500, rate=30.0, validate_every=1000)
+    run = Run(tmp_path, iterations=500, rate=30.0, validate_every=1)
     history = run.go()
     assert history.iteration < 500
     assert "lower the learning rate" in history.stopped
     assert "lower the learning rate" in caplog.text
+    assert str(history.iteration) not in history.val_loss_history, "it is not worth judging"
+    assert 0 < history.best["iteration"] < history.iteration
+    kept = load_file(tmp_path / f"best-{history.best['iteration']:09d}.safetensors")
+    assert all(torch.equal(kept[name], value) for name, value in run.model.state_dict().items())
+    again = Run(tmp_path, iterations=500, rate=30.0, validate_every=1).go()
+    assert (again.stopped, again.best) == (history.stopped, history.best)
+
+
+def test_an_explosion_before_any_validation_leaves_no_model(tmp_path):
+    for _ in range(2):  # the second goes on from the first one's checkpoint
+        with pytest.raises(RuntimeError, match="lower the learning rate; no model was judged"):
+            Run(tmp_path, iterations=500, rate=30.0, validate_every=1000).go()
+    assert (tmp_path / "last.safetensors").exists()
 
 
 def test_a_loss_that_is_not_a_number_stops_training(tmp_path):
     run = Run(tmp_path, iterations=50)
     run.loss = lambda examples: {"nan": run.model(examples).mean() * float("nan")}
-    run.validate = lambda: Validation(1.0, {}, [], "loss")
-    assert "nan" in run.go().stopped
+    with pytest.raises(RuntimeError, match="loss nan at iteration 1 is over"):
+        run.go()
+
+
+def test_a_validation_that_is_not_a_number_is_never_the_best(tmp_path):
+    run = Run(tmp_path, iterations=10)
+    losses = iter([math.nan, 3.0])
+    run.validate = lambda: Validation(next(losses), {"CIDEr": 9.0}, [], "CIDEr")
+    assert run.go().best["iteration"] == 10
+    run = Run(tmp_path / "none", iterations=5)
+    run.validate = lambda: Validation(math.inf, {}, [], "loss")
+    with pytest.raises(RuntimeError, match="the validation loss is not finite; no model was"):
+        run.go()
 
 
 def test_a_batch_in_parts_is_the_whole_batch(tmp_path):

@@ -150,8 +150,22 @@ def test_objclass_reads_so_many_categories():
     ids = torch.arange(1, K + 1).unsqueeze(0)
     model = build("layout_lstm", location=False, distinct=True, distinct_limit=4)
     same(model(layouts(ids)), model(layouts(ids[:, :4])))
+    same(model(layouts(ids)), build("layout_lstm", distinct=True, distinct_limit=4)(layouts(ids)))
     with pytest.raises(ValueError, match="location to false"):
-        build("layout_lstm", distinct=True)
+        build("layout_lstm", distinct=True, location=True)
+
+
+def test_dropout_is_of_the_states_and_box_dropout_of_the_boxes_alone():
+    inputs = layouts()
+    plain = build("layout_lstm").train()(inputs)
+    states = build("layout_lstm", dropout=0.5).train()(inputs).regions[:, :R]
+    kept = states != 0
+    assert 0.3 < kept.float().mean() < 0.7
+    torch.testing.assert_close(states[kept], 2 * plain.regions[:, :R][kept])
+    nothing = build("layout_lstm", box_dropout=0.999999).train()
+    unplaced = {**inputs, "boxes": torch.zeros_like(inputs["boxes"])}
+    same(nothing(inputs), build("layout_lstm")(unplaced))
+    same(nothing.eval()(inputs), build("layout_lstm")(inputs))
 
 
 def test_a_set_has_no_order():

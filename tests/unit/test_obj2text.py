@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,8 +288,63 @@ def test_a_layout_file_in_python(data, model, tmp_path):
 def test_two_layouts_with_one_id_are_refused(model, tmp_path):
     path = tmp_path / "two.json"
     path.write_text(json.dumps([{"id": 1, "objects": []}, {"id": 1, "objects": []}]))
-    with pytest.raises(ValueError, match="two layouts have the id 1"):
+    with pytest.raises(ValueError, match=r"two have the id 1: 1 and 1: ids must differ"):
         photos(model=model, photos=[path], device="cpu")
+
+
+def test_pictures_that_nobody_described_are_captioned(data, model, tmp_path):
+    """Specification O15: they cannot be scored, which is no reason not to caption them."""
+    collection = records.read(data / "pictures.json")
+    bare = tuple(
+        replace(one, captions=()) if one.split == "test" else one for one in collection.pictures
+    )
+    records.write(tmp_path / "pictures.json", replace(collection, pictures=bare))
+    made = [tmp_path / "captions.json", tmp_path / "shuffled.json"]
+    caption(
+        model=model,
+        pictures=tmp_path / "pictures.json",
+        layouts=data / "layouts.h5",
+        captions=made[0],
+        shuffled=made[1],
+        device="cpu",
+    )
+    wanted = {one.id for one in bare if one.split == "test"}
+    for path in made:
+        assert {row["image_id"] for row in json.loads(path.read_text())} == wanted != set()
+
+
+@pytest.mark.parametrize("other", [{"id": "1"}, {"file": "1.jpg"}, {"file": "deep/1.png"}])
+def test_two_of_one_id_are_told_apart_or_refused(model, tmp_path, other):
+    """1 and "1" are the same image to COCO's scorer; a file's longer name is another."""
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps([{"id": 1, "objects": []}, {"objects": [], **other}]))
+    if "id" in other:
+        with pytest.raises(ValueError, match=r"two have the id '1': 1 and 1"):
+            photos(model=model, photos=[path], device="cpu")
+        return
+    photos(model=model, photos=[path], output=tmp_path / "out.json", device="cpu")
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [record["image_id"] for record in written] == [1, other["file"]]
+
+
+def test_a_file_that_is_no_layout_does_not_stop_the_others(model, tmp_path):
+    for name, text in {"a": "[", "b": '{"objects": []}', "c": "[]"}.items():
+        (tmp_path / f"{name}.json").write_text(text)
+    files = sorted(tmp_path.glob("*.json"))
+    with pytest.raises(SystemExit, match=r"2 of 3 could not be captioned: .*a\.json"):
+        photos(model=model, photos=files, output=tmp_path / "out.jsonl", device="cpu")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["image_id"] == "b"
+
+
+def test_layouts_of_nothing_at_all_are_told(data, tmp_path, caplog):
+    (tmp_path / "none.json").write_text("[]")
+    layout(
+        pictures=data / "pictures.json",
+        detections=tmp_path / "none.json",
+        info=data / "info.json",
+        layout=tmp_path / "out.h5",
+    )
+    assert "none.json is empty: every layout is" in caplog.text
 
 
 def test_a_layout_job_names_what_does_not_fit(data, tmp_path):
@@ -364,6 +420,18 @@ def test_what_a_model_needs_is_said(data, model, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             load(str(model), "cpu", detector=words)
+
+
+def test_a_detector_is_a_path_or_a_row_and_told_when_it_is_of_no_use(data, tmp_path, caplog):
+    tiny_yolox.save(tmp_path / "tiny.onnx")
+    model = str(run(data, tmp_path, row([CNN], LSTM))[0])
+    options = {"names": list(tiny_yolox.NAMES)}
+    given = {"part": "yolox", "file": str(tmp_path / "tiny.onnx"), "options": options}
+    for detector in (given, json.dumps(given)):
+        assert load(model, "cpu", detector=detector).finder.row.part == "yolox"
+    assert "reads no layouts: the detector is not used" in caplog.text
+    with pytest.raises(ValueError, match="3 categories, and 80 have names"):
+        load(Path(model), "cpu", detector=tmp_path / "tiny.onnx")
 
 
 def test_a_detector_of_other_categories_is_refused_at_once(model, tmp_path):

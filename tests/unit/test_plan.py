@@ -94,7 +94,11 @@ def test_results_of_each_split_are_inputs_of_one_job(tmp_path):
 def test_files_that_a_detectors_options_name_are_inputs(tmp_path):
     options = {"cfg": str(tmp_path / "net.cfg"), "names": str(tmp_path / "net.names")}
     weights = tmp_path / "net.weights"
-    weights.touch()
+    for path in (*map(Path, options.values()), weights):
+        message = rf"detectors\.theirs.*there is no file {path}"
+        with pytest.raises(settings.SettingsError, match=message):  # or older results would stay
+            seen(tmp_path, True, part="yolov2", file=str(weights), options=options)
+        path.touch()
     plan = seen(tmp_path, True, part="yolov2", file=str(weights), options=options)
     assert plan.detector_named("theirs") == list(options.values())
     assert plan.detector_weights("mine", "theirs") == [str(weights)]

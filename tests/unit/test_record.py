@@ -86,7 +86,7 @@ def test_an_output_that_is_an_input_or_another_output_is_refused(tmp_path):
     assert pictures.read_bytes() == before
     one = tmp_path / "scores.json"
     score = import_module("snakecap.stages.score").score
-    with pytest.raises(ValueError, match="scores.json is given as scores0 and as scores1"):
+    with pytest.raises(ValueError, match=r"scores\.json is given as scores0 and as scores1"):
         rule(score, results=[pictures] * 2, references=pictures, scores=[one, one])
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from snakecap.files import decode, pictures
 from snakecap.files import rejected as rejected_tsv
 from snakecap.files.images import Images
+from snakecap.record import recorded
 from snakecap.settings import Resize
 from snakecap.stages import resize as stage
 from snakecap.stages.resize import resize
@@ -70,6 +71,20 @@ def test_the_number_of_workers_changes_no_byte(tmp_path, monkeypatch):
         resize(**paths, settings=Resize(size=8, max_rejected=0.5), workers=workers)
         contents.add((paths["images"].read_bytes(), paths["rejected"].read_bytes()))
     assert len(contents) == 1
+
+
+def test_what_cannot_be_opened_is_rejected_by_the_command_too(tmp_path):
+    """It notes the photos' checksums; a pipe would wait for ever, a disk's fault end it."""
+    names = photos(tmp_path / "photos", 2)
+    (tmp_path / "photos/folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "photos/pipe.jpg")
+    (tmp_path / "photos/fault.jpg").symlink_to("/proc/self/mem")
+    odd = ["folder.jpg", "pipe.jpg", "fault.jpg", "missing.jpg"]
+    paths = collection(tmp_path, [*names, *odd])
+    recorded(resize)(**paths, settings=Resize(size=8, max_rejected=0.9), workers=1)
+    assert list(Images(paths["images"]).files) == names
+    found = dict(rejected_tsv.read(paths["rejected"]))
+    assert list(found) == odd and "Input/output error" in found["fault.jpg"]
 
 
 def test_bad_pictures_are_rejected_and_the_others_kept(tmp_path):

@@ -218,6 +218,21 @@ def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path,
     assert file.stat().st_size == status.st_size
 
 
+def test_weights_that_explode_leave_the_best_model(data, tmp_path):
+    """Their captions cannot be searched for."""
+    stage = {"language_eval": True, "validate_every": 2, "log_every": 1, "finetune_from": "all"}
+    rate = {"name": "sgd", "learning_rate": 1e30, "grad_clip": None}
+    settings = chosen(**stage, max_iterations=40, epochs=None, finetune_after=3,
+                      backbone_optimiser=rate)  # fmt: skip
+    last = run(data, tmp_path, settings)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert "lower the learning rate" in history["stopped"] and history["iteration"] > 3
+    assert history["best"]["iteration"] == 2
+    best, _ = models.read(tmp_path / "model.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in best.values())
+    assert not all(bool(tensor.isfinite().all()) for tensor in last.values())
+
+
 def test_history_is_complete(frozen):
     """T10: NeuralTalk2's keys, and what a report needs."""
     history = json.loads((frozen[0] / "history.json").read_text())

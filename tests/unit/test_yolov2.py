@@ -214,6 +214,9 @@ BROKEN = [
     ("coords=4", "coords=4\ntree=9k.tree", r"a tree of categories"),
     ("width=64", "width=66", r"a.cfg:2: \[net\] width=66 and height=64 must be equal"),
     ("[region]", "[yolo]", r"opens with \[net\] and ends with \[region\]"),
+    ("0.57273,", "nan,", r"a.cfg:67: .*is not a list of numbers"),
+    ("layers=-3", "layers=-2.5", r"a.cfg:43: \[route\] layers=-2.5 are not layers before it"),
+    ("layers=-3", "layers=inf", r"a.cfg:43: .*layers=inf is not a list of numbers"),
     ("filters=4", "filters=four", r"a.cfg:9: .*filters=four is not a whole number"),
 ]
 
@@ -231,7 +234,10 @@ def test_a_cfg_that_is_another_network_is_refused_at_its_line(right, wrong, mess
 def test_an_empty_cfg_is_refused(tmp_path):
     darknet_files(tmp_path, oracle.PASSAGE, 3)
     (tmp_path / "a.cfg").write_text("")
-    with pytest.raises(ValueError, match=r"opens with \[net\]"):
+    with pytest.raises(ValueError, match=r"a\.cfg has no \[section\]"):
+        darknets(tmp_path)
+    (tmp_path / "a.cfg").write_text("[net]\n[region]\n")
+    with pytest.raises(ValueError, match=r"a\.cfg:1: .*opens with \[net\]"):
         darknets(tmp_path)
 
 
@@ -303,6 +309,10 @@ def test_a_network_to_train_fits_its_size(tmp_path):
     with pytest.raises(ValueError, match="size=60 is not a multiple of its stride, 8"):
         untrained.side(untrained.Plan(**{**PLAN, "size": 60}))
     assert untrained.side(untrained.Plan(**{**PLAN, "size": None})) == 416
+    for depth, side in ((1, 416), (5, 416), (6, 448)):
+        plan = untrained.Plan(**{**PLAN, "size": None, "depth": depth, "width": 1})
+        assert untrained.side(plan) == side
+    assert untrained.side(untrained.Plan(**{**PLAN, "depth": 6, "width": 1})) == 64
     with pytest.raises(FileNotFoundError):
         untrained.side(untrained.Plan(**{**PLAN, "cfg": str(tmp_path / "a.cfg")}))
 

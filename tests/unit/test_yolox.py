@@ -5,7 +5,7 @@ import onnx
 import pytest
 import tiny_yolox
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from snakecap import options
 from snakecap.categories import COCO, NAMES
@@ -137,6 +137,21 @@ def test_categories_need_names(network):
 
 def test_names_are_cocos_spelling(network):
     assert load(network, names=("sofa", "cat", "tvmonitor")).categories == ("couch", "cat", "tv")
+
+
+def test_a_category_has_one_place(network):
+    with pytest.raises(ValueError, match="a category twice"):
+        load(network, names=("couch", "cat", "sofa"))
+
+
+def test_exports_in_half_precision(network, tmp_path):
+    image = blocks((32, 16, 16, 0), (0, 0, 32, 1))
+    tiny_yolox.save(tmp_path / "half.onnx", kind=TensorProto.FLOAT16)
+    one, other = see(network, image), see(tmp_path / "half.onnx", image)
+    assert len(one) and np.array_equal(one.boxes, other.boxes)
+    tiny_yolox.save(tmp_path / "bytes.onnx", kind=TensorProto.UINT8)
+    with pytest.raises(ValueError, match=r"bytes\.onnx reads a tensor\(uint8\): give an export"):
+        load(tmp_path / "bytes.onnx")
 
 
 @pytest.mark.parametrize(

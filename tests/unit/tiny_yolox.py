@@ -13,7 +13,7 @@ SIZE, STRIDES, NAMES = 64, (8, 16, 32), ("blue", "green", "red")
 BOXES = sum((SIZE // stride) ** 2 for stride in STRIDES)
 
 
-def save(path, *, decoded=False, batch="batch", size=SIZE, strides=STRIDES):
+def save(path, *, decoded=False, batch="batch", size=SIZE, strides=STRIDES, kind=TensorProto.FLOAT):
     """Write the .onnx; `decoded` as YOLOX's --decode_in_inference."""
     nodes, arrays = [], {"white": np.float32(255), "half": np.float32([0.5])}
     arrays |= {"wide": np.float32([np.log(1.5)]), "flat": np.int64([0, 8, -1])}
@@ -45,14 +45,16 @@ def save(path, *, decoded=False, batch="batch", size=SIZE, strides=STRIDES):
             node("Mul", "larger lengths", "sides"),
             node("Concat", "middle sides rest", "output", axis=2),
         ]
-    write(path, nodes, arrays, [batch, 3, size, size])
+    write(path, nodes, arrays, [batch, 3, size, size], kind=kind)
 
 
-def write(path, nodes, arrays, shape, output=("batch", None, None)):
+def write(path, nodes, arrays, shape, output=("batch", None, None), kind=TensorProto.FLOAT):
+    """Write a network that reads `kind` and computes in float32."""
+    cast = node("Cast", "input", "images", to=TensorProto.FLOAT)
     graph = helper.make_graph(
-        nodes,
+        [cast, *nodes],
         "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("input", kind, shape)],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, output)],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in arrays.items()],
     )

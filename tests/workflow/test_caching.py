@@ -188,6 +188,18 @@ def test_an_appended_stage_keeps_the_earlier_ones(finished):
         assert finished.planned() == jobs | REPORT
 
 
+def test_a_split_to_caption_is_captioned_and_not_scored(finished):
+    """OBJ2TEXT's test report without references (specification O15)."""
+
+    def change(config):
+        config["caption"] = ["val"]
+
+    every = NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT
+    captions = {job.replace(" test", " val") for job in every if job.startswith("caption")}
+    with configured(finished, change):
+        assert finished.planned() == captions
+
+
 def test_a_removed_system_redoes_the_report_alone(finished):
     with configured(finished, lambda config: config["systems"].pop("show_and_tell")):
         assert finished.planned() == REPORT
@@ -316,6 +328,16 @@ def test_a_metric_redoes_scores_and_report(finished):
         assert finished.planned() == expected | REPORT
 
 
+def test_a_rules_script_redoes_its_jobs(finished):
+    every = NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT
+    expected = {job for job in every if job.startswith("score")} | REPORT
+    name, text = "workflow/scripts/score.py", "from snakecap import provenance\n"
+    with edited(finished, name, text, text + "\n# A comment.\n"):
+        assert finished.planned() == set()
+    with edited(finished, name, text, text + "\nA = 1\n"):
+        assert finished.planned() == expected
+
+
 def test_the_report_redoes_itself(finished):
     with edited(finished, "src/snakecap/stages/report.py", "def report(", "A = 1\n\n\ndef report("):
         assert finished.planned() == REPORT
@@ -361,6 +383,20 @@ def test_weights_that_are_not_there_stop_the_plan(finished):
         done = finished.snakemake("--dry-run", check=False)
         assert done.returncode != 0
         assert "backbones.tiny.weights: no file no.pth" in done.stdout
+
+
+def test_a_network_that_is_not_there_stops_the_plan(finished):
+    """Also where only an option of a detector names it."""
+
+    def change(config):
+        row = {"part": "yolov2", "file": "README.md", "options": {"cfg": "no.cfg"}}
+        config["detectors"]["yolov2"] = row
+
+    (finished.folder / "README.md").touch()
+    with configured(finished, change):
+        done = finished.snakemake("--dry-run", check=False)
+        assert done.returncode != 0
+        assert "detectors.yolov2.options: there is no file no.cfg" in done.stdout
 
 
 def test_unlocking_needs_one_word(finished):

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from snakecap import log
+from snakecap.categories import unambiguous
 from snakecap.data import splits as choosing
 from snakecap.data.sources import existing, sentences
 from snakecap.files.atomic import read_json
@@ -60,27 +62,36 @@ def read(
     if captions is None and instances is None:
         raise ValueError("coco: give `captions`, `instances`, or both")
     pictures: list[Picture] = []
+    categories: list[dict[int, str]] = []
     for split, name in sorted((splits or COCO_2014).items(), key=lambda item: ORDER.index(item[0])):
         folder = images.format(name=name)
-        existing(root, folder, "images")
-        said = captions and existing(root, captions.format(name=name), "captions")
-        seen = instances and existing(root, instances.format(name=name), "instances")
-        pictures += _pictures(split, folder, said or None, seen or None, uncaptioned)
+        said = _annotations(root, captions, name, "captions")
+        seen = _annotations(root, instances, name, "instances")
+        pictures += _pictures(split, folder, said, seen, uncaptioned)
+        categories += [seen.categories] if seen else []
     chosen = choosing.choose(
         root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
     )
-    return Collection(root, chosen)
+    return Collection(root, chosen, unambiguous(categories))
+
+
+def _annotations(root: Path, pattern: str | None, name: str, option: str) -> _Annotations | None:
+    return _Annotations(existing(root, pattern.format(name=name), option)) if pattern else None
 
 
 def _pictures(
-    split: str, folder: str, said: Path | None, seen: Path | None, uncaptioned: str
+    split: str,
+    folder: str,
+    captions: _Annotations | None,
+    instances: _Annotations | None,
+    uncaptioned: str,
 ) -> Iterator[Picture]:
     """The pictures of one split, in the order of the captions (else the instances) file."""
-    captions = _Annotations(said) if said else None
-    instances = _Annotations(seen) if seen else None
     objects = _objects(instances) if instances else {}
     first = captions or instances
     assert first is not None, "read() asks for at least one"
+    if captions and instances:
+        _check_same(captions, instances)
     for key, image in first.images.items():
         texts = [_get(first.path, row, "caption") for row in captions.of(key)] if captions else []
         if not texts and captions and uncaptioned == "drop":
@@ -108,7 +119,9 @@ class _Annotations:
         value = read_json(path)
         rows, images = _get(path, value, "annotations", []), _get(path, value, "images")
         self.path = path
-        self.categories = {row["id"]: row["name"] for row in value.get("categories", [])}
+        self.categories = {
+            _get(path, row, "id"): _get(path, row, "name") for row in value.get("categories", [])
+        }
         self.images: dict[Any, dict[str, Any]] = {}
         for image in images:
             if self.images.setdefault(_get(path, image, "id"), image) is not image:
@@ -125,6 +138,30 @@ class _Annotations:
     def of(self, image: Any) -> list[dict[str, Any]]:
         """The annotations of one image, in the file's order."""
         return self.rows.get(image, [])
+
+
+def _check_same(captions: _Annotations, instances: _Annotations) -> None:
+    """Compare the pictures that have objects with those that have captions.
+
+    Raises:
+        ValueError: no picture is in both.
+    """
+    odd = [key for key in instances.rows if key not in captions.images]
+    if not odd:
+        return
+    some = ", ".join(map(repr, odd[:5]))
+    if len(odd) == len(instances.rows):
+        raise ValueError(
+            f"{instances.path} is of other pictures than {captions.path}: no image id is in both; "
+            f"those with objects are {some}, ..."
+        )
+    log.logger.warning(
+        "%s has objects of %d pictures that are not in %s (%s): they are left out",
+        instances.path,
+        len(odd),
+        captions.path,
+        some,
+    )
 
 
 def _objects(file: _Annotations) -> dict[Any, tuple[Object, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from snakecap.categories import unambiguous
 from snakecap.files.pictures import Collection
 
 
@@ -37,7 +38,8 @@ def combine(collections: Mapping[str, Collection]) -> Collection:
                 )
             key = f"{name}:{picture.id}" if collide else picture.id
             pictures.append(replace(picture, id=key, file=file))
-    return Collection(root, tuple(pictures))
+    agreed = unambiguous(collection.categories for collection in collections.values())
+    return Collection(root, tuple(pictures), agreed)
 
 
 def _shared(roots: list[Path]) -> Path:

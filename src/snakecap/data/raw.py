@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from snakecap.data import splits
 from snakecap.data.sources import first_existing, sentences
-from snakecap.files.atomic import read_json, write_json
+from snakecap.files.atomic import read_json
 from snakecap.files.pictures import Collection, Picture
 
 NAMES = ("coco_raw.json", "raw.json")
@@ -26,6 +27,7 @@ def read(
     num_val: Annotated[int, Field(ge=0)] = 5000,
     num_test: Annotated[int, Field(ge=0)] = 5000,
     seed: int = 123,
+    by_path: bool = False,
 ) -> Collection:
     """Read NeuralTalk2's raw JSON and split it as its prepro.py did.
 
@@ -38,6 +40,8 @@ def read(
         num_val: pictures for validation; NeuralTalk2's README took 5,000 of COCO.
         num_test: pictures for testing; the rest is for training.
         seed: of the random split; prepro.py's was 123.
+        by_path: OBJ2TEXT's split (prepro_obj2text.py) instead of the random one: val2014 in the
+            path is for validation, test2014 for testing, all else for training.
 
     Raises:
         FileNotFoundError: the file is missing; says what to set.
@@ -48,12 +52,18 @@ def read(
     if not isinstance(rows, list):
         raise ValueError(f"{file} is not NeuralTalk2's raw JSON: it must be a list")
     pictures = [_picture(file, row, at, images) for at, row in enumerate(rows, start=1)]
-    if ids or karpathy:
+    if ids or karpathy or by_path:
         num_val = num_test = 0
+    if by_path:
+        pictures = [replace(picture, split=_split(picture.file)) for picture in pictures]
     chosen = splits.choose(
         root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
     )
     return Collection(root, chosen)
+
+
+def _split(path: str) -> str:
+    return "val" if "val2014" in path else "test" if "test2014" in path else "train"
 
 
 def _picture(file: Path, row: Any, position: int, images: str) -> Picture:
@@ -68,11 +78,10 @@ def _picture(file: Path, row: Any, position: int, images: str) -> Picture:
     )
 
 
-def write(path: Path, pictures: Iterable[Picture]) -> None:
-    """Write NeuralTalk2's raw JSON: validation pictures first, then training, as its notebook."""
+def rows(pictures: Iterable[Picture]) -> list[dict[str, Any]]:
+    """NeuralTalk2's raw JSON: validation pictures first, then training, as its notebook."""
     order = ("val", "train", "test", "extra")
-    rows = [
+    return [
         {"file_path": picture.file, "id": picture.id, "captions": list(picture.captions)}
         for picture in sorted(pictures, key=lambda picture: order.index(picture.split))
     ]
-    write_json(path, rows)

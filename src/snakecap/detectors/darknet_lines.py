@@ -44,7 +44,7 @@ class DarknetLines(Detector):
         """Nothing: lines of other pictures are left out. Every picture needs exactly one line."""
         seen: dict[str, str] = {}
         for picture in pictures:
-            self._line(picture)
+            self.line(picture)
             other = seen.setdefault(_base(picture.file), picture.file)
             if other != picture.file:
                 raise ValueError(
@@ -60,7 +60,7 @@ class DarknetLines(Detector):
         return [self._objects(picture) for picture in pictures]
 
     def _objects(self, picture: Picture) -> Detections:
-        line = self._line(picture)
+        line = self.line(picture)
         if not (picture.width and picture.height):
             raise ValueError(
                 f"{picture.file}: neither pictures.json nor the image file says how large it is: "
@@ -69,7 +69,12 @@ class DarknetLines(Detector):
         boxes = decode_boxes(line.boxes, picture.width, picture.height)
         return Detections(boxes, line.categories, np.ones(len(boxes), np.float32))
 
-    def _line(self, picture: Picture) -> Line:
+    def line(self, picture: Picture) -> Line:
+        """The only line of a picture.
+
+        Raises:
+            ValueError: there is none, or several.
+        """
         name = _base(picture.file)
         lines = self._lines.get(name, [])
         if len(lines) == 1:

@@ -157,8 +157,10 @@ def _maxpool(section: Section, shapes: Sequence[Shape]) -> tuple[nn.Module, Shap
 
 def _route(section: Section, shapes: Sequence[Shape]) -> tuple[nn.Module, Shape]:
     here = len(shapes) - 1
-    layers = [int(at) if at >= 0 else here + int(at) for at in section.numbers("layers")]
-    if not layers or not all(0 <= at < here for at in layers):
+    given = section.numbers("layers")
+    layers = [int(at) if at >= 0 else here + int(at) for at in given]
+    whole = all(at.is_integer() for at in given)
+    if not layers or not whole or not all(0 <= at < here for at in layers):
         raise section.error(f"layers={section.options.get('layers', '')} are not layers before it")
     found = [shapes[at + 1] for at in layers]
     if len({shape.stride for shape in found}) > 1:

@@ -2,8 +2,9 @@
 
 A detector is built from its row of `detectors`: its options (keyword arguments that have defaults)
 and, by name, what it asks for of these (keyword arguments without a default): ``file``, a path to
-its weights or results; ``categories``, the names of the data set's categories; ``min_score``,
-``overlap`` and ``limit`` of the row; ``place``, a torch device.
+its weights or results; ``categories``, the names of the data set's categories; ``ids``, names by
+the ids that the data set has for them, if any; ``min_score``, ``overlap`` and ``limit`` of the row;
+``place``, a torch device.
 """
 
 from __future__ import annotations

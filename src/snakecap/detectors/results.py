@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snakecap import log
 from snakecap.boxes import Detections
-from snakecap.categories import canonical, ids, ordered
+from snakecap.categories import COCO, IDS, canonical, ordered
 from snakecap.detectors.detector import Detector
 from snakecap.files.detections import Entry, entries
 from snakecap.files.pictures import Picture
@@ -21,8 +22,9 @@ from snakecap.rows.detection import files_by_split
 class Results(Detector):
     """The entries of a file, or of one file a split, in their order.
 
-    Categories go by ``category``, the name, where an entry has one, else by ``category_id``: COCO's
-    ids when all of the data set's categories are COCO's, else their places from 1.
+    Categories go by ``category``, the name, where an entry has one, else by ``category_id``, as the
+    data set's own annotations number them; COCO's ids where those say nothing and all of the data
+    set's categories are COCO's.
     """
 
     reads_images = False
@@ -31,13 +33,19 @@ class Results(Detector):
     device = "cpu"
 
     def __init__(
-        self, *, file: Path, categories: Sequence[str], empty_splits: tuple[str, ...] = ()
+        self,
+        *,
+        file: Path,
+        categories: Sequence[str],
+        ids: Mapping[int, str],
+        empty_splits: tuple[Literal["train", "val", "test", "extra"], ...] = (),
     ):
         """Read the file.
 
         Args:
             file: COCO results JSON; with ``{split}`` in its name, one for each split.
             categories: names of the data set's categories; the file's own, if it names others.
+            ids: names by the ids that the data set has for them; empty: not known.
             empty_splits: splits of which nothing was detected on purpose; in any other, a picture
                 at least needs an entry.
 
@@ -53,7 +61,8 @@ class Results(Detector):
         ]
         self.categories = _categories(found, categories)
         rows: dict[str, list[tuple[Entry, int]]] = {}
-        for (entry, _), place in zip(found, _places(found, self.categories), strict=True):
+        places = _places(found, self.categories, ids)
+        for (entry, _), place in zip(found, places, strict=True):
             rows.setdefault(str(entry.image_id), []).append((entry, place))
         self._found = {key: _detections(row) for key, row in rows.items()}
 
@@ -67,6 +76,7 @@ class Results(Detector):
                 f"the data set's are {', '.join(list(wanted)[:5])}, ..."
             )
         self._check_splits(pictures)
+        self._compare_categories(pictures)
         return [
             (
                 key,
@@ -74,6 +84,17 @@ class Results(Detector):
             )
             for key in odd
         ]
+
+    def _compare_categories(self, pictures: Sequence[Picture]) -> None:
+        annotated = {canonical(row.category) for picture in pictures for row in picture.objects}
+        if annotated and annotated.isdisjoint(self.categories):
+            log.logger.warning(
+                "%s has none of the categories of the data set's own objects (%s): it names %s; "
+                "if they are spelt differently there, correct them",
+                self.file,
+                ", ".join(sorted(annotated)[:5]),
+                ", ".join(self.categories[:5]),
+            )
 
     def _check_splits(self, pictures: Sequence[Picture]) -> None:
         number = Counter(picture.split for picture in pictures)
@@ -118,16 +139,28 @@ def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tup
     return ordered(own)
 
 
-def _places(found: Iterable[tuple[Entry, str]], categories: Sequence[str]) -> list[int]:
+def _places(
+    found: Iterable[tuple[Entry, str]], categories: Sequence[str], ids: Mapping[int, str]
+) -> list[int]:
     """The place of each entry's category."""
     by_name = {name: place for place, name in enumerate(categories)}
-    by_id = {number: place for place, number in enumerate(ids(categories))}
+    numbered = ids or (COCO if by_name.keys() <= IDS.keys() else {})
+    by_id = {
+        number: by_name[canonical(name)]
+        for number, name in numbered.items()
+        if canonical(name) in by_name
+    }
     places = []
     for entry, place in found:
         if entry.category is not None:
             places.append(by_name[canonical(entry.category)])
         elif entry.category_id in by_id:
             places.append(by_id[entry.category_id])
+        elif not by_id:
+            raise ValueError(
+                f"{place} has a category_id alone, and the data set does not say what its ids "
+                "mean: give each entry the name too, as `category`"
+            )
         else:
             known = ", ".join(f"{key} {categories[at]}" for key, at in by_id.items())
             raise ValueError(

@@ -25,6 +25,9 @@ from snakecap.files.darknet import Section, parse, read_cfg, text_of
 FIRST_WEIGHTS = 0.1  # of the last layer, as a share of the usual ones: boxes start as the anchors
 
 
+USUAL_SIZE = 416  # pixels, or a few more: darknet's own
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The options of `snakecap.detectors.yolov2.YOLOv2` that a network to train depends on."""
@@ -108,7 +111,9 @@ def small(width: int, depth: int) -> tuple[Section, ...]:
     layers += [_convolution(width << depth), _convolution(width << depth)]
     output = Section("convolutional", {"filters": "6", "size": "1", "activation": "linear"})
     region = Section("region", {"anchors": "1,1", "num": "1", "classes": "1", "rescore": "1"})
-    return (Section("net", {"width": "416", "height": "416"}), *layers, output, region)
+    stride = 2**depth
+    size = str(-(-USUAL_SIZE // stride) * stride)
+    return (Section("net", {"width": size, "height": size}), *layers, output, region)
 
 
 def _convolution(filters: int, *, stride: int = 1) -> Section:

@@ -33,6 +33,7 @@ from snakecap.suppression import suppress
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))  # the second: networks for 1280 pixels, "P6"
 GREY = 114
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}  # of what a network reads
 LARGEST = (
     20.0  # a size's logarithm above this is no box in any picture, and exp() must not overflow
 )
@@ -77,6 +78,8 @@ class YOLOX(Detector):
             ValueError: it is not a YOLOX export, or has another number of categories.
         """
         self.categories = tuple(map(canonical, names)) or NAMES
+        if len(set(self.categories)) < len(self.categories):
+            raise ValueError(f"yolox: `names` has a category twice: {sorted(self.categories)}")
         self.min_score, self.overlap, self.limit = min_score, overlap, limit
         self.file, self.threads = file, torch.get_num_threads()
         self.session, self.device = _session(file, place)
@@ -106,8 +109,9 @@ class YOLOX(Detector):
 
     def _run(self, squares: NDArray[np.uint8]) -> Array:
         """The network's output (B, N, 5 + K) for RGB squares (B, 3, S, S)."""
-        pixels = np.ascontiguousarray(squares[:, ::-1], np.float32)
-        output: Array = self.session.run(None, {self.session.get_inputs()[0].name: pixels})[0]
+        reads = self.session.get_inputs()[0]
+        pixels = np.ascontiguousarray(squares[:, ::-1], TYPES[reads.type])
+        output: Array = self.session.run(None, {reads.name: pixels})[0].astype(np.float32)
         if not np.isfinite(output).all():
             raise ValueError(f"{self.file} gives numbers that are not finite: it is damaged")
         return output
@@ -181,7 +185,9 @@ def _providers(place: torch.device) -> list[Any]:
 
 def _input(session: Any, file: Path) -> tuple[int | None, int]:
     """The size of a batch, None when it is free, and S."""
-    shape = session.get_inputs()[0].shape
+    shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
+    if kind not in TYPES:
+        raise ValueError(f"{file} reads a {kind}: give an export that reads {' or '.join(TYPES)}")
     if len(shape) == 4:
         batch, channels, height, width = shape
         free = not isinstance(batch, int)

@@ -28,7 +28,7 @@ class LayoutLSTMEncoder(LayoutEncoder):
 
     Args:
         width: D, also the size of the state.
-        location: read boxes too: objname_location; without them objname.
+        location: read boxes too: objname_location; without them objname. null: unless distinct.
         distinct: each category once, in ascending order: objclass. Has no location.
         distinct_limit: categories that are then read, the first; OBJ2TEXT: 16.
         normalise: layer norm on the states; ours, it learns faster (docs/log.md).
@@ -45,7 +45,7 @@ class LayoutLSTMEncoder(LayoutEncoder):
         *,
         width: int,
         categories: int,
-        location: bool = True,
+        location: bool | None = None,
         distinct: bool = False,
         distinct_limit: Annotated[int, Field(ge=1)] = 16,
         normalise: bool = False,
@@ -55,6 +55,8 @@ class LayoutLSTMEncoder(LayoutEncoder):
         super().__init__()
         if distinct and location:
             raise ValueError("distinct categories have no boxes: set location to false")
+        if location is None:
+            location = not distinct
         self.limit = distinct_limit if distinct else None
         self.by_object = not distinct  # whether region r is object r
         self.categories = categories

@@ -13,6 +13,7 @@ tests write byte by byte.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,9 +67,12 @@ class Section:
         """
         value = self.options.get(key, default)
         try:
-            return tuple(float(item) for item in value.split(",") if item)
+            found = tuple(float(item) for item in value.split(",") if item)
         except ValueError:
-            raise self.error(f"{key}={value} is not a list of numbers") from None
+            found = (math.nan,)
+        if not all(map(math.isfinite, found)):
+            raise self.error(f"{key}={value} is not a list of numbers")
+        return found
 
     def error(self, reason: str) -> ValueError:
         """An error that says where."""
@@ -117,7 +121,10 @@ def read_cfg(path: Path) -> tuple[Section, ...]:
         FileNotFoundError: no such file.
         ValueError: not a ``.cfg``; names the line.
     """
-    return parse(_text(path), str(path))
+    sections = parse(_text(path), str(path))
+    if not sections:
+        raise ValueError(f"{path} has no [section]: it is not a darknet .cfg")
+    return sections
 
 
 def read_names(path: Path) -> tuple[str, ...]:

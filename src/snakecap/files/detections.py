@@ -1,8 +1,8 @@
 """Detections in COCO's results format: a list of what was seen, and where.
 
 An entry is ``{"image_id", "category_id", "category", "bbox", "score"}``: the picture's id in
-``pictures.json``; COCO's id of the category when all of the detector's categories are COCO's, else
-its place from 1; the category's name; [x, y, width, height] in pixels of the picture as
+``pictures.json``; the id that the data set has for the category (`snakecap.categories.ids` says
+which for others); the category's name; [x, y, width, height] in pixels of the picture as
 ``pictures.json`` measures it (its ``width`` and ``height``; of the image file where those are 0);
 0..1. The entries of a picture stand together, pictures are in the order of ``pictures.json``, and
 objects in the detector's own order. Others' files may lack ``category``.
@@ -11,9 +11,10 @@ objects in the detector's own order. Others' files may lack ``category``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,21 @@ class Entry:
     score: float
 
 
-def write(path: Path, rows: Iterable[tuple[Id, Detections]], categories: Sequence[str]) -> None:
+def write(
+    path: Path,
+    rows: Iterable[tuple[Id, Detections]],
+    categories: Sequence[str],
+    own: Mapping[int, str] = MappingProxyType({}),
+) -> None:
     """Write the detections of each picture, atomically; `rows` may be a generator.
 
     Args:
         path: the file.
         rows: picture ids and what was seen there.
         categories: what `Detections.categories` are places in.
+        own: names by the ids that the data set has for them.
     """
-    numbers = ids(categories)
+    numbers = ids(categories, own)
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         lead = "[\n"
         for key, found in rows:

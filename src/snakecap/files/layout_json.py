@@ -43,8 +43,8 @@ def read_json_layouts(path: Path) -> list[Record]:
     value = read_json(path)
     head = value if isinstance(value, dict) else {}
     records = head.get("layouts", [value]) if head else value
-    if not isinstance(records, list):
-        raise ValueError(f"{path}: no list of layouts")
+    if not isinstance(records, list) or not records:
+        raise ValueError(f"{path}: no list of layouts ({EXPECTED})")
     found = []
     for number, record in enumerate(records, start=1):
         try:
@@ -54,6 +54,7 @@ def read_json_layouts(path: Path) -> list[Record]:
             own = path if len(records) == 1 else f"{path}#{number}"
             file = record.get("file")
             photo = path.parent / str(file or "")
+            _check_frame(head)
             layout, notes = tidied(from_json(record, normalised="frame" in head))
             name = str(file or (own if key is None else key))
             found.append(Record(key, name, photo if photo.is_file() else None, layout))
@@ -75,6 +76,7 @@ def from_json(record: Mapping[str, Any], *, normalised: bool = False) -> Layout:
     Raises:
         KeyError, TypeError, ValueError: not one.
     """
+    _check_frame(record)
     width, height = (_side(record.get(name)) for name in ("width", "height"))
     rows = [_object(number, row) for number, row in enumerate(record["objects"], start=1)]
     in_pixels = width and height and any(max(box) > 2 for _, box, _ in rows)
@@ -82,6 +84,12 @@ def from_json(record: Mapping[str, Any], *, normalised: bool = False) -> Layout:
         return Layout.from_pixels(rows, width, height)
     objects = tuple(Seen(name, (x, y, w, h), score) for name, (x, y, w, h), score in rows)
     return Layout(objects, width, height)
+
+
+def _check_frame(record: Mapping[str, Any]) -> None:
+    frame = record.get("frame", "picture")
+    if frame != "picture":
+        raise ValueError(f"the frame is {frame!r}: boxes must be of the picture itself")
 
 
 def _side(value: Any) -> float:
@@ -95,14 +103,18 @@ def _side(value: Any) -> float:
 def _object(number: int, row: Any) -> tuple[str, tuple[float, ...], float]:
     """An object's category, box and score."""
     try:
-        return row["category"], _box(row), float(row.get("score", 1.0))
+        name = row["category"]
+        if not isinstance(name, str):
+            raise ValueError(f"the category {name!r} is not a name")
+        return name, _box(row), float(row.get("score", 1.0))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"object {number}: {reason}") from None
 
 
 def _box(row: Mapping[str, Any]) -> tuple[float, ...]:
-    box = tuple(float(edge) for edge in row["box"])
-    if len(box) != 4:
-        raise ValueError(f"the box {row['box']!r} is not [x, y, width, height]")
-    return box
+    box = row["box"]
+    numbers = isinstance(box, list | tuple) and all(type(edge) in (int, float) for edge in box)
+    if not numbers or len(box) != 4:
+        raise ValueError(f"the box {box!r} is not [x, y, width, height]")
+    return tuple(map(float, box))

@@ -1,10 +1,12 @@
 """``pictures.json``: one record type for every data set.
 
-A *picture* is a record; an *image* is pixels. The file is ``{"counts", "root", "pictures"}`` and a
-stamp; a record is ``{"id", "file", "split", "captions", "objects", "regions", "width", "height"}``:
+A *picture* is a record; an *image* is pixels. The file is ``{"counts", "root", "categories",
+"pictures"}`` and a stamp; a record is ``{"id", "file", "split", "captions", "objects", "regions",
+"width", "height"}``:
 
 - ``counts``: ``{"pictures", "captions"}``; it comes first, for who plans a job's memory;
 - ``root``: folder that every ``file`` is relative to;
+- ``categories``: names by id, where the source numbers its objects' categories;
 - ``id``: an integer where the source has one, else text; ``split``: train, val, test or extra;
 - ``captions``: sentences as written, not tokenised;
 - ``objects``: ``[{"category", "box", "crowd"}]``; ``regions``: ``[{"phrase", "box"}]``;
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +79,17 @@ def sized(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A data set: its pictures and the folder their files are in."""
+    """A data set.
+
+    Attributes:
+        root: the folder that the pictures' files are in.
+        pictures: in the data set's order.
+        categories: names by the ids that the source has for them; empty when it has none.
+    """
 
     root: Path
     pictures: tuple[Picture, ...]
+    categories: Mapping[int, str] = field(default_factory=dict)
 
     def split(self, *names: str) -> tuple[Picture, ...]:
         """The pictures of some splits, in order."""
@@ -113,7 +122,8 @@ def write(path: Path, collection: Collection, **stamp: Any) -> None:
     records = [asdict(picture) for picture in collection.pictures]
     counts = {"pictures": len(records), "captions": sum(len(r["captions"]) for r in records)}
     head = {"counts": counts, "root": str(collection.root)}
-    write_json(path, {**head, **stamp, "pictures": records})
+    ids = {str(number): name for number, name in collection.categories.items()}
+    write_json(path, {**head, **stamp, "categories": ids, "pictures": records})
 
 
 def counts(path: Path) -> tuple[int, int] | None:
@@ -132,8 +142,9 @@ def read(path: Path) -> Collection:
     value = read_json(path)
     try:
         records = tuple(_picture(record) for record in value["pictures"])
-        return Collection(Path(value["root"]), records)
-    except (KeyError, TypeError) as error:
+        ids = {int(number): name for number, name in value.get("categories", {}).items()}
+        return Collection(Path(value["root"]), records, ids)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a pictures.json of snakecap: {error!r}") from None
 
 

@@ -105,9 +105,17 @@ def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Re
 def _content(root: Path, names: list[str]) -> str:
     total = hashlib.sha256()
     with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:  # hashing frees the lock
-        for name, found in zip(names, pool.map(lambda n: _sha256(root / n), names), strict=True):
+        for name, found in zip(names, pool.map(lambda n: _photo(root / n), names), strict=True):
             total.update(f"{name}\0{found}\n".encode(errors="replace"))
     return total.hexdigest()
+
+
+def _photo(path: Path) -> str:
+    """Its checksum, or why there is none: the stage says what it makes of that."""
+    try:
+        return _sha256(path)
+    except OSError as error:
+        return str(error.strerror)
 
 
 def _state(path: Path) -> dict[str, int]:

@@ -40,6 +40,8 @@ def annotations(
     chosen = options.model("dataset", settings.reader)(**settings.options)
     read = registry.load("dataset", settings.reader)
     collection = read(root, **chosen.model_dump(exclude_unset=True))
+    if settings.pixels:
+        _check_folders(collection)
     records.write(pictures, collection, **provenance.stamp())
     _report(collection)
 
@@ -49,6 +51,21 @@ def _check_present(manifest: Path) -> None:
         if not Path(row["path"]).exists():
             raise FileNotFoundError(
                 f"{row['path']} was downloaded and is gone: delete {manifest} and run again"
+            )
+
+
+def _check_folders(collection: records.Collection) -> None:
+    """A split none of whose folders exists is of a wrong setting, not of lost photos."""
+    for split in dict.fromkeys(picture.split for picture in collection.pictures):
+        files = (picture.file for picture in collection.split(split))
+        folders = [
+            collection.root / one for one in dict.fromkeys(Path(file).parent for file in files)
+        ]
+        if not any(map(Path.is_dir, folders)):
+            raise FileNotFoundError(
+                f"{folders[0]} does not exist: set `root` of the data set to the folder that holds "
+                "it, its option `images` to another name, or, where systems read layouts alone, "
+                "`pixels: false`"
             )
 
 

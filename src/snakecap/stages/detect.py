@@ -79,8 +79,10 @@ def detect(
     collection = records.read(pictures)
     chosen = _chosen(collection, images)
     file = weights or (Path(settings.file) if settings.file else None)
-    names = ordered(seen.category for picture in collection.pictures for seen in picture.objects)
-    detector = build_detector(settings, file=file, categories=names, place=place)
+    own = collection.categories
+    seen = (row.category for picture in collection.pictures for row in picture.objects)
+    names = ordered([*own.values(), *seen])
+    detector = build_detector(settings, file=file, categories=names, ids=own, place=place)
     if detector.reads_images and not collection.root.is_dir():
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     odd = detector.match(chosen)
@@ -98,7 +100,7 @@ def detect(
             facts = search.facts() | provenance.stamp(settings=row)
             write_json(info, facts | {"device": detector.device or place.type}, indent=1)
             found = ((picture.id, one.found) for picture, one in search.seen())
-            detection_files.write(detections, found, detector.categories)
+            detection_files.write(detections, found, detector.categories, own)
         finally:
             search.sightings.close()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,12 @@ SLACK = 1.0  # pixels outside that are the annotations' rounding, and not worth 
 
 
 def build_detector(
-    row: settings.Detector, *, file: Path | None, categories: Sequence[str], place: torch.device
+    row: settings.Detector,
+    *,
+    file: Path | None,
+    categories: Sequence[str],
+    place: torch.device,
+    ids: Mapping[int, str] = MappingProxyType({}),
 ) -> Detector:
     """Construct a detector: required arguments by name, options from its row.
 
@@ -30,6 +36,7 @@ def build_detector(
         file: its weights or results.
         categories: names of the data set's categories.
         place: where it computes.
+        ids: names of categories by the ids that the data set has for them.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -38,6 +45,7 @@ def build_detector(
     available: dict[str, Any] = {
         "file": file,
         "categories": tuple(categories),
+        "ids": ids,
         "place": place,
         **row.model_dump(include={"min_score", "overlap", "limit"}),
     }

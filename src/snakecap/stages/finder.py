@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -57,20 +59,20 @@ class Finder:
         return Layout.from_pixels(rows, width, height)
 
 
-def make_finder(words: str, place: torch.device) -> Finder:
-    """A detector from a command line: a file of weights, or a row of `detectors` as JSON.
+def make_finder(given: str | Path | Mapping[str, Any], place: torch.device) -> Finder:
+    """A detector from a file of weights, or a row of `detectors`, also as JSON.
 
     Raises:
         ValueError: neither, or the row has mistakes; says what is possible.
     """
-    path = Path(words)
-    if path.suffix in PARTS:
-        return Finder(Row(part=PARTS[path.suffix], file=words), place)
+    if not isinstance(given, Mapping) and (part := PARTS.get(Path(given).suffix)):
+        return Finder(Row(part=part, file=str(given)), place)
     try:
-        return Finder(Row.model_validate(json.loads(words)), place)
+        row = given if isinstance(given, Mapping) else json.loads(str(given))
+        return Finder(Row.model_validate(row), place)
     except json.JSONDecodeError:
         raise ValueError(
-            f"detector {words!r}: give a YOLOX .onnx, a YOLOv2 .safetensors, or a row as JSON, "
+            f"detector {given!s}: give a YOLOX .onnx, a YOLOv2 .safetensors, or a row as JSON, "
             'such as {"part": "torchvision", "options": {"name": "ssdlite320_mobilenet_v3_large"}}'
         ) from None
     except ValidationError as error:

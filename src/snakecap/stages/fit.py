@@ -84,7 +84,7 @@ class _Loop:
                 steps.update()
                 if self._due(plan.log_every):
                     steps.set_postfix_str(self._progress(value), refresh=False)
-                if self._due(plan.validate_every):
+                if self._due(plan.validate_every) and not history.stopped:
                     self.timer.update()
                     self._validate()
                     self.timer.skip()
@@ -92,10 +92,17 @@ class _Loop:
         self.timer.update()
 
     def finish(self) -> None:
-        """Save all, and take up the best weights."""
+        """Save all, and take up the best weights.
+
+        Raises:
+            RuntimeError: the loss exploded before any model was judged.
+        """
         self.checkpoints.save(self.history)
         self.lesson.report(self.history)
         self.checkpoints.save_last(self.history)
+        if not self.history.best:
+            reason = self.history.stopped or "the validation loss is not finite"
+            raise RuntimeError(f"{reason}; no model was judged before, so that there is no best")
         self.checkpoints.load_best(self.history)
 
     def _step(self) -> Tensor:
@@ -146,12 +153,12 @@ class _Loop:
     def _due(self, every: int) -> bool:
         """Whether this iteration is one of every so many, or the last."""
         now = self.history.iteration
-        return now % every == 0 or now == self.plan.iterations or bool(self.history.stopped)
+        return now % every == 0 or now == self.plan.iterations
 
     def _owes_validation(self) -> bool:
         """Whether a signal broke off the validation of the iteration that was restored."""
         now = self.history.iteration
-        due = now > 0 and self._due(self.plan.validate_every)
+        due = now > 0 and self._due(self.plan.validate_every) and not self.history.stopped
         return due and str(now) not in self.history.val_loss_history
 
     def _validate(self) -> None:
@@ -187,6 +194,7 @@ def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> No
         history.val_lang_stats_history[number] = result.scores
     history.val_predictions = result.predictions
     # A strict comparison, as NeuralTalk2: an equal score does not replace the earlier model.
-    if not history.best or result.score > history.best["score"]:
+    better = not history.best or result.score > history.best["score"]
+    if better and math.isfinite(result.loss):
         history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
         checkpoints.save_best(history)

@@ -19,6 +19,7 @@ from snakecap.files import layouts as layout_files
 from snakecap.files import model as models
 from snakecap.files.vocabulary import Vocabulary
 from snakecap.layout import Layout, Reading, encode
+from snakecap.log import logger
 from snakecap.models.build import build
 from snakecap.search.constraints import Constraints
 from snakecap.search.hypothesis import Hypothesis
@@ -44,7 +45,7 @@ class Model:
         path: Path | str,
         device: str = "auto",
         threads: int | None = None,
-        detector: str | None = None,
+        detector: str | Path | Mapping[str, Any] | None = None,
     ):
         """Load ``model.safetensors``.
 
@@ -89,7 +90,10 @@ class Model:
 
     def _check_finder(self) -> None:
         """A detector of other categories would fail at the first object that it finds."""
-        if self.finder is None or self.reading is None:
+        if self.finder is None:
+            return
+        if self.reading is None:
+            logger.warning("%s reads no layouts: the detector is not used", self.path)
             return
         seen = map(canonical, self.finder.detector.categories)
         unknown = [name for name in seen if name not in self.reading.categories]

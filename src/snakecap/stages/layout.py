@@ -67,6 +67,8 @@ def layout(
     keys = [(picture.id, picture.file) for picture in chosen]
     files.write(layout, arranged, keys, reading, **provenance.stamp())
     _count(arranged, seen, keys)
+    if not seen:
+        logger.warning("%s is empty: every layout is", detections)
     for split in dict.fromkeys(picture.split for picture in chosen):
         if seen and not any(one.id in seen for one in chosen if one.split == split):
             logger.warning("%s has no object in any picture of the split %s", detections, split)

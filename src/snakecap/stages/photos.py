@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Format = Literal["json", "jsonl", "csv", "text"]
+Named = tuple[int | str | None, str, "Subject"]  # an id of its own, if any; a name; what there is
 
 
 def photos(
@@ -50,14 +51,16 @@ def photos(
         threads: CPU threads.
 
     Raises:
-        SystemExit: photos that could not be read, after the others were captioned.
+        SystemExit: photos or layouts that could not be read, after the others were captioned.
     """
     # torch takes seconds: help must not wait
     from snakecap.stages.inference import Model
 
-    asked = subjects(photos)
+    failed: list[str] = []
+    asked = subjects(photos, failed)
+    total = len(asked) + len(failed)
     loaded = Model(model, device, threads, detector)
-    records, failed = _caption(loaded, asked, settings)
+    records = _caption(loaded, asked, settings, failed)
     chosen = format or _format(output)
     text = FORMATS[chosen](records)
     if output is None:
@@ -66,47 +69,72 @@ def photos(
         write_text(output, text)
         logger.info("wrote %d captions to %s", len(records), output)
     if failed:
-        raise SystemExit(f"{len(failed)} of {len(asked)} could not be captioned: {failed[0]}")
+        raise SystemExit(f"{len(failed)} of {total} could not be captioned: {failed[0]}")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be captioned: its id, if it has one of its own, its name, and what there is."""
+    """What is to be captioned: its id, its name, and what there is."""
 
-    id: int | str | None
+    id: int | str
     name: str
     subject: Subject
 
 
-def subjects(places: list[Path]) -> list[Asked]:
+def subjects(places: list[Path], failed: list[str]) -> list[Asked]:
     """Photos, and the layouts in .json files, sorted by path.
 
+    Args:
+        places: files and folders.
+        failed: complaints about files of layouts are added here.
+
     Raises:
-        ValueError: a place does not exist, or two layouts have the same id.
+        ValueError: a place does not exist, or two have the same id.
     """
     from snakecap.stages.subjects import Subject
 
-    found: list[Asked] = []
+    found: list[Named] = []
     for path in find(places):
-        if path.suffix.lower() == ".json":
+        if path.suffix.lower() != ".json":
+            found.append((None, str(path), Subject(photo=path)))
+            continue
+        try:
             found += _layouts(path)
-        else:
-            found.append(Asked(None, str(path), Subject(photo=path)))
-    seen: set[int | str] = set()
-    for one in found:
-        if one.id is not None and one.id in seen:
-            raise ValueError(f"two layouts have the id {one.id!r}")
-        seen.add(one.id if one.id is not None else one.name)
-    return found
+        except ValueError as error:
+            _complain(str(error), failed)
+    return _identified(found)
 
 
-def _layouts(path: Path) -> Iterator[Asked]:
+def _layouts(path: Path) -> Iterator[Named]:
     """The layouts of a file, and their photos."""
     from snakecap.files.layout_json import read_json_layouts
     from snakecap.stages.subjects import Subject
 
     for record in read_json_layouts(path):
-        yield Asked(record.id, record.name, Subject(record.photo, record.layout))
+        yield record.id, record.name, Subject(record.photo, record.layout)
+
+
+def _identified(found: Sequence[Named]) -> list[Asked]:
+    """Each with an id: its own, else its name; the short one, where that is one's alone.
+
+    Raises:
+        ValueError: two have the same; 17 and "17" are the same image in COCO's formats.
+    """
+    stems = [Path(name).stem if key is None else str(key) for key, name, _ in found]
+    short = Counter(stems)
+    asked: dict[str, Asked] = {}
+    for (key, name, subject), stem in zip(found, stems, strict=True):
+        known = key if key is not None else stem if short[stem] == 1 else name
+        if str(known) in asked:
+            other = asked[str(known)].name
+            raise ValueError(f"two have the id {known!r}: {other} and {name}: ids must differ")
+        asked[str(known)] = Asked(known, name, subject)
+    return list(asked.values())
+
+
+def _complain(text: str, failed: list[str]) -> None:
+    logger.error("%s", text)
+    failed.append(text)
 
 
 def find(places: list[Path]) -> list[Path]:
@@ -135,28 +163,21 @@ def _is_image(path: Path) -> bool:
 
 
 def _caption(
-    loaded: Model, asked: Sequence[Asked], settings: Decoding
-) -> tuple[list[dict[str, Any]], list[str]]:
+    loaded: Model, asked: Sequence[Asked], settings: Decoding, failed: list[str]
+) -> list[dict[str, Any]]:
     from snakecap.stages.captioned import results, seeded
     from snakecap.stages.subjects import collate
 
     records: list[dict[str, Any]] = []
-    failed: list[str] = []
     size = settings.batch_size
-    stems = Counter(Path(one.name).stem for one in asked)  # an id must be one photo's alone
     for start in progress(range(0, len(asked), size), title="caption", unit="batch"):
         read = list(_read(loaded, asked[start : start + size], failed))
         if read:
             inputs = collate([inputs for _, inputs in read])
             found = loaded.search(inputs, seeded(settings, start))
-            ids = [_id(one, stems) for one, _ in read]
+            ids = [one.id for one, _ in read]
             records += results(loaded, ids, [one.name for one, _ in read], found)
-    return records, failed
-
-
-def _id(one: Asked, stems: Mapping[str, int]) -> int | str:
-    stem = Path(one.name).stem
-    return one.id if one.id is not None else stem if stems[stem] == 1 else one.name
+    return records
 
 
 def _read(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> Iterator[tuple[Asked, Any]]:
@@ -165,9 +186,8 @@ def _read(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> Iterator[
         try:
             yield one, loaded.inputs([one.subject])
         except ValueError as error:
-            text = str(error) if one.name in str(error) else f"{one.name}: {error}"
-            logger.error("%s", text)
-            failed.append(text)
+            text = str(error)
+            _complain(text if one.name in text else f"{one.name}: {text}", failed)
 
 
 def _format(output: Path | None) -> Format:

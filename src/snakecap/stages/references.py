@@ -29,7 +29,10 @@ def references(
         readable = set(Images(images).files)
         chosen = tuple(picture for picture in chosen if picture.file in readable)
     if not any(picture.captions for picture in chosen):
-        raise ValueError(f"split {split!r} of {pictures} has no captions: nothing to score against")
+        raise ValueError(
+            f"split {split!r} of {pictures} has no captions, nothing to score against: to caption "
+            "it alone, name it under `caption`, not `evaluate`"
+        )
     bare = [picture.file for picture in chosen if not picture.captions]
     if bare:
         raise ValueError(

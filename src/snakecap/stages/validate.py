@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -71,9 +73,11 @@ class Validator:
             inputs = self.source.plainly(rows)
             words, owners = self._labels(rows)
             losses = self.captioner(inputs, words, owners, reduction="sum")
-            total += float(losses["caption"])
+            value = float(losses["caption"])
+            total += value
             tokens += int((words != 0).sum()) + len(words)
-            captions += self._captions(inputs)
+            # Weights that exploded say nothing; the loop stops at the next loss that it looks at.
+            captions += self._captions(inputs) if math.isfinite(value) else [""] * len(rows)
         shares = self.team.gathered((total, tokens, captions))
         if not shares:
             return None
