@@ -42,4 +42,6 @@ rule all:
     default_target: True
     input:
         expand(rules.report.output, split=PLAN.settings.evaluate),
-        expand(PLAN.evaluated_files("captions/{split}.json"), split=PLAN.settings.caption),
+        expand(
+            PLAN.evaluated_files("captions/{split}.json"), split=PLAN.settings.caption
+        ),

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import yaml
@@ -78,7 +78,7 @@ def make_parser(
 ) -> argparse.ArgumentParser:
     """A function's command line."""
     described = docstring_parser.parse(function.__doc__ or "")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=described.description,
         allow_abbrev=False,
@@ -89,6 +89,16 @@ def make_parser(
         text = _sentence(helps.get(name, ""))
         _add(parser, name, hint, parameter.default, text, positional=name in positional)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Also say what argparse does not: that an option's list takes what follows it."""
+        lists = [action.option_strings[-1] for action in self._actions if action.nargs in ("*", "+")
+                 and action.option_strings]  # fmt: skip
+        if lists and "required: " in message and "required: -" not in message:
+            message += f" (give them first: {' and '.join(lists)} would take all that follows)"
+        super().error(message)
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, inspect.Parameter, Any]]:

@@ -56,7 +56,7 @@ def handled() -> Iterator[None]:
             raise
         ended = error if isinstance(error, Interrupted) else Interrupted(_State.received)
         if not follows:
-            logger.warning("ended by %s: run again to go on from here", ended.name)
+            logger.warning("ended by %s: run again; what was saved is kept", ended.name)
         raise ended from None
     finally:
         for number, usual in before.items():

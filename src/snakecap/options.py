@@ -34,6 +34,23 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> None:
         raise ValueError(f"{family} {name}: {lines}; its options: {known}") from None
 
 
+def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
+    """Check what a part's arguments must be to each other: the conditions in its ``rules``.
+
+    Args:
+        family: of the part.
+        name: of the part.
+        given: its options, and what its system gives it.
+
+    Raises:
+        ValueError: a condition does not hold; says which, and the values.
+    """
+    values = {**model(family, name)().model_dump(), **given}
+    for condition, reason in constant(family, name, "rules") or ():
+        if not eval(condition, {"__builtins__": {}}, values):
+            raise ValueError(f"{family} {name}: {reason.format(**values)}")
+
+
 @cache
 def model(family: str, name: str) -> type[BaseModel]:
     """A part's options: its keyword arguments that have defaults."""

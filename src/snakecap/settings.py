@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from snakecap.rows.base import Count, Model, Name, Positive, SettingsError, Split
+from snakecap.rows.base import Count, Model, Name, Positive, Seed, SettingsError, Split
 from snakecap.rows.cluster import Cluster
 from snakecap.rows.data import Dataset, Download, Geometry, Resize, Vocabulary
 from snakecap.rows.detection import Arrangement, Detector, DetectorTraining, Layout
@@ -69,7 +69,7 @@ class Settings(Model):
     compare: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         None, description="rows of `systems`; null: all"
     )
-    seeds: tuple[int, ...] = Field((), description="train every system once for each seed")
+    seeds: tuple[Seed, ...] = Field((), description="train every system once for each seed")
     evaluate: tuple[Split, ...] = Field(("test",), description="splits to caption and score")
     caption: tuple[Split, ...] = Field(
         (), description="splits to caption alone: of pictures that nobody described"
@@ -142,6 +142,7 @@ class Settings(Model):
             raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
         for name, system in runs.items():
             self._check_crop(system.backbone)
+            self._check_layers(name, system)
             if not self.pixels and self._looks(system):
                 raise ValueError(
                     f"{self._looker(name, system)} reads pictures, and the data set "
@@ -164,6 +165,14 @@ class Settings(Model):
         if system.layout is None or system.backbone is not None:
             return f"systems.{name}"
         return f"systems.{name}: its detector {self.layouts[system.layout].detector}"
+
+    def _check_layers(self, name: str, system: System) -> None:
+        for stage in system.stages:
+            if system.backbone is not None and stage.finetune_from is not None:
+                try:
+                    self.backbones[system.backbone].check_layer(stage.finetune_from)
+                except ValueError as error:
+                    raise ValueError(f"systems.{name}.stages.{stage.name}: {error}") from None
 
     def _check_crop(self, backbone: str | None) -> None:
         crop = None if backbone is None else self.backbones[backbone].preprocess.crop

@@ -66,6 +66,50 @@ def test_options_arrive_as_the_reader_declares_them(tmp_path: Path) -> None:
     assert len(records.read(tmp_path / "p.json").split("train")) == 2
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"id": None}, "the id of picture None"),
+        ({"id": 1.5}, "the id of picture 1.5"),
+        ({"id": True}, "the id of picture True"),
+        ({"id": 2}, "two pictures have the id '2'"),
+        ({"file_path": ""}, "the file of picture 1"),
+    ],
+)
+def test_records_that_later_stages_would_refuse(
+    row: Dataset, tmp_path: Path, entry: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "set/coco_raw.json"
+    entries = json.loads(path.read_text())
+    for number, one in enumerate(entries, start=1):
+        one["id"] = number
+    entries[0] |= entry
+    path.write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match=rf"neuraltalk2 in .*set: {message}"):
+        annotations(pictures=tmp_path / "p.json", folder=tmp_path, settings=row)
+
+
+def test_a_data_set_without_pictures(row: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "set/coco_raw.json").write_text("[]")
+    none = row.model_copy(update={"options": {"num_val": 0, "num_test": 0}})
+    with pytest.raises(ValueError, match=r"neuraltalk2 in .*set: there are no pictures"):
+        annotations(pictures=tmp_path / "p.json", folder=tmp_path, settings=none)
+
+
+def test_folders_of_images_are_needed_where_pixels_are(row: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "set/coco_raw.json"
+    rows = json.loads(path.read_text())
+    path.write_text(
+        json.dumps([{**one, "file_path": f"gone/{at}.jpg"} for at, one in enumerate(rows)])
+    )
+    given = {"pictures": tmp_path / "p.json", "folder": tmp_path}
+    message = r"set/gone does not exist: set `root` .* `images` .* `pixels: false`"
+    with pytest.raises(FileNotFoundError, match=message):
+        annotations(settings=row, **given)
+    annotations(settings=row.model_copy(update={"pixels": False}), **given)
+    assert len(records.read(tmp_path / "p.json").pictures) == len(rows)
+
+
 def test_mistakes_name_the_setting(row: Dataset, tmp_path: Path) -> None:
     def run(**changes: object) -> None:
         settings = row.model_copy(update=changes)

@@ -13,6 +13,7 @@ from snakecap import registry
 from snakecap.encoders import tiny, weights
 from snakecap.encoders.backbone import as_grid, set_mode, trainable
 from snakecap.encoders.backbones import build_backbone
+from snakecap.settings import Backbone
 
 # Name: pooled width, grid width, the side of a small picture, cells of its grid.
 NETWORKS = {
@@ -55,6 +56,12 @@ def test_every_family_has_vectors_and_a_grid(name):
             torch.testing.assert_close(output.pooled, output.grid.mean(1), rtol=1e-4, atol=1e-5)
         alone = backbone(images[1:])
         torch.testing.assert_close(alone.pooled, output.pooled[1:], rtol=1e-3, atol=1e-4)
+    row = Backbone(architecture=name)
+    for layer, _ in backbone.net.named_modules():
+        if layer:
+            row.check_layer(layer)  # what settings say without importing torchvision
+    with pytest.raises(ValueError, match=f"{name} has no layer 'layer99'"):
+        row.check_layer("layer99")
 
 
 def test_pooled_is_what_the_classifier_sees():

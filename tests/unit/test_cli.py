@@ -66,6 +66,13 @@ def test_an_unknown_command(capsys, given, said):
     assert said in capsys.readouterr().err
 
 
+def test_a_list_that_takes_all_that_follows_it_is_said(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["score", "--scores", "out.json", "results.json", "references.json"])
+    message = capsys.readouterr().err
+    assert "required: RESULTS, REFERENCES (give them first: --scores would take all" in message
+
+
 def test_the_overview_is_quick_to_import():
     """Help must not wait for torch."""
     code = (
@@ -94,7 +101,7 @@ def test_a_signal_is_one_line_and_an_exit_code(monkeypatch, caplog, name, code):
     with pytest.raises(SystemExit) as caught:
         cli.main(["score"])
     assert caught.value.code == code
-    assert f"ended by {name}: run again to go on from here" in caplog.text
+    assert f"ended by {name}: run again; what was saved is kept" in caplog.text
 
 
 def test_results_become_neuraltalk2s_page(tmp_path, capsys):

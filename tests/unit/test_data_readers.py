@@ -296,6 +296,35 @@ def test_coco_annotations_that_point_nowhere(tmp_path: Path) -> None:
         coco.read(tmp_path, **options)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("categories", None, "`categories` is None, no list"),
+        ("categories", [{"id": 1}], "no `name` in"),
+        ("categories", [{"id": [1], "name": "dog"}], r"`id` is \[1\] in"),
+        ("images", 5, "`images` is 5, no list"),
+        ("annotations", {}, "`annotations` is {}, no list"),
+        ("annotations", [{"image_id": 5, "category_id": 1, "bbox": [1, 2, "a", 4]}], "has the box"),
+        ("annotations", [{"image_id": 5, "category_id": [1], "bbox": [1] * 4}], "`category_id` is"),
+    ],
+)
+def test_coco_files_that_are_something_else(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    options = make_coco(tmp_path)
+    dump(tmp_path / "annotations/instances_val2014.json", {**coco_instances([5, 2]), key: value})
+    with pytest.raises(ValueError, match=rf"instances_val2014\.json.*{message}"):
+        coco.read(tmp_path, **options)
+
+
+@pytest.mark.parametrize("option", ["captions", "instances", "images"])
+@pytest.mark.parametrize("pattern", ["x_{split}.json", "x_{}.json", "x_{name"])
+def test_coco_names_are_filled_in_by_name_alone(tmp_path: Path, option: str, pattern: str) -> None:
+    make_coco(tmp_path)
+    with pytest.raises(ValueError, match=rf"the option {option} is .*{{name}} alone"):
+        coco.read(tmp_path, **{option: pattern})
+
+
 def test_coco_repeated_images(tmp_path: Path) -> None:
     make_coco(tmp_path)
     dump(tmp_path / "annotations/captions_val2014.json", coco_captions([2, 2]))
@@ -338,6 +367,32 @@ def test_flickr8k_of_kaggle(tmp_path: Path) -> None:
     assert {p.file: p.id for p in pictures} == {
         f"Images/{i}.jpg": n for n, i in enumerate("abc", 1)
     }
+
+
+def test_flickr8k_quotes_that_nobody_closed(tmp_path: Path) -> None:
+    """They must not swallow the lines that follow."""
+    text = 'image,caption\na.jpg,"A ""big"", dog"\na.jpg,"half a, quote\nb.jpg,b"ad"\nb.jpg,"x" y\n'
+    (tmp_path / "captions.txt").write_text(text)
+    touch(tmp_path / "Images/a.jpg", tmp_path / "Images/b.jpg")
+    said = {p.file: p.captions for p in flickr8k.read(tmp_path, num_val=1).pictures}
+    assert said == {
+        "Images/a.jpg": ('A "big", dog', '"half a, quote'),
+        "Images/b.jpg": ('b"ad"', '"x" y'),
+    }
+
+
+def test_flickr8k_a_bar_in_a_caption_is_no_flickr30k(tmp_path: Path) -> None:
+    (tmp_path / "Flickr8k.token.txt").write_text("a.jpg#0\tA dog | cat\nb.jpg#0\tTwo\n")
+    touch(tmp_path / "Images/a.jpg", tmp_path / "Images/b.jpg")
+    pictures = flickr8k.read(tmp_path, num_val=1).pictures
+    assert {p.captions for p in pictures} == {("A dog | cat",), ("Two",)}
+
+
+def test_flickr8k_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "captions.txt").write_bytes("image,caption\na.jpg,ein Stück\n".encode("latin-1"))
+    touch(tmp_path / "Images/a.jpg")
+    with pytest.raises(ValueError, match=r"captions\.txt is not in UTF-8"):
+        flickr8k.read(tmp_path, num_val=1)
 
 
 def test_flickr30k_in_both_layouts(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import json
 import logging
+import os
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakecap.files import captions as files
+from snakecap.files import images as images_h5
 from snakecap.files import pictures as picture_files
 from snakecap.files import vocabulary as vocabulary_files
 from snakecap.files.pictures import Collection, Picture
@@ -108,6 +111,19 @@ def test_the_link_survives_a_move(tmp_path):
     moved = before.rename(tmp_path / "after") / path.relative_to(before)
     with h5py.File(moved) as file:
         assert file["images"].shape == (1, 3, 4, 4)
+
+
+def test_names_that_are_no_unicode(tmp_path):
+    name = os.fsdecode(b"\xff\xfe.jpg")
+    pictures = [PICTURES[0], replace(PICTURES[3], file=name)]
+    images_h5.create(tmp_path / "images.h5", [name, "one.jpg"], 4, "squash", {})
+    path = pack(tmp_path, pictures, images=tmp_path / "images.h5")
+    assert files.read(path).files == (name, "one.jpg")
+
+
+def test_images_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.h5 does not exist: run `snakecap resize`"):
+        pack(tmp_path, images=tmp_path / "none.h5")
 
 
 def test_an_image_of_an_unknown_picture(tmp_path):

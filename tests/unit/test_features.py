@@ -215,6 +215,14 @@ def test_features_that_are_not_numbers_are_refused(images, tmp_path, monkeypatch
         run(images, tmp_path / "f.lmdb")
 
 
+def test_a_network_of_one_size_says_so(images, tmp_path):
+    row = {"architecture": "vit_b_16", "weights": "random", "preprocess": PREPROCESS}
+    settings = Extraction.model_validate({"backbone": row, "features": {}})
+    message = "vit_b_16 cannot look at 16 x 16 pixels .*224.*: set resize.size and the backbone's"
+    with pytest.raises(ValueError, match=message):
+        features(images=images, features=tmp_path / "f.lmdb", settings=settings, device="cpu")
+
+
 def test_a_crop_larger_than_the_pictures_is_refused(images, tmp_path):
     settings = Extraction(backbone=models.Backbone(architecture="tiny", weights="random"))
     with pytest.raises(ValueError, match="crop of 224"):

@@ -16,6 +16,7 @@ from snakecap.files import model as models
 from snakecap.files.results import read_captions
 from snakecap.files.vocabulary import Vocabulary
 from snakecap.models.build import build
+from snakecap.record import recorded
 from snakecap.settings import Decoding, Training
 from snakecap.stages.inference import Model
 from snakecap.stages.photos import find, photos
@@ -137,6 +138,40 @@ def test_bytes_are_photos_too(model, folder):
     loaded = Model(model, "cpu")
     path = folder / "a.png"
     assert loaded.caption(path.read_bytes()) == loaded.caption(str(path))
+
+
+def test_one_photo_by_two_paths_is_captioned_once(folder):
+    path = folder / "within" / ".." / "b.JPG"
+    assert find([folder / "b.JPG", path]) == [folder / "b.JPG"]
+    assert len(find([path, folder])) == len(find([folder]))
+
+
+def test_an_output_that_is_a_folder_is_refused_first(model, folder, tmp_path):
+    with pytest.raises(ValueError, match=r"the output .* is a folder"):
+        photos(model=model, photos=[folder], output=tmp_path, device="cpu")
+
+
+def test_names_with_tabs_and_line_breaks_stay_on_their_line(model, folder, tmp_path, capsys):
+    odd = tmp_path / "a\tb\nc.jpg"
+    odd.write_bytes((folder / "b.JPG").read_bytes())
+    photos(model=model, photos=[odd], device="cpu")
+    name, caption = capsys.readouterr().out.removesuffix("\n").split("\t")
+    assert name.endswith("a\\tb\\nc.jpg") and "\n" not in caption
+
+
+def test_an_output_that_is_the_photo_or_the_model_is_refused(model, folder):
+    for path in (model, folder / "b.JPG"):
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match="give one another name"):
+            recorded(photos)(model=model, photos=[folder / "b.JPG"], output=path, device="cpu")
+        assert path.read_bytes() == before
+
+
+def test_several_captions_of_a_photo_in_python(model, folder):
+    loaded = Model(model, "cpu")
+    several = loaded.caption(folder / "b.JPG", n_best=3, beam_width=3)
+    assert len(several) == 3 and several[0] == loaded.caption(folder / "b.JPG", beam_width=3)
+    assert loaded.caption([folder / "b.JPG"], n_best=3, beam_width=3) == [several]
 
 
 def test_one_name_in_two_folders_gives_two_ids(model, folder, tmp_path):

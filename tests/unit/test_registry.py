@@ -19,7 +19,7 @@ CALLED_WITH = {
 }
 # models/build.py, stages/detecting.py
 BUILT_WITH = {"width", "vocabulary_size", "backbone", "preprocessing", "categories"}
-BUILT_WITH |= {"file", "min_score", "overlap", "limit", "place"}
+BUILT_WITH |= {"file", "min_score", "overlap", "limit", "place", "ids"}
 
 
 @pytest.mark.parametrize(("family", "name"), REGISTERED)

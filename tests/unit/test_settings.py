@@ -168,6 +168,48 @@ MISTAKES = [
         ["decoding", "n_best 3", "beam or sample"],
     ),
     (("dataset",), "shapes+shapes", ["dataset", "twice"]),
+    # What a part would refuse, after all the jobs before it.
+    (
+        ("systems", "neuraltalk2", "decoder", "options"),
+        {"tie_embeddings": True, "hidden_size": 48},
+        ["systems.neuraltalk2", "decoder lstm: tie_embeddings needs hidden_size = width; they"],
+    ),
+    (
+        ("systems", "obj2text", "decoder"),
+        {"part": "attention", "options": {"heads": 5}},
+        ["systems.obj2text", "decoder attention: width", "is not a multiple of 5 heads"],
+    ),
+    (
+        ("systems", "obj2text", "encoders"),
+        [{"part": "layout_set", "options": {"heads": 5}}],
+        ["systems.obj2text", "encoder layout_set: width", "is not a multiple of 5 heads"],
+    ),
+    (
+        ("systems", "obj2text", "encoders"),
+        [{"part": "layout_lstm", "options": {"distinct": True, "location": True}}],
+        ["systems.obj2text", "encoder layout_lstm", "set location: false"],
+    ),
+    (
+        ("systems", "neuraltalk2", "decoder"),
+        {"part": "attention"},
+        ["systems.neuraltalk2", "attention looks at regions", "cnn_grid"],
+    ),
+    (("backbones", "tiny", "preprocess", "std"), [0, 0, 0], ["preprocess.std.0", "greater than 0"]),
+    ((*FROZEN, "validation_pictures"), 0, ["stages.0", "validation_pictures: 0 leaves nothing"]),
+    (("vocabularies", "tutorial", "splits"), [], ["vocabularies.tutorial.splits", "at least 1"]),
+    ((*FROZEN, "optimiser", "alpha"), 1.0, ["stages.0.optimiser.alpha", "less than 1"]),
+    ((*FROZEN, "seed"), 2**64, ["stages.0.seed", "less than or equal to 4294967295"]),
+    (("seeds",), [10**30], ["seeds.0", "less than or equal to 4294967295"]),
+    (
+        ("datasets", "shapes", "downloads"),
+        [{"url": ""}],
+        ["datasets.shapes.downloads.0.url", "at least 1"],
+    ),
+    (
+        ("datasets", "shapes", "downloads"),
+        [{"url": "a", "sha256": "abc"}],
+        ["downloads.0.sha256", "pattern", "'abc'"],
+    ),
     (("evaluate",), ["test", "test"], ["evaluate", "twice"]),
     (("evaluate",), [], ["nothing to do"]),
     (("systems",), {}, ["nothing to do"]),
@@ -202,6 +244,18 @@ def test_a_mistake_is_named_with_its_place_its_value_and_what_is_allowed(
 def test_names_of_rows_become_folders(config, table, name):
     config[table][name] = next(iter(config[table].values()))
     with pytest.raises(settings.SettingsError, match=table):
+        settings.read(config)
+
+
+def test_a_layer_that_a_network_does_not_have(config):
+    """Else it would be noticed when the frozen stage is done: after hours."""
+    config["backbones"]["tiny"] = {"architecture": "resnet50", "preprocess": {"crop": None}}
+    for layer in ("all", "layer3", "layer4.1.conv2", "conv1"):
+        config["systems"]["neuraltalk2"]["stages"][1]["finetune_from"] = layer
+        settings.read(config)
+    config["systems"]["neuraltalk2"]["stages"][1]["finetune_from"] = "layer99"
+    message = r"systems\.neuraltalk2\.stages\.finetune: .*resnet50 has no layer 'layer99'.*layer"
+    with pytest.raises(settings.SettingsError, match=message):
         settings.read(config)
 
 

@@ -85,11 +85,11 @@ def chosen(**stage):
 
 
 def run(data, folder, training, **files):
-    given = {"images": data / "images.h5", "features": data / "features.lmdb", **files}
+    given = {"images": data / "images.h5", "features": data / "features.lmdb"}
+    given |= {"vocabulary": data / "vocabulary.json", **files}
     folder.mkdir(exist_ok=True)
     train(
         captions=data / "captions.h5",
-        vocabulary=data / "vocabulary.json",
         pictures=data / "pictures.json",
         model=folder / "model.safetensors",
         last=folder / "last.safetensors",
@@ -265,6 +265,15 @@ def test_validation_pictures(data, tmp_path, asked, used):
     run(data, tmp_path, chosen(max_iterations=1, validation_pictures=asked))
     history = json.loads((tmp_path / "history.json").read_text())
     assert len(history["val_predictions"]) == used
+
+
+def test_captions_of_another_vocabulary_are_refused(data, tmp_path):
+    other = tmp_path / "other.json"
+    row = configuration.Vocabulary(min_count=2)
+    vocabulary(pictures=data / "pictures.json", vocabulary=other, settings=row)
+    message = r"captions\.h5 was packed with another vocabulary than .*other\.json"
+    with pytest.raises(ValueError, match=message):
+        run(data, tmp_path, chosen(), vocabulary=other)
 
 
 def test_missing_inputs_are_named(data, tmp_path):

@@ -64,7 +64,7 @@ def read(
     pictures: list[Picture] = []
     categories: list[dict[int, str]] = []
     for split, name in sorted((splits or COCO_2014).items(), key=lambda item: ORDER.index(item[0])):
-        folder = images.format(name=name)
+        folder = _filled(images, name, "images")
         said = _annotations(root, captions, name, "captions")
         seen = _annotations(root, instances, name, "instances")
         pictures += _pictures(split, folder, said, seen, uncaptioned)
@@ -76,7 +76,17 @@ def read(
 
 
 def _annotations(root: Path, pattern: str | None, name: str, option: str) -> _Annotations | None:
-    return _Annotations(existing(root, pattern.format(name=name), option)) if pattern else None
+    return _Annotations(existing(root, _filled(pattern, name, option), option)) if pattern else None
+
+
+def _filled(pattern: str, name: str, option: str) -> str:
+    """The name of a split's file or folder."""
+    try:
+        return pattern.format(name=name)
+    except (LookupError, ValueError):
+        raise ValueError(
+            f"the option {option} is {pattern!r}: {{name}} alone is filled in"
+        ) from None
 
 
 def _pictures(
@@ -117,18 +127,19 @@ class _Annotations:
 
     def __init__(self, path: Path):
         value = read_json(path)
-        rows, images = _get(path, value, "annotations", []), _get(path, value, "images")
+        rows, images = _list(path, value, "annotations", []), _list(path, value, "images")
         self.path = path
         self.categories = {
-            _get(path, row, "id"): _get(path, row, "name") for row in value.get("categories", [])
+            _key(path, row, "id"): _get(path, row, "name")
+            for row in _list(path, value, "categories", [])
         }
         self.images: dict[Any, dict[str, Any]] = {}
         for image in images:
-            if self.images.setdefault(_get(path, image, "id"), image) is not image:
+            if self.images.setdefault(_key(path, image, "id"), image) is not image:
                 raise ValueError(f"{path}: two images have the id {image['id']!r}")
         self.rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
-            key = _get(path, row, "image_id")
+            key = _key(path, row, "image_id")
             if key not in self.images:
                 raise ValueError(
                     f"{path}: annotation {row.get('id')!r} is of the unknown image {key!r}"
@@ -169,13 +180,31 @@ def _objects(file: _Annotations) -> dict[Any, tuple[Object, ...]]:
 
 
 def _object(file: _Annotations, row: dict[str, Any]) -> Object:
-    number, box = _get(file.path, row, "category_id"), _get(file.path, row, "bbox")
+    number, box = _key(file.path, row, "category_id"), _get(file.path, row, "bbox")
     if number not in file.categories:
         raise ValueError(f"{file.path}: annotation {row.get('id')!r} has no category {number!r}")
-    if not isinstance(box, list) or len(box) != 4:
+    numbers = isinstance(box, list) and all(type(edge) in (int, float) for edge in box)
+    if not numbers or len(box) != 4:
         raise ValueError(f"{file.path}: annotation {row.get('id')!r} has the box {box!r}")
     x, y, width, height = map(float, box)
     return Object(file.categories[number], (x, y, width, height), bool(row.get("iscrowd", 0)))
+
+
+def _list(path: Path, value: Any, key: str, default: Any = None) -> list[Any]:
+    found = _get(path, value, key, default)
+    if not isinstance(found, list):
+        raise ValueError(f"{path} is not in COCO's format: `{key}` is {str(found)[:80]}, no list")
+    return found
+
+
+def _key(path: Path, row: Any, key: str) -> Any:
+    """An id, a whole number or text."""
+    found = _get(path, row, key)
+    if type(found) not in (int, str):
+        raise ValueError(
+            f"{path} is not in COCO's format: `{key}` is {str(found)[:80]} in {str(row)[:80]}"
+        )
+    return found
 
 
 def _get(path: Path, row: Any, key: str, default: Any = None) -> Any:

@@ -83,8 +83,11 @@ def read(
 
 def _by_image(file: Path) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
-    for name, caption in _rows(file):
-        texts.setdefault(name, []).append(caption)
+    try:
+        for name, caption in _rows(file):
+            texts.setdefault(name, []).append(caption)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not in UTF-8 ({error.reason}): save it so") from None
     if not texts:
         raise ValueError(f"{file} holds no captions")
     return texts
@@ -95,10 +98,10 @@ def _rows(file: Path) -> Iterator[tuple[str, str]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         start = lines.readline()
         lines.seek(0)
-        if "|" in start:
-            yield from _bars(file, lines)
-        elif "\t" in start:
+        if "\t" in start:
             yield from _tokens(file, lines)
+        elif "|" in start:
+            yield from _bars(file, lines)
         else:
             yield from _commas(file, lines)
 
@@ -114,8 +117,12 @@ def _tokens(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 
 def _commas(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Kaggle's CSV; a caption with commas may lack its quotes."""
-    for number, row in enumerate(csv.reader(lines), start=1):
+    """Kaggle's CSV, line by line; a caption with commas may lack its quotes, or one of the two."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = next(csv.reader([line], strict=True), [])
+        except csv.Error:
+            row = line.rstrip("\r\n").split(",", 1)
         if number == 1 and row[:1] == ["image"]:
             continue
         if len(row) > 1:

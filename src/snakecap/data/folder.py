@@ -7,9 +7,8 @@ from typing import Literal
 
 from snakecap.data.sources import existing
 from snakecap.files.atomic import read_json
+from snakecap.files.decode import SUFFIXES, is_image
 from snakecap.files.pictures import Collection, Picture
-
-ENDINGS = {".jpg", ".jpeg", ".png", ".ppm", ".webp", ".bmp"}  # in any case
 
 
 def read(
@@ -39,11 +38,11 @@ def read(
         rows = _listed(existing(root, coco_json, "coco_json"))
     else:
         paths = folder.rglob("*") if recursive else folder.iterdir()
-        found = [path for path in paths if path.suffix.lower() in ENDINGS and path.is_file()]
+        found = filter(is_image, paths)
         names = sorted(path.relative_to(folder).as_posix() for path in found)
         rows = list(enumerate(names, start=1))
     if not rows:
-        raise FileNotFoundError(f"{folder} holds no image ({', '.join(sorted(ENDINGS))})")
+        raise FileNotFoundError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
     prefix = f"{images}/" if images else ""
     pictures = (Picture(id=key, file=prefix + name, split=split) for key, name in rows)
     return Collection(root, tuple(pictures))

@@ -37,6 +37,9 @@ class AttentionDecoder(Decoder):
         ValueError: D is not a multiple of A.
     """
 
+    reads_regions = True
+    rules = (("width % heads == 0", "width {width} is not a multiple of {heads} heads"),)
+
     def __init__(
         self,
         *,

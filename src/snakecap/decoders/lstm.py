@@ -34,6 +34,13 @@ class LSTMDecoder(Decoder):
         ValueError: tied embeddings, and H is not D.
     """
 
+    rules = (
+        (
+            "not tie_embeddings or hidden_size == width",
+            "tie_embeddings needs hidden_size = width; they are {hidden_size} and {width}",
+        ),
+    )
+
     def __init__(
         self,
         *,

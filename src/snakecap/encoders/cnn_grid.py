@@ -23,6 +23,7 @@ class CNNGridEncoder(nn.Module):
     """Grid cells projected to the decoder's width; their mean is the summary."""
 
     reads = "grid"
+    gives_regions = True
 
     def __init__(
         self,

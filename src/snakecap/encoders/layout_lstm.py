@@ -39,6 +39,8 @@ class LayoutLSTMEncoder(LayoutEncoder):
     """
 
     reads = "layout"
+    gives_regions = True
+    rules = (("not (distinct and location)", "distinct: categories alone, so set location: false"),)
 
     def __init__(
         self,

@@ -35,7 +35,9 @@ class LayoutSetEncoder(LayoutEncoder):
     """
 
     reads = "layout"
+    gives_regions = True
     by_object = True  # region r is object r
+    rules = (("width % heads == 0", "width {width} is not a multiple of {heads} heads"),)
 
     def __init__(
         self,

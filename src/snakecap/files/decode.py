@@ -27,6 +27,8 @@ from PIL import Image, UnidentifiedImageError
 
 # Formats whose readers are pure decoders: EPS, for one, would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+# What their files' names end with, in any case.
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif", ".tif", ".tiff"))
 # EXIF orientation: what undoes it.
 UNDO = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,6 +44,12 @@ _lock = threading.Lock()
 
 class Unreadable(ValueError):  # noqa: N818  -- reads as what it says
     """The file is not an image that can be read; the message is the reason, without the name."""
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file of a folder is an image, by its name; macOS leaves a ._photo.jpg beside it."""
+    known = path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+    return known and path.is_file()
 
 
 def load(

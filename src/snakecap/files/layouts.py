@@ -164,6 +164,8 @@ def read(path: Path) -> Layouts:
         with h5py.File(path) as file:
             reading = Reading.from_json(json.loads(file.attrs["reading"]))
             ids, boxes = file["ids"][()].astype(np.int64), file["boxes"][()]
-            return Layouts(ids, boxes, tuple(file["files"].asstr()[()]), reading)
+            return Layouts(
+                ids, boxes, tuple(file["files"].asstr("utf-8", "surrogateescape")[()]), reading
+            )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a layouts file of snakecap: {error!r}") from None

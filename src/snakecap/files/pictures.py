@@ -100,8 +100,11 @@ def check(pictures: Sequence[Picture], source: str) -> None:
     """Check what every later stage relies on.
 
     Raises:
-        ValueError: repeated ids or files, or an unknown split; names the picture and `source`.
+        ValueError: an id, file or size that is none, repeated ids or files, or an unknown split;
+            names the picture and `source`.
     """
+    for picture in pictures:
+        _check_types(picture, source)
     for attribute in ("id", "file"):
         seen: set[Any] = set()
         for picture in pictures:
@@ -113,6 +116,21 @@ def check(pictures: Sequence[Picture], source: str) -> None:
         if picture.split not in SPLITS:
             raise ValueError(
                 f"{source}: picture {picture.id} has split {picture.split!r}, not one of {SPLITS}"
+            )
+
+
+def _check_types(picture: Picture, source: str) -> None:
+    sizes = picture.width, picture.height
+    rules = {
+        "id": (picture.id, type(picture.id) in (int, str), "a whole number or text"),
+        "file": (picture.file, type(picture.file) is str and picture.file != "", "a file's name"),
+        "size": (sizes, all(type(n) is int and n >= 0 for n in sizes), "in whole pixels"),
+    }
+    for name, (value, right, wanted) in rules.items():
+        if not right:
+            raise ValueError(
+                f"{source}: the {name} of picture {picture.id!r} ({picture.file}), "
+                f"{str(value)[:80]}, is not {wanted}"
             )
 
 

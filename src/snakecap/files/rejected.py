@@ -18,7 +18,7 @@ PLAIN = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
 def write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
     """Write (file, reason) pairs in the order given."""
-    lines = [HEADER, *(f"{_escape(file)}\t{_escape(reason)}" for file, reason in rows)]
+    lines = [HEADER, *(f"{escape(file)}\t{escape(reason)}" for file, reason in rows)]
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -41,7 +41,8 @@ def read(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text as a cell of a table: without tabs and line breaks."""
     for character, escape in ESCAPES:
         text = text.replace(character, escape)
     return text

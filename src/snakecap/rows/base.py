@@ -14,8 +14,10 @@ def _not_a_switch(value: Any) -> Any:
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, BeforeValidator(_not_a_switch), Field(ge=1)]
-Count = Annotated[int, BeforeValidator(_not_a_switch), Field(ge=0)]
+Above = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_not_a_switch)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(_not_a_switch)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(_not_a_switch)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a row's: it becomes a folder's
 Split = Literal["train", "val", "test", "extra"]
 

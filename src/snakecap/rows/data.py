@@ -14,8 +14,12 @@ from snakecap.rows.base import Count, Fraction, Model, Positive, Split
 class Download(Model):
     """One file that a data set needs from the network."""
 
-    url: str = Field(description="http(s) address, file:// address, or a path on this machine")
-    sha256: str | None = Field(None, description="null: the first download records it")
+    url: Annotated[str, Field(min_length=1)] = Field(
+        description="http(s) address, file:// address, or a path on this machine"
+    )
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = Field(
+        None, description="64 hex digits; null: the first download records it"
+    )
     size: Count | None = Field(None, description="bytes, when the publisher says")
     unpack: bool = Field(False, description="a zip or tar archive to unpack beside the download")
 
@@ -67,7 +71,7 @@ class Vocabulary(Model):
     inclusive: bool = Field(
         False, description="true keeps words seen exactly min_count times (the tutorial's rule)"
     )
-    splits: tuple[Split, ...] = Field(
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = Field(
         ("train",), description="splits that are counted; the original counted all of them"
     )
     max_length: Positive = Field(16, description="words; longer captions are clipped")

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from snakecap import registry
 from snakecap.options import check as check_options
 from snakecap.options import constant
-from snakecap.rows.base import Fraction, Model, Positive, Split
+from snakecap.rows.base import Fraction, Model, Positive, Seed, Split
 from snakecap.rows.training import Optimiser, Schedule
 
 
@@ -57,7 +57,7 @@ class DetectorTraining(Model):
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
     )
-    seed: int = Field(123, description="of weights, order and augmentation")
+    seed: Seed = Field(123, description="of weights, order and augmentation")
 
 
 class Detector(Model):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.rows.base import Model, Positive
+from snakecap.rows.base import Above, Model, Positive
 
 
 class Preprocess(Model):
@@ -21,7 +21,7 @@ class Preprocess(Model):
     crop: Positive | None = Field(224, description="centre crop in pixels; null: the whole picture")
     scale: float = Field(255.0, gt=0, description="pixels are divided by this first")
     mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="RGB, after scale")
-    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="RGB, after scale")
+    std: tuple[Above, Above, Above] = Field((0.229, 0.224, 0.225), description="RGB, after scale")
     bgr: bool = Field(False, description="Caffe's channel order")
 
 
@@ -54,6 +54,20 @@ class Backbone(Model):
             raise ValueError(f"torchvision has no weights for {self.architecture}")
         return self
 
+    def check_layer(self, layer: str) -> None:
+        """Check a stage's `finetune_from`, so far as torchvision's source tells.
+
+        Raises:
+            ValueError: the network has no such layer.
+        """
+        known = torchvision_networks().get(self.architecture)
+        if known and layer != "all" and layer.partition(".")[0] not in known:
+            close = get_close_matches(layer, known, 5, 0.4)
+            raise ValueError(
+                f"finetune_from: {self.architecture} has no layer {layer!r}; `all` trains all of "
+                f"it; the closest names: {', '.join(close) or 'none'}"
+            )
+
     @property
     def family(self) -> str:
         """Which row of registry.BACKBONES builds it."""
@@ -79,10 +93,18 @@ class Part(Model):
 
 
 @cache
-def torchvision_networks() -> tuple[str, ...]:
-    """Names of torchvision's classification networks, from its source: importing it takes 10 s."""
+def torchvision_networks() -> dict[str, frozenset[str]]:
+    """The classification networks of torchvision, from its source: importing it takes 10 s.
+
+    Returns:
+        By name, what the file that has the network calls its layers, and layers inside of those.
+    """
     spec = find_spec("torchvision")
     assert spec is not None and spec.origin is not None, "torchvision is a dependency"
-    files = Path(spec.origin).parent.joinpath("models").glob("*.py")
-    pattern = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
-    return tuple(sorted(name for file in files for name in pattern.findall(file.read_text())))
+    networks = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
+    layers = re.compile(r"^ +self\.(\w+)(?: =|:)", re.MULTILINE)
+    found: dict[str, frozenset[str]] = {}
+    for file in sorted(Path(spec.origin).parent.joinpath("models").glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        found |= dict.fromkeys(networks.findall(text), frozenset(layers.findall(text)))
+    return found

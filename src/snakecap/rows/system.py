@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from snakecap import options
-from snakecap.rows.base import Model, Positive
+from snakecap.rows.base import Model, Positive, Seed
 from snakecap.rows.data import Geometry
 from snakecap.rows.evaluation import Decoding
 from snakecap.rows.parts import Backbone, Features, Part
@@ -31,7 +31,7 @@ class System(Model):
     caption_stages: Literal["last", "all"] = Field(
         "all", description="which stages' models are captioned and scored"
     )
-    seed: int | None = Field(None, description="overrides every stage's seed")
+    seed: Seed | None = Field(None, description="overrides every stage's seed")
 
     @model_validator(mode="after")
     def _consistent(self) -> System:
@@ -43,7 +43,7 @@ class System(Model):
         for family, parts in (("encoder", self.encoders), ("decoder", (self.decoder,))):
             for part in parts:
                 options.check(family, part.part, part.options)
-            for part in parts:
+                options.check_rules(family, part.part, {**part.options, "width": self.width})
                 if self.backbone is None and "backbone" in options.needs(family, part.part):
                     raise ValueError(f"the {family} {part.part} needs a backbone")
         self._check_inputs()
@@ -60,6 +60,14 @@ class System(Model):
                 raise ValueError(
                     f"the encoder {name} reads {what} features: set features.output: {what}"
                 )
+        decoder = self.decoder.part
+        if options.constant("decoder", decoder, "reads_regions") and not any(
+            options.constant("encoder", name, "gives_regions") for name in reads
+        ):
+            raise ValueError(
+                f"the decoder {decoder} looks at regions: take an encoder that gives some, such as "
+                "cnn_grid or layout_lstm"
+            )
         for given, wanted in (("layout", {"layout"}), ("backbone", {"pooled", "grid"})):
             if getattr(self, given) is not None and not wanted & set(reads.values()):
                 raise ValueError(f"{given}: {getattr(self, given)} is read by no encoder")

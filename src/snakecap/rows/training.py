@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from snakecap import registry
 from snakecap.options import check as check_options
-from snakecap.rows.base import Count, Fraction, Model, Name, Positive
+from snakecap.rows.base import Count, Fraction, Model, Name, Positive, Seed
 
 # METEOR would start a Java program at every validation.
 VALIDATION_METRICS = ("Bleu", "ROUGE_L", "CIDEr")
@@ -21,8 +21,10 @@ class Optimiser(Model):
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         4e-4, description="NeuralTalk2's; times the schedule's factor"
     )
-    alpha: Fraction = Field(0.8, description="Adam's beta 1, momentum, or RMSProp's decay")
-    beta: Fraction = Field(0.999, description="Adam's beta 2")
+    alpha: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.8, description="Adam's beta 1, momentum, or RMSProp's decay"
+    )
+    beta: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="Adam's beta 2")
     epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="added to the denominator")
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         0.0, description="L2, added to the gradient before clipping (cnn_weight_decay)"
@@ -88,7 +90,7 @@ class Stage(Model):
         0.0, description="edges of a layout's boxes move by up to this share of the box's size"
     )
     random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
-    seed: int = Field(123, description="of weights, order, captions and augmentation")
+    seed: Seed = Field(123, description="of weights, order, captions and augmentation")
     validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
     validation_pictures: int = Field(
         3200, ge=-1, description="how many of the validation split to use; -1: all"
@@ -125,4 +127,6 @@ class Stage(Model):
     def _ends(self) -> Stage:
         if self.epochs is None and self.max_iterations is None:
             raise ValueError("give epochs or max_iterations: training must end")
+        if self.validation_pictures == 0:
+            raise ValueError("validation_pictures: 0 leaves nothing to choose by; -1: all")
         return self

@@ -40,6 +40,10 @@ def annotations(
     chosen = options.model("dataset", settings.reader)(**settings.options)
     read = registry.load("dataset", settings.reader)
     collection = read(root, **chosen.model_dump(exclude_unset=True))
+    source = f"{settings.reader} in {root}"
+    if not collection.pictures:
+        raise ValueError(f"{source}: there are no pictures")
+    records.check(collection.pictures, source)
     if settings.pixels:
         _check_folders(collection)
     records.write(pictures, collection, **provenance.stamp())

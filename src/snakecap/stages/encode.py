@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from snakecap import provenance, registry
 from snakecap import settings as configuration
 from snakecap.files import captions as caption_files
 from snakecap.files import vocabulary as vocabulary_files
+from snakecap.files.images import Images
 from snakecap.files.pictures import Collection, Picture, read
 from snakecap.log import logger
 
@@ -66,8 +66,7 @@ def encode(
 def _rows_of(images: Path, collection: Collection, pictures: Path) -> Sequence[Picture]:
     """The pictures of `images`, row by row."""
     by_file = {picture.file: picture for picture in collection.pictures}
-    with h5py.File(images) as file:
-        names = file["files"].asstr()[()]
+    names = Images(images).files
     unknown = next((name for name in names if name not in by_file), None)
     if unknown is not None:
         raise ValueError(f"{images} has {unknown!r}, which is not in {pictures}: run resize again")

@@ -70,7 +70,7 @@ def features(
     locked = outputs.work_folder(features, row, kept, digest, source, place.type)
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as folder:
         path = folder / "features.lmdb"
-        shape = see(np.zeros((1, 3, pictures.size, pictures.size), np.uint8))[0].shape[1:]
+        shape = _shape(see, pictures.size, settings.backbone)
         dtype = "float16" if settings.features.half else "float32"
         writer = Writer(path, shape, dtype) if team.leads else None
         try:
@@ -83,6 +83,22 @@ def features(
             stamp = {"backbone": row, "features": kept, "weights": digest}
             writer.close(provenance.stamp(**stamp, images=pictures.stamp))
             atomic.publish(path, features)
+
+
+def _shape(
+    see: Callable[[NDArray[np.uint8]], Views], size: int, row: models.Backbone
+) -> Sequence[int]:
+    """The shape of one picture's features."""
+    try:
+        return see(np.zeros((1, 3, size, size), np.uint8))[0].shape[1:]
+    except (AssertionError, RuntimeError) as error:  # of networks that want one size
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        side = row.preprocess.crop or size
+        raise ValueError(
+            f"{row.architecture} cannot look at {side} x {side} pixels ({error}): set resize.size "
+            "and the backbone's preprocess.crop to what it was made for"
+        ) from None
 
 
 def load(row: models.Backbone) -> Backbone:

@@ -114,7 +114,8 @@ class Model:
             **options: see `snakecap.settings.Decoding`.
 
         Returns:
-            The best caption of each: one string for one subject, a list for a list.
+            The best caption of each: one string for one subject, a list for a list. With
+            ``n_best`` over 1, a list of so many captions in the place of each, best first.
 
         Raises:
             ValueError: a photo cannot be read, a layout is wrong, or the model needs what was not
@@ -125,10 +126,12 @@ class Model:
         if not isinstance(subjects, list | tuple):
             return self.caption([subjects], chosen)[0]
         asked = [as_subject(subject) for subject in subjects]
-        texts = []
+        texts: list[Any] = []
         for start in range(0, len(asked), chosen.batch_size):
             inputs = self.inputs(asked[start : start + chosen.batch_size])
-            texts += [self.text(best[0]) for best in self.search(inputs, seeded(chosen, start))]
+            for best in self.search(inputs, seeded(chosen, start)):
+                said = [self.text(hypothesis) for hypothesis in best]
+                texts.append(said if chosen.n_best > 1 else said[0])
         return texts
 
     def inputs(self, subjects: Sequence[Subject]) -> dict[str, Tensor]:

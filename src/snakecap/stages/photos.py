@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snakecap.files.atomic import json_text, write_text
+from snakecap.files.decode import is_image
+from snakecap.files.rejected import escape
 from snakecap.log import logger, progress
 from snakecap.settings import Decoding
 
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from snakecap.stages.inference import Model
     from snakecap.stages.subjects import Subject
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 Format = Literal["json", "jsonl", "csv", "text"]
 Named = tuple[int | str | None, str, "Subject"]  # an id of its own, if any; a name; what there is
 
@@ -56,6 +58,8 @@ def photos(
     # torch takes seconds: help must not wait
     from snakecap.stages.inference import Model
 
+    if output is not None and output.is_dir():
+        raise ValueError(f"the output {output} is a folder: give the name of a file")
     failed: list[str] = []
     asked = subjects(photos, failed)
     total = len(asked) + len(failed)
@@ -143,23 +147,16 @@ def find(places: list[Path]) -> list[Path]:
     Raises:
         ValueError: a place does not exist, or there is no image anywhere.
     """
-    found: set[Path] = set()
+    found: dict[str, Path] = {}  # a/b.jpg and a/../a/b.jpg are one
     for place in places:
-        if place.is_dir():
-            found.update(p for p in place.rglob("*") if _is_image(p))
-        elif place.exists():
-            found.add(place)
-        else:
+        if not place.exists():
             raise ValueError(f"no photo or folder at {place}")
+        inside = filter(is_image, place.rglob("*")) if place.is_dir() else [place]
+        for path in inside:
+            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100  -- links are several
     if not found:
         raise ValueError(f"no image files in {', '.join(map(str, places))}")
-    return sorted(found)
-
-
-def _is_image(path: Path) -> bool:
-    """By its name; macOS leaves a ._photo.jpg beside photos that is none."""
-    known = path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
-    return known and path.is_file()
+    return sorted(found.values())
 
 
 def _caption(
@@ -215,7 +212,8 @@ def _as_table(records: list[dict[str, Any]]) -> str:
 
 
 def _as_text(records: list[dict[str, Any]]) -> str:
-    return "".join(f"{row['file_name']}\t{row['caption']}\n" for row in _each(records))
+    rows = ((escape(row["file_name"]), row["caption"]) for row in _each(records))
+    return "".join(f"{name}\t{caption}\n" for name, caption in rows)
 
 
 def _each(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

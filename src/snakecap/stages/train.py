@@ -90,6 +90,8 @@ def train(
     with devices.advice(OUT_OF_MEMORY), team.led(locked) as work:
         words = vocabularies.read(vocabulary)
         packed = packing.read(captions)
+        if packed.words != words.words:
+            raise ValueError(f"{captions} was packed with another vocabulary than {vocabulary}")
         seen = layout_files.read(layouts) if layouts else None
         captioner = _model(settings, words, seen, previous).to(place)
         share(captioner, team)
