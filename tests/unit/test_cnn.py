@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from snakecap import options, registry
 from snakecap.encoders.backbone import BackboneOutput
 from snakecap.encoders.cnn import CNNEncoder, Standardise
 
@@ -13,7 +14,7 @@ PREPROCESSING = {"crop": None, "scale": 1.0, "mean": (0.0,) * 3, "std": (1.0,) *
 class Means(nn.Module):
     """A backbone whose features are the channels' means."""
 
-    width = 3
+    width = grid_width = 3
 
     def forward(self, images):
         return BackboneOutput(images.mean((2, 3)), images.flatten(2).transpose(1, 2))
@@ -22,6 +23,25 @@ class Means(nn.Module):
 def encoder(**options):
     torch.manual_seed(0)
     return CNNEncoder(width=5, backbone=Means(), preprocessing=PREPROCESSING, **options)
+
+
+@pytest.mark.parametrize("name", registry.ENCODERS)
+def test_what_settings_are_told_of_an_encoder_is_true(name):
+    """What it reads, and whether it gives regions, without which attention is refused."""
+    inputs = {
+        "pooled": torch.rand(2, 3),
+        "grid": torch.rand(2, 4, 3),
+        "categories": torch.tensor([[1, 2], [3, 0]]),
+        "boxes": torch.rand(2, 2, 4),
+    }
+    reads = options.constant("encoder", name, "reads")
+    seen = {name: inputs[name] for name in ("categories", "boxes")}
+    seen = seen if reads == "layout" else {reads: inputs[reads]}
+    given = {"width": 8, "categories": 3, "backbone": Means(), "preprocessing": PREPROCESSING}
+    needed = {key: given[key] for key in options.needs("encoder", name)}
+    encoded = registry.load("encoder", name)(**needed)(seen)
+    gives = bool(options.constant("encoder", name, "gives_regions"))
+    assert gives == (encoded.regions is not None)
 
 
 def test_projection_and_relu_by_hand():

@@ -56,6 +56,16 @@ def test_shapes_and_probabilities(variant):
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(B, T + 1))
 
 
+def test_what_settings_are_told_of_a_decoder_is_true(variant):
+    """Whether it needs regions, which not all encoders give."""
+    model, bare = build(variant).eval(), Encoded(pictures().summary)
+    if options.constant("decoder", variant[0], "reads_regions"):
+        with pytest.raises(ValueError, match="regions"):
+            model.hidden(bare, WORDS)
+    else:
+        assert len(model.hidden(bare, WORDS)) == B
+
+
 def test_step_by_step_is_the_whole(variant):
     model = build(variant).eval()
     encoded = pictures()
