@@ -21,7 +21,7 @@ from snakecap.models.build import build
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "cluster.md"
 MACHINE = "H200"
-RECIPES = ("neuraltalk2", "show_and_tell", "flickr8k", "coco_layouts")
+RECIPES = ("neuraltalk2", "show_and_tell", "obj2text_coco", "flickr8k", "coco_layouts")
 WORDS = 10_000  # of a vocabulary, about; COCO's has 9,567
 CATEGORIES = 80
 FILES = (

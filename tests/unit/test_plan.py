@@ -123,6 +123,20 @@ def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
         Plan(settings.read(merged), folder=root)
 
 
+def test_obj2texts_recipe_for_coco_needs_darknets_files(tmp_path):
+    root = Path(__file__).parents[2]
+    merged = {}
+    for name in ("config", "workflow/recipes/datasets", "workflow/recipes/obj2text_coco"):
+        update_config(merged, yaml.safe_load((root / f"{name}.yaml").read_text()))
+    row = merged["detectors"]["yolov2_coco"]
+    for key, holder in (("cfg", row["options"]), ("file", row)):
+        with pytest.raises(settings.SettingsError, match=rf"yolov2_coco.*no file {holder[key]}"):
+            Plan(settings.read(merged), folder=root)
+        holder[key] = str(tmp_path / key)
+        (tmp_path / key).touch()
+    assert len(Plan(settings.read(merged), folder=root).evaluated()) == 5
+
+
 def test_obj2texts_recipe_compares_every_mode_with_and_without_attention():
     """Nothing has to be set: its pictures are generated."""
     root = Path(__file__).parents[2]

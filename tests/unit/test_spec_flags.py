@@ -112,6 +112,43 @@ def test_what_a_stage_says_nothing_about_is_neuraltalk2s(neuraltalk2):
     assert row.stages[0].optimiser == row.stages[1].optimiser
 
 
+BOTH = "systems.coco_objname_location_image"
+ALONE = "systems.coco_objname_location.stages.0"
+# Where OBJ2TEXT's train.lua differs from NeuralTalk2's (specification B7, O14), and its darknet.
+OBJ2TEXT = [
+    ("finetune_cnn_after", f"{BOTH}.stages.0.finetune_after", 250000),
+    ("all layers are fine-tuned", f"{BOTH}.stages.0.finetune_from", "all"),
+    ("cnn_learning_rate", f"{BOTH}.stages.0.backbone_optimiser.learning_rate", 1e-5),
+    ("generate_from objname_location", "systems.coco_objname_location.encoders.0.options", {}),
+    ("generate_from objname", "systems.coco_objname.encoders.0.options.location", False),
+    ("generate_from objclass", "systems.coco_objclass.encoders.0.options.distinct", True),
+    ("generate_from image", "systems.coco_image.layout", None),
+    ("the sum", f"{BOTH}.encoders.1.part", "cnn"),
+    ("rnn_size", f"{BOTH}.decoder.options.hidden_size", 512),
+    ("input_encoding_size", f"{BOTH}.width", 512),
+    ("batch_size", f"{ALONE}.batch_size", 16),
+    ("learning_rate", f"{ALONE}.optimiser.learning_rate", 4e-4),
+    ("grad_clip", f"{ALONE}.optimiser.grad_clip", 0.1),
+    ("the original's first input", "systems.coco_objname.decoder.options.picture", None),
+    ("96 objects", "layouts.coco_yolov2.limit", 96),
+    ("YOLO's order", "layouts.coco_yolov2.order", "detector"),
+    ("the letterbox", "layouts.coco_yolov2.frame", "letterbox"),
+    ("thresh", "layouts.coco_yolov2.threshold", 0.24),
+    ("nms", "detectors.yolov2_coco.overlap", 0.4),
+    ("all but test pictures are counted", "vocabularies.coco_obj2text.splits", ("train", "val")),
+]
+
+
+@pytest.mark.parametrize(("flag", "place", "default"), OBJ2TEXT, ids=[row[0] for row in OBJ2TEXT])
+def test_obj2texts_numbers_are_in_its_recipe(flag, place, default):
+    found = recipe("obj2text_coco")
+    if default is None and place.endswith("picture"):
+        options = look_up(found, place.removesuffix(".picture"))
+        assert "picture" not in options, "`input`, the default"
+    else:
+        assert look_up(found, place) == default
+
+
 TUTORIAL = [
     ("crop_size", "backbones.resnet152.preprocess.crop", 224),
     ("image_size", "resize.size", 256),
