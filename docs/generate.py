@@ -202,7 +202,7 @@ def _range(entry: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}"
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _default(entry: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ def unambiguous(tables: Iterable[Mapping[int, str]]) -> dict[int, str]:
     meant: dict[int, set[str]] = {}
     for table in tables:
         for number, name in table.items():
-            meant.setdefault(number, set()).add(name)
+            meant.setdefault(number, set()).add(canonical(name))
     return {number: names.pop() for number, names in meant.items() if len(names) == 1}
 
 

@@ -19,15 +19,18 @@ from snakecap import mistakes, registry
 SOURCE = Path(__file__).resolve().parents[1]
 
 
-def check(family: str, name: str, options: Mapping[str, Any]) -> None:
+def check(family: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Check a part's options against its constructor, without importing it.
+
+    Returns:
+        The options that were given, of the types that the constructor says: "2" is 2.
 
     Raises:
         ValueError: unknown part, unknown option, wrong type or out of range.
     """
     options_model = model(family, name)
     try:
-        options_model.model_validate(dict(options))
+        return options_model.model_validate(dict(options)).model_dump(exclude_unset=True)
     except ValidationError as error:
         known = ", ".join(options_model.model_fields) or "none"
         lines = mistakes.explain(error, kind="option")
@@ -40,7 +43,7 @@ def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
     Args:
         family: of the part.
         name: of the part.
-        given: its options, and what its system gives it.
+        given: its options, as `check` returns them, and what its system gives it.
 
     Raises:
         ValueError: a condition does not hold; says which, and the values.

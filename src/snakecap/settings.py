@@ -136,7 +136,9 @@ class Settings(Model):
                 raise ValueError(f"{place}: {names} names something twice")
         runs = self.runs()
         if not runs or not (self.evaluate or self.caption):
-            raise ValueError("nothing to do: `systems`, `compare` and `evaluate` need entries")
+            raise ValueError(
+                "nothing to do: `systems`, `compare` and `evaluate` (or `caption`) need entries"
+            )
         taken = set(runs) & set(self.systems) if self.seeds else set()
         if taken:
             raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")

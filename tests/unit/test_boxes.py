@@ -127,5 +127,5 @@ def test_a_data_sets_own_ids_come_first_and_no_two_are_the_same():
 
 
 def test_ids_that_files_disagree_on_mean_nothing():
-    tables = [{1: "dog", 2: "cat"}, {1: "dog", 2: "car", 3: "bus"}]
-    assert categories.unambiguous(tables) == {1: "dog", 3: "bus"}
+    tables = [{1: "dog", 2: "cat", 4: "sofa"}, {1: "dog", 2: "car", 3: "bus", 4: "couch"}]
+    assert categories.unambiguous(tables) == {1: "dog", 3: "bus", 4: "couch"}

@@ -230,6 +230,30 @@ def test_coco_keeps_the_ids_of_its_categories(tmp_path: Path) -> None:
     assert coco.read(tmp_path, **options).categories == {1: "person"}, "18 is two things"
 
 
+def test_coco_as_tables_and_others_write_it(tmp_path: Path) -> None:
+    """Numbers as floats, sizes that are not known, and categories by text."""
+    options = make_coco(tmp_path)
+    captions, instances = coco_captions([5, 2]), coco_instances([5, 2])
+    for value in (captions, instances):
+        value["images"] = [{**image, "id": float(image["id"])} for image in value["images"]]
+        for row in value["annotations"]:
+            row["image_id"] = float(row["image_id"])
+    captions["images"][0] |= {"width": None, "height": None}
+    captions["images"][1] |= {"width": 640.0, "height": 480.0}
+    instances["categories"] = [{"id": "p", "name": "person"}, {"id": 18.0, "name": "dog"}]
+    instances["annotations"][1]["category_id"] = "p"
+    dump(tmp_path / "annotations/captions_val2014.json", captions)
+    dump(tmp_path / "annotations/instances_val2014.json", instances)
+    found = coco.read(tmp_path, **options)
+    pictures = {p.id: p for p in found.split("val")}
+    assert [type(key) for key in pictures] == [int, int]
+    assert [(p.width, p.height) for p in pictures.values()] == [(0, 0), (640, 480)]
+    assert [row.category for row in pictures[5].objects] == ["dog", "person"]
+    assert found.categories == {1: "person", 18: "dog"}, "text is no number of a results file"
+    records.write(tmp_path / "pictures.json", found)
+    assert records.read(tmp_path / "pictures.json") == found
+
+
 def test_coco_instances_of_other_pictures(tmp_path: Path, caplog: Any) -> None:
     options = make_coco(tmp_path)
     dump(tmp_path / "annotations/instances_val2014.json", coco_instances([77, 78]))
@@ -302,6 +326,7 @@ def test_coco_annotations_that_point_nowhere(tmp_path: Path) -> None:
         ("categories", None, "`categories` is None, no list"),
         ("categories", [{"id": 1}], "no `name` in"),
         ("categories", [{"id": [1], "name": "dog"}], r"`id` is \[1\] in"),
+        ("categories", [{"id": 1, "name": 3}], "`name` is 3, no text"),
         ("images", 5, "`images` is 5, no list"),
         ("annotations", {}, "`annotations` is {}, no list"),
         ("annotations", [{"image_id": 5, "category_id": 1, "bbox": [1, 2, "a", 4]}], "has the box"),
@@ -318,7 +343,7 @@ def test_coco_files_that_are_something_else(
 
 
 @pytest.mark.parametrize("option", ["captions", "instances", "images"])
-@pytest.mark.parametrize("pattern", ["x_{split}.json", "x_{}.json", "x_{name"])
+@pytest.mark.parametrize("pattern", ["x_{split}", "x_{}", "x_{name", "{name.x}", "{name[x]}"])
 def test_coco_names_are_filled_in_by_name_alone(tmp_path: Path, option: str, pattern: str) -> None:
     make_coco(tmp_path)
     with pytest.raises(ValueError, match=rf"the option {option} is .*{{name}} alone"):
@@ -376,9 +401,20 @@ def test_flickr8k_quotes_that_nobody_closed(tmp_path: Path) -> None:
     touch(tmp_path / "Images/a.jpg", tmp_path / "Images/b.jpg")
     said = {p.file: p.captions for p in flickr8k.read(tmp_path, num_val=1).pictures}
     assert said == {
-        "Images/a.jpg": ('A "big", dog', '"half a, quote'),
-        "Images/b.jpg": ('b"ad"', '"x" y'),
+        "Images/a.jpg": ('A "big", dog', "half a, quote"),
+        "Images/b.jpg": ('b"ad"', "x y"),
     }
+    # Two of them, between which a reader of CSV sees one caption of several lines.
+    (tmp_path / "captions.txt").write_text('image,caption\na.jpg,"one\nb.jpg,two\na.jpg,three"\n')
+    said = {p.file: p.captions for p in flickr8k.read(tmp_path, num_val=1).pictures}
+    assert said == {"Images/a.jpg": ("one", 'three"'), "Images/b.jpg": ("two",)}
+
+
+def test_flickr8k_a_caption_of_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "captions.txt").write_text('image,caption\na.jpg,"A dog\nruns , fast ."\nb.jpg,x\n')
+    touch(tmp_path / "Images/a.jpg", tmp_path / "Images/b.jpg")
+    said = {p.file: p.captions for p in flickr8k.read(tmp_path, num_val=1).pictures}
+    assert said == {"Images/a.jpg": ("A dog\nruns , fast .",), "Images/b.jpg": ("x",)}
 
 
 def test_flickr8k_a_bar_in_a_caption_is_no_flickr30k(tmp_path: Path) -> None:

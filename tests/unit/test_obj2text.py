@@ -288,7 +288,7 @@ def test_a_layout_file_in_python(data, model, tmp_path):
 def test_two_layouts_with_one_id_are_refused(model, tmp_path):
     path = tmp_path / "two.json"
     path.write_text(json.dumps([{"id": 1, "objects": []}, {"id": 1, "objects": []}]))
-    with pytest.raises(ValueError, match=r"two have the id 1: 1 and 1: ids must differ"):
+    with pytest.raises(ValueError, match=r"two\.json#1 and .*two\.json#2 have the id 1: ids"):
         photos(model=model, photos=[path], device="cpu")
 
 
@@ -319,12 +319,38 @@ def test_two_of_one_id_are_told_apart_or_refused(model, tmp_path, other):
     path = tmp_path / "two.json"
     path.write_text(json.dumps([{"id": 1, "objects": []}, {"objects": [], **other}]))
     if "id" in other:
-        with pytest.raises(ValueError, match=r"two have the id '1': 1 and 1"):
+        with pytest.raises(ValueError, match=r"two\.json#1 and .*two\.json#2 have the id '1'"):
             photos(model=model, photos=[path], device="cpu")
         return
     photos(model=model, photos=[path], output=tmp_path / "out.json", device="cpu")
     written = json.loads((tmp_path / "out.json").read_text())
     assert [record["image_id"] for record in written] == [1, other["file"]]
+
+
+def test_layouts_of_one_photo_in_two_files_are_two(model, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "l.json").write_text('{"objects": [], "file": "x.jpg"}')
+    files = [tmp_path / name / "l.json" for name in ("a", "b")]
+    photos(model=model, photos=files, output=tmp_path / "out.json", device="cpu")
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [row["image_id"] for row in written] == [f"{path}#1" for path in files]
+
+
+def test_nothing_at_all_leaves_the_output_as_it_was(model, tmp_path):
+    (tmp_path / "bad.json").write_text("[")
+    (tmp_path / "out.json").write_text("KEEP")
+    with pytest.raises(ValueError, match=r"bad\.json"):
+        photos(model=model, photos=[tmp_path / "bad.json"], output=tmp_path / "out.json")
+    assert (tmp_path / "out.json").read_text() == "KEEP"
+
+
+@pytest.mark.parametrize("kind", [np.array, np.float32, torch.tensor, tuple])
+def test_boxes_in_python_may_be_arrays(model, kind):
+    loaded, box = load(str(model), "cpu"), [0.1, 0.25, 0.5, 0.25]
+    expected = loaded.caption({"objects": [{"category": "star", "box": box}]})
+    box = [kind(edge) for edge in box] if kind is np.float32 else kind(box)
+    assert loaded.caption({"objects": [{"category": "star", "box": box}]}) == expected
 
 
 def test_a_file_that_is_no_layout_does_not_stop_the_others(model, tmp_path):

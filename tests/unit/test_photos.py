@@ -167,6 +167,13 @@ def test_an_output_that_is_the_photo_or_the_model_is_refused(model, folder):
         assert path.read_bytes() == before
 
 
+def test_an_output_that_is_a_photo_of_the_folder_is_refused(model, folder):
+    before = (folder / "b.JPG").read_bytes()
+    with pytest.raises(ValueError, match=r"b\.JPG is one of the photos"):
+        photos(model=model, photos=[folder], output=folder / "b.JPG", device="cpu")
+    assert (folder / "b.JPG").read_bytes() == before
+
+
 def test_several_captions_of_a_photo_in_python(model, folder):
     loaded = Model(model, "cpu")
     several = loaded.caption(folder / "b.JPG", n_best=3, beam_width=3)

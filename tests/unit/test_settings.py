@@ -9,6 +9,7 @@ import yaml
 from snakemake.utils import update_config
 
 from snakecap import options, registry, settings
+from snakecap.models.build import build
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "workflow" / "recipes"
@@ -194,6 +195,17 @@ MISTAKES = [
         {"part": "attention"},
         ["systems.neuraltalk2", "attention looks at regions", "cnn_grid"],
     ),
+    (
+        ("systems", "obj2text", "decoder"),
+        {"part": "attention", "options": {"heads": "5"}},
+        ["decoder attention: width", "is not a multiple of 5 heads"],
+    ),
+    (("score",), {"seed": -1}, ["score.seed", "greater than or equal to 0"]),
+    (
+        ("detectors", "yolov2", "training"),
+        {"validation_pictures": 0},
+        ["detectors.yolov2.training", "leaves nothing to choose by"],
+    ),
     (("backbones", "tiny", "preprocess", "std"), [0, 0, 0], ["preprocess.std.0", "greater than 0"]),
     ((*FROZEN, "validation_pictures"), 0, ["stages.0", "validation_pictures: 0 leaves nothing"]),
     (("vocabularies", "tutorial", "splits"), [], ["vocabularies.tutorial.splits", "at least 1"]),
@@ -257,6 +269,18 @@ def test_a_layer_that_a_network_does_not_have(config):
     message = r"systems\.neuraltalk2\.stages\.finetune: .*resnet50 has no layer 'layer99'.*layer"
     with pytest.raises(settings.SettingsError, match=message):
         settings.read(config)
+
+
+def test_options_as_text_are_what_they_say(config):
+    """As a command line or a careless YAML gives them."""
+    given = {"hidden_size": "64", "tie_embeddings": "false", "heads": "4"}
+    config["systems"]["obj2text"]["decoder"] = {"part": "attention", "options": given}
+    config["systems"]["obj2text"]["width"] = 32
+    checked = settings.read(config)
+    model = build(
+        checked.training(checked.systems["obj2text"], "train"), vocabulary_size=9, categories=3
+    )
+    assert (model.decoder.heads, model.decoder.query.in_features) == (4, 64)
 
 
 def test_all_mistakes_are_said_at_once(config):

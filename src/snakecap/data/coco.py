@@ -68,7 +68,7 @@ def read(
         said = _annotations(root, captions, name, "captions")
         seen = _annotations(root, instances, name, "instances")
         pictures += _pictures(split, folder, said, seen, uncaptioned)
-        categories += [seen.categories] if seen else []
+        categories += [seen.numbered] if seen else []
     chosen = choosing.choose(
         root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
     )
@@ -83,7 +83,7 @@ def _filled(pattern: str, name: str, option: str) -> str:
     """The name of a split's file or folder."""
     try:
         return pattern.format(name=name)
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, AttributeError, TypeError):
         raise ValueError(
             f"the option {option} is {pattern!r}: {{name}} alone is filled in"
         ) from None
@@ -113,8 +113,8 @@ def _pictures(
             split=split,
             captions=() if silent else sentences(texts, key, first.path),
             objects=objects.get(key, ()),
-            width=image.get("width", 0),
-            height=image.get("height", 0),
+            width=_whole(image.get("width") or 0),
+            height=_whole(image.get("height") or 0),
         )
 
 
@@ -130,7 +130,7 @@ class _Annotations:
         rows, images = _list(path, value, "annotations", []), _list(path, value, "images")
         self.path = path
         self.categories = {
-            _key(path, row, "id"): _get(path, row, "name")
+            _key(path, row, "id"): _text(path, row, "name")
             for row in _list(path, value, "categories", [])
         }
         self.images: dict[Any, dict[str, Any]] = {}
@@ -145,6 +145,11 @@ class _Annotations:
                     f"{path}: annotation {row.get('id')!r} is of the unknown image {key!r}"
                 )
             self.rows[key].append(row)
+
+    @property
+    def numbered(self) -> dict[int, str]:
+        """Names of the categories that have numbers, as results files give them."""
+        return {key: name for key, name in self.categories.items() if isinstance(key, int)}
 
     def of(self, image: Any) -> list[dict[str, Any]]:
         """The annotations of one image, in the file's order."""
@@ -199,12 +204,24 @@ def _list(path: Path, value: Any, key: str, default: Any = None) -> list[Any]:
 
 def _key(path: Path, row: Any, key: str) -> Any:
     """An id, a whole number or text."""
-    found = _get(path, row, key)
+    found = _whole(_get(path, row, key))
     if type(found) not in (int, str):
         raise ValueError(
             f"{path} is not in COCO's format: `{key}` is {str(found)[:80]} in {str(row)[:80]}"
         )
     return found
+
+
+def _text(path: Path, row: Any, key: str) -> str:
+    found = _get(path, row, key)
+    if not isinstance(found, str):
+        raise ValueError(f"{path} is not in COCO's format: `{key}` is {found!r}, no text")
+    return found
+
+
+def _whole(value: Any) -> Any:
+    """7.0, as tables write numbers, is 7."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _get(path: Path, row: Any, key: str, default: Any = None) -> Any:

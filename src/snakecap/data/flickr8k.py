@@ -31,6 +31,8 @@ IMAGES = (
     *("Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images/flickr30k_images"),
     *("flickr30k-images", "flickr30k_images", "Images", "images"),
 )
+# A line break, and what looks like the name of the next image.
+SWALLOWED = re.compile(r"\n[^,\n]+\.\w{3,4},")
 LISTS = {"train": "trainImages", "val": "devImages", "test": "testImages"}
 
 
@@ -117,18 +119,25 @@ def _tokens(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 
 def _commas(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Kaggle's CSV, line by line; a caption with commas may lack its quotes, or one of the two."""
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = next(csv.reader([line], strict=True), [])
-        except csv.Error:
-            row = line.rstrip("\r\n").split(",", 1)
+    """Kaggle's CSV; a caption with commas may lack its quotes."""
+    for number, row in enumerate(_cells(list(lines)), start=1):
         if number == 1 and row[:1] == ["image"]:
             continue
         if len(row) > 1:
             yield row[0], ",".join(row[1:])
         elif row:
             raise ValueError(f"{file}, line {number}: no comma in {row[0][:80]!r}")
+
+
+def _cells(lines: list[str]) -> list[list[str]]:
+    """The rows of a CSV; line by line, where an unclosed quote would swallow those that follow."""
+    try:
+        rows = list(csv.reader(lines, strict=True))
+    except csv.Error:
+        rows = []
+    if rows and not any(SWALLOWED.search(cell) for row in rows for cell in row[1:]):
+        return rows
+    return [row for line in lines for row in csv.reader([line])]
 
 
 def _bars(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,10 @@ def _object(number: int, row: Any) -> tuple[str, tuple[float, ...], float]:
 
 def _box(row: Mapping[str, Any]) -> tuple[float, ...]:
     box = row["box"]
-    numbers = isinstance(box, list | tuple) and all(type(edge) in (int, float) for edge in box)
+    box = box.tolist() if hasattr(box, "tolist") else box  # arrays and tensors, in Python
+    numbers = isinstance(box, list | tuple) and all(
+        isinstance(edge, Real) and not isinstance(edge, bool) for edge in box
+    )
     if not numbers or len(box) != 4:
         raise ValueError(f"the box {box!r} is not [x, y, width, height]")
     return tuple(map(float, box))

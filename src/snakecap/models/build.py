@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from snakecap import registry, settings
+from snakecap import options, registry, settings
 from snakecap.decoders.decoder import Decoder
 from snakecap.models.captioner import Captioner
 
@@ -54,4 +54,5 @@ def _part(family: str, part: settings.Part, available: dict[str, Any]) -> Any:
     missing = [name for name in needed if name not in available]
     if missing:
         raise ValueError(f"{family} {part.part} needs {', '.join(missing)}: the system has none")
-    return constructor(**{name: available[name] for name in needed}, **part.options)
+    chosen = options.check(family, part.part, part.options)
+    return constructor(**{name: available[name] for name in needed}, **chosen)

@@ -59,6 +59,12 @@ class DetectorTraining(Model):
     )
     seed: Seed = Field(123, description="of weights, order and augmentation")
 
+    @model_validator(mode="after")
+    def _judged(self) -> DetectorTraining:
+        if self.validation_pictures == 0:
+            raise ValueError("validation_pictures: 0 leaves nothing to choose by; -1: all")
+        return self
+
 
 class Detector(Model):
     """A row of `detectors`: what says which objects a picture shows, and where."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.rows.base import Count, Model, Positive
+from snakecap.rows.base import Count, Model, Positive, Seed
 
 
 class Decoding(Model):
@@ -40,7 +40,7 @@ class Decoding(Model):
         description="consensus: captions drawn at random (temperature, top_k, top_p), of which the "
         "beam's are judged by how much they agree",
     )
-    seed: int = Field(123, description="of sampling, by batches of batch_size, and of the control")
+    seed: Seed = Field(123, description="of sampling, by batches of batch_size, and of the control")
 
     @model_validator(mode="after")
     def _possible(self) -> Decoding:
@@ -59,7 +59,7 @@ class Score(Model):
         ("Bleu", "METEOR", "ROUGE_L", "CIDEr"), description="names in registry.METRICS"
     )
     bootstrap: Count = Field(1000, description="resamples for the 95 % intervals; 0: none")
-    seed: int = Field(123, description="of the resampling")
+    seed: Seed = Field(123, description="of the resampling")
 
     @model_validator(mode="after")
     def _known(self) -> Score:

@@ -62,7 +62,8 @@ class Backbone(Model):
         """
         known = torchvision_networks().get(self.architecture)
         if known and layer != "all" and layer.partition(".")[0] not in known:
-            close = get_close_matches(layer, known, 5, 0.4)
+            public = [name for name in known if not name.startswith("_")]
+            close = get_close_matches(layer, public, 5, 0.4)
             raise ValueError(
                 f"finetune_from: {self.architecture} has no layer {layer!r}; `all` trains all of "
                 f"it; the closest names: {', '.join(close) or 'none'}"

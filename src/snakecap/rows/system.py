@@ -42,8 +42,8 @@ class System(Model):
             raise ValueError("a stage that reads pictures needs a backbone")
         for family, parts in (("encoder", self.encoders), ("decoder", (self.decoder,))):
             for part in parts:
-                options.check(family, part.part, part.options)
-                options.check_rules(family, part.part, {**part.options, "width": self.width})
+                given = options.check(family, part.part, part.options)
+                options.check_rules(family, part.part, {**given, "width": self.width})
                 if self.backbone is None and "backbone" in options.needs(family, part.part):
                     raise ValueError(f"the {family} {part.part} needs a backbone")
         self._check_inputs()

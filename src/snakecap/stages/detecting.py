@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snakecap import registry, settings
+from snakecap import options, registry, settings
 from snakecap.boxes import Array, Detections, clip
 from snakecap.detectors.detector import Detector
 from snakecap.files.pictures import Picture
@@ -59,7 +59,8 @@ def build_detector(
         for name, parameter in inspect.signature(constructor).parameters.items()
         if parameter.default is parameter.empty
     ]
-    detector: Detector = constructor(**{name: available[name] for name in needed}, **row.options)
+    chosen = options.check("detector", row.part, row.options)
+    detector: Detector = constructor(**{name: available[name] for name in needed}, **chosen)
     return detector
 
 

@@ -92,13 +92,13 @@ def _shape(
     try:
         return see(np.zeros((1, 3, size, size), np.uint8))[0].shape[1:]
     except (AssertionError, RuntimeError) as error:  # of networks that want one size
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+        if isinstance(error, RuntimeError) and "size" not in str(error):
+            raise  # memory, or a device
         side = row.preprocess.crop or size
         raise ValueError(
             f"{row.architecture} cannot look at {side} x {side} pixels ({error}): set resize.size "
             "and the backbone's preprocess.crop to what it was made for"
-        ) from None
+        ) from error
 
 
 def load(row: models.Backbone) -> Backbone:

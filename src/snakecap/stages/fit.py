@@ -142,7 +142,8 @@ class _Loop:
                 f"loss {current:.3g} at iteration {number} is over {plan.explosion:g} times the "
                 f"first ({history.first_loss:.3g}): lower the learning rate"
             )
-            logger.error("%s; training stops, the best model so far is kept", history.stopped)
+            kept = ", the best model so far is kept" if history.best else ""
+            logger.error("%s; training stops%s", history.stopped, kept)
 
     def _progress(self, value: Tensor) -> str:
         """What the progress bar shows."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from snakecap.files.atomic import json_text, write_text
 from snakecap.files.decode import is_image
@@ -23,7 +23,20 @@ if TYPE_CHECKING:
     from snakecap.stages.subjects import Subject
 
 Format = Literal["json", "jsonl", "csv", "text"]
-Named = tuple[int | str | None, str, "Subject"]  # an id of its own, if any; a name; what there is
+
+
+class Named(NamedTuple):
+    """What is to be captioned: its own id, if it has one, its name, where it is, what there is."""
+
+    id: int | str | None
+    name: str
+    origin: str
+    subject: Subject
+
+    def names(self) -> list[str]:
+        """What it could be called, the shortest first."""
+        own = [Path(self.name).stem, self.name, self.origin]
+        return own if self.id is None else [str(self.id)]
 
 
 def photos(
@@ -62,6 +75,10 @@ def photos(
         raise ValueError(f"the output {output} is a folder: give the name of a file")
     failed: list[str] = []
     asked = subjects(photos, failed)
+    if not asked:
+        raise ValueError(failed[0])
+    if output is not None and any(_same(one.subject.photo, output) for one in asked):
+        raise ValueError(f"the output {output} is one of the photos: give it another name")
     total = len(asked) + len(failed)
     loaded = Model(model, device, threads, detector)
     records = _caption(loaded, asked, settings, failed)
@@ -100,7 +117,7 @@ def subjects(places: list[Path], failed: list[str]) -> list[Asked]:
     found: list[Named] = []
     for path in find(places):
         if path.suffix.lower() != ".json":
-            found.append((None, str(path), Subject(photo=path)))
+            found.append(Named(None, str(path), str(path), Subject(photo=path)))
             continue
         try:
             found += _layouts(path)
@@ -114,26 +131,32 @@ def _layouts(path: Path) -> Iterator[Named]:
     from snakecap.files.layout_json import read_json_layouts
     from snakecap.stages.subjects import Subject
 
-    for record in read_json_layouts(path):
-        yield record.id, record.name, Subject(record.photo, record.layout)
+    for number, record in enumerate(read_json_layouts(path), start=1):
+        origin = f"{path}#{number}"
+        yield Named(record.id, record.name, origin, Subject(record.photo, record.layout))
 
 
 def _identified(found: Sequence[Named]) -> list[Asked]:
-    """Each with an id: its own, else its name; the short one, where that is one's alone.
+    """Each with an id: its own, else the shortest of its names that is its alone.
 
     Raises:
-        ValueError: two have the same; 17 and "17" are the same image in COCO's formats.
+        ValueError: two say the same; 17 and "17" are the same image in COCO's formats.
     """
-    stems = [Path(name).stem if key is None else str(key) for key, name, _ in found]
-    short = Counter(stems)
-    asked: dict[str, Asked] = {}
-    for (key, name, subject), stem in zip(found, stems, strict=True):
-        known = key if key is not None else stem if short[stem] == 1 else name
+    taken = Counter(name for one in found for name in set(one.names()))
+    asked: dict[str, tuple[Asked, str]] = {}
+    for one in found:
+        free = (name for name in one.names() if taken[name] == 1)
+        known = one.id if one.id is not None else next(free, one.origin)
         if str(known) in asked:
-            other = asked[str(known)].name
-            raise ValueError(f"two have the id {known!r}: {other} and {name}: ids must differ")
-        asked[str(known)] = Asked(known, name, subject)
-    return list(asked.values())
+            other = asked[str(known)][1]
+            raise ValueError(f"{other} and {one.origin} have the id {known!r}: ids must differ")
+        asked[str(known)] = Asked(known, one.name, one.subject), one.origin
+    return [one for one, _ in asked.values()]
+
+
+def _same(photo: object, output: Path) -> bool:
+    """Whether an output would overwrite a photo."""
+    return isinstance(photo, Path) and photo.exists() and output.exists() and photo.samefile(output)
 
 
 def _complain(text: str, failed: list[str]) -> None:
