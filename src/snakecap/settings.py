@@ -124,14 +124,8 @@ class Settings(Model):
         return self
 
     def _check_runs(self) -> None:
-        lists = {
-            "dataset": self.dataset.split("+"),
-            "compare": self.compare,
-            "evaluate": self.evaluate,
-            "caption": self.caption,
-            "seeds": self.seeds,
-        }
-        for place, names in lists.items():
+        lists = {name: getattr(self, name) for name in ("compare", "evaluate", "caption", "seeds")}
+        for place, names in {"dataset": self.dataset.split("+"), **lists}.items():
             if names is not None and len(set(names)) < len(names):
                 raise ValueError(f"{place}: {names} names something twice")
         runs = self.runs()
@@ -143,8 +137,8 @@ class Settings(Model):
         if taken:
             raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
         for name, system in runs.items():
-            self._check_crop(system.backbone)
-            self._check_layers(name, system)
+            if system.backbone is not None:
+                self._check_backbone(name, system, self.backbones[system.backbone])
             if not self.pixels and self._looks(system):
                 raise ValueError(
                     f"{self._looker(name, system)} reads pictures, and the data set "
@@ -168,21 +162,18 @@ class Settings(Model):
             return f"systems.{name}"
         return f"systems.{name}: its detector {self.layouts[system.layout].detector}"
 
-    def _check_layers(self, name: str, system: System) -> None:
-        for stage in system.stages:
-            if system.backbone is not None and stage.finetune_from is not None:
-                try:
-                    self.backbones[system.backbone].check_layer(stage.finetune_from)
-                except ValueError as error:
-                    raise ValueError(f"systems.{name}.stages.{stage.name}: {error}") from None
-
-    def _check_crop(self, backbone: str | None) -> None:
-        crop = None if backbone is None else self.backbones[backbone].preprocess.crop
-        if crop is not None and crop > self.resize.size:
+    def _check_backbone(self, name: str, system: System, row: Backbone) -> None:
+        crop, size = row.preprocess.crop, self.resize.size
+        if crop is not None and crop > size:
             raise ValueError(
-                f"backbones.{backbone}.preprocess.crop: {crop} pixels do not fit in pictures of "
-                f"resize.size {self.resize.size}"
+                f"backbones.{system.backbone}.preprocess.crop: {crop} pixels do not fit in "
+                f"pictures of resize.size {size}"
             )
+        for stage in system.stages:
+            try:
+                row.check_layer(stage.finetune_from or "all")
+            except ValueError as error:
+                raise ValueError(f"systems.{name}.stages.{stage.name}.{error}") from None
 
     def training(self, system: System, stage: str) -> Training:
         """What the job that trains `stage` of `system` depends on, and nothing else."""

@@ -266,7 +266,9 @@ def test_a_layer_that_a_network_does_not_have(config):
         config["systems"]["neuraltalk2"]["stages"][1]["finetune_from"] = layer
         settings.read(config)
     config["systems"]["neuraltalk2"]["stages"][1]["finetune_from"] = "layer99"
-    message = r"systems\.neuraltalk2\.stages\.finetune: .*resnet50 has no layer 'layer99'.*layer"
+    message = (
+        r"neuraltalk2\.stages\.finetune\.finetune_from: resnet50 has no layer 'layer99'.*layer"
+    )
     with pytest.raises(settings.SettingsError, match=message):
         settings.read(config)
 
