@@ -283,6 +283,8 @@ def test_a_layout_file_in_python(data, model, tmp_path):
         loaded.caption(data / "layouts.json")
     with pytest.raises(ValueError, match=r"no 'objects' .*formats\.md"):
         loaded.caption({"category": "star"})
+    with pytest.raises(ValueError, match="frame is 'letterbox'"):
+        loaded.caption({"objects": [], "frame": "letterbox"})
 
 
 def test_two_layouts_with_one_id_are_refused(model, tmp_path):
