@@ -22,8 +22,8 @@ def function(name):
 
 
 def shell(*words):
-    """The command as a user runs it."""
-    command = [sys.executable, "-c", "from snakecap.cli import main; main()", *words]
+    """The command as a user runs it; torchrun starts it so too (docs/cluster.md)."""
+    command = [sys.executable, "-m", "snakecap", *words]
     return subprocess.run(command, capture_output=True, text=True)
 
 
