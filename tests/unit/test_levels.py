@@ -16,7 +16,7 @@ GROUND = """
     launch
 """
 PARTS = "data encoders decoders detectors search losses metrics schedules optimisers"
-LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer __main__")))
+LEVELS = tuple(map(str.split, (GROUND, PARTS, "models", "stages", "cli viewer", "__main__")))
 LEVEL = {family: level for level, families in enumerate(LEVELS) for family in families}
 MODULES = sorted(SOURCE.glob("snakecap/**/*.py"))
 
