@@ -171,7 +171,7 @@ class Settings(Model):
             )
         for stage in system.stages:
             try:
-                row.check_layer(stage.finetune_from or "all")
+                row.check_layer("all" if stage.finetune_from is None else stage.finetune_from)
             except ValueError as error:
                 raise ValueError(f"systems.{name}.stages.{stage.name}.{error}") from None
 

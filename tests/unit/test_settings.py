@@ -271,6 +271,9 @@ def test_a_layer_that_a_network_does_not_have(config):
     )
     with pytest.raises(settings.SettingsError, match=message):
         settings.read(config)
+    config["systems"]["neuraltalk2"]["stages"][1]["finetune_from"] = ""
+    with pytest.raises(settings.SettingsError, match="resnet50 has no layer ''"):
+        settings.read(config)
 
 
 def test_options_as_text_are_what_they_say(config):
