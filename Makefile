@@ -48,7 +48,7 @@ format: .venv/ready ## put every file into its standard form
 
 docs: .venv/ready ## generate the pages and the environment that follow from code and lock
 	@$(BIN)/python docs/generate.py
-	@$(BIN)/python docs/costs.py
+	@$(BIN)/python docs/costs_page.py
 	@$(BIN)/python envs/generate.py
 
 readme: demo ## put the demo's table and figure into the README

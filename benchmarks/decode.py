@@ -22,10 +22,10 @@ from measure import alternate
 from torch import Tensor
 
 from snakecap import device
-from snakecap.decoders.decoder import State
-from snakecap.decoders.lstm import LSTMDecoder
-from snakecap.encoded import Encoded
 from snakecap.models.captioner import stepper
+from snakecap.models.decoders.decoder import State
+from snakecap.models.decoders.lstm import LSTMDecoder
+from snakecap.models.encoded import Encoded
 from snakecap.search.beam import beam
 
 Search = Callable[[LSTMDecoder, Encoded, int], list[int]]

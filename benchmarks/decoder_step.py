@@ -17,11 +17,11 @@ from measure import alternate
 from torch import nn
 
 from snakecap import device
-from snakecap.decoders.lstm import LSTMDecoder
-from snakecap.encoded import Encoded
-from snakecap.losses.caption import caption_loss
-from snakecap.optimisers.adam import update
-from snakecap.optimisers.group import Group, Numbers
+from snakecap.models.decoders.lstm import LSTMDecoder
+from snakecap.models.encoded import Encoded
+from snakecap.objectives.cross_entropy import caption_loss
+from snakecap.training.optimisers import Group, Numbers
+from snakecap.training.optimisers import adam as update
 
 CAPTIONS, WORDS, VOCABULARY, SIZE = 80, 16, 9487, 512
 

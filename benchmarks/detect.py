@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 from measure import alternate
 
-from snakecap import settings
-from snakecap.files import pictures as records
-from snakecap.files.atomic import write_json
-from snakecap.files.decode import load_whole
-from snakecap.files.pictures import Collection, Picture
-from snakecap.stages.detect import detect
-from snakecap.stages.detecting import build_detector
+from snakecap.config import settings
+from snakecap.formats import pictures as records
+from snakecap.formats.atomic import write_json
+from snakecap.formats.decode import load_whole
+from snakecap.formats.pictures import Collection, Picture
+from snakecap.inference.detecting import build_detector
+from snakecap.steps.detect import detect
 
 
 def collection(folder: Path, number: int) -> Collection:

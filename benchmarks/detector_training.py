@@ -17,18 +17,18 @@ import torch
 from measure import alternate
 
 from snakecap import device as devices
-from snakecap.data.ahead import Ahead
-from snakecap.data.augmentation import Augmentation
-from snakecap.data.detection import Batches, Examples
+from snakecap.config.training import Optimiser
 from snakecap.data.shapes import Looks, generate
-from snakecap.data.squares import Squares
 from snakecap.detectors import untrained
 from snakecap.detectors.yolov2 import decode
-from snakecap.files.decode import load_whole
-from snakecap.letterbox import letterbox
-from snakecap.losses.yolov2 import region_loss
-from snakecap.optimisers.make import make_group
-from snakecap.rows.training import Optimiser
+from snakecap.formats.decode import load_whole
+from snakecap.inputs.augmentation import Augmentation
+from snakecap.inputs.detection import Batches, Examples
+from snakecap.inputs.prefetch import Ahead
+from snakecap.inputs.squares import Squares
+from snakecap.objectives.yolov2 import region_loss
+from snakecap.objects.letterbox import letterbox
+from snakecap.training.optimisers import make_group
 
 KINDS = ("circle", "square", "star", "triangle")
 

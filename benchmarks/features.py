@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from measure import alternate
 
-from snakecap import settings
-from snakecap.encoders.preprocess import preprocess
-from snakecap.files import images as images_h5
-from snakecap.stages.features import Extraction, features, load
+from snakecap.config import settings
+from snakecap.formats import images as images_h5
+from snakecap.models.backbones.preprocess import preprocess
+from snakecap.steps.features import Extraction, features, load
 
 
 def pictures(path: Path, number: int, size: int) -> None:

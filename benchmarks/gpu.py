@@ -24,16 +24,16 @@ import torch
 
 from snakecap import device as devices
 from snakecap import registry
-from snakecap.data.inputs import CachedFeatures, Pixels, Source
+from snakecap.config.settings import Backbone, Decoding, Features, Preprocess, Training
 from snakecap.detectors import untrained
-from snakecap.files.captions import Captions
+from snakecap.formats.captions import Captions
+from snakecap.inputs.inputs import CachedFeatures, Pixels, Source
 from snakecap.models.build import build
-from snakecap.settings import Backbone, Decoding, Features, Preprocess, Training
-from snakecap.stages.batches import Batches
-from snakecap.stages.features import Extraction, eye, load
-from snakecap.stages.fit import fit
-from snakecap.stages.groups import Groups
-from snakecap.stages.lesson import Lesson, Plan, Validation
+from snakecap.steps.features import Extraction, eye, load
+from snakecap.training.batches import Batches
+from snakecap.training.groups import Groups
+from snakecap.training.lesson import Lesson, Plan, Validation
+from snakecap.training.loop import fit
 
 WORDS, VOCABULARY, EACH = 16, 9487, 5
 

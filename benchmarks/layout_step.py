@@ -20,14 +20,14 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from snakecap import device
-from snakecap.decoders.attention import AttentionDecoder
-from snakecap.decoders.lstm import LSTMDecoder
-from snakecap.encoders.layout_lstm import LayoutLSTMEncoder
-from snakecap.encoders.layout_set import LayoutSetEncoder
 from snakecap.models.captioner import Captioner
-from snakecap.optimisers.adamw import update
-from snakecap.optimisers.group import Group, Numbers
+from snakecap.models.decoders.attention import AttentionDecoder
+from snakecap.models.decoders.lstm import LSTMDecoder
+from snakecap.models.encoders.layout_lstm import LayoutLSTMEncoder
+from snakecap.models.encoders.layout_set import LayoutSetEncoder
 from snakecap.search.beam import beam
+from snakecap.training.optimisers import Group, Numbers
+from snakecap.training.optimisers import adamw as update
 
 PICTURES, EACH, WORDS, VOCABULARY, WIDTH, CATEGORIES, STEPS = 16, 5, 16, 2220, 256, 80, 219
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from snakecap.files import pictures as picture_files
-from snakecap.files.pictures import Collection, Picture
-from snakecap.stages.encode import encode
-from snakecap.stages.vocabulary import vocabulary
+from snakecap.formats import pictures as picture_files
+from snakecap.formats.pictures import Collection, Picture
+from snakecap.steps.encode import encode
+from snakecap.steps.vocabulary import vocabulary
 
 PER_PICTURE = 5
 MAX_LENGTH = 16

@@ -19,9 +19,9 @@ import numpy as np
 from measure import alternate
 from PIL import Image
 
-from snakecap.files import pictures
-from snakecap.settings import Resize
-from snakecap.stages.resize import resize
+from snakecap.config.settings import Resize
+from snakecap.formats import pictures
+from snakecap.steps.resize import resize
 
 
 def photos(folder: Path, number: int, width: int, height: int) -> list[str]:

@@ -27,10 +27,10 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from snakecap.files import results, scores
+from snakecap.config.settings import Score
+from snakecap.formats import results, scores
 from snakecap.metrics.scorer import Scorer
-from snakecap.settings import Score
-from snakecap.stages.score import score
+from snakecap.steps.score import score
 
 REFERENCES = 5
 WORDS = {

@@ -1,118 +1,241 @@
-"""Write what the recipes cost into docs/cluster.md: ``make docs``. A test holds the page to it.
+"""What a run costs: disk, memory and GPU-hours of jobs and recipes; docs/cluster.md shows them.
 
-The numbers of parameters are counted in the models themselves, which take no memory here; all else
-is `snakecap.costs`.
+Pure arithmetic: sizes of files are `file_sizes.py`; times follow from the counted operations
+and from a machine's speed, a row of `MACHINES`. Dimensions as there.
 """
 
 from __future__ import annotations
 
-import inspect
+import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import torch
-import yaml
-from snakemake.utils import update_config
+import file_sizes
+from file_sizes import FLOAT, RUNNING
 
-from snakecap import costs, file_sizes, settings
-from snakecap.models.build import build
+from snakecap.config.settings import Settings, Stage, System
 
-PROJECT = Path(__file__).parents[1]
-PAGE = PROJECT / "docs" / "cluster.md"
-MACHINE = "H200"
-RECIPES = ("neuraltalk2", "show_and_tell", "obj2text_coco", "flickr8k", "coco_layouts")
-WORDS = 10_000  # of a vocabulary, about; COCO's has 9,567
-CATEGORIES = 80
-FILES = (
-    file_sizes.images,
-    file_sizes.features,
-    file_sizes.captions,
-    file_sizes.detections,
-    file_sizes.layouts,
-)
-MODELS = (file_sizes.model, file_sizes.checkpoint, file_sizes.work)
-JOBS = (costs.host_memory, costs.gpu_memory, costs.stage_seconds, costs.look_seconds)
-HEAD = ("recipe", "disk", "of it", "while training", "host memory", "GPU memory", "GPU-hours")
+# Estimates, until benchmarks/gpu.py has run on a GPU.
+PROGRAM = 3.0e9  # bytes of host memory of a job with CUDA: torch, its libraries, batches made ahead
+CONTEXT = 1.0e9  # bytes of GPU memory of CUDA itself and its libraries' work space
+
+# Multiply-adds of one picture at 224 x 224; a test holds them to torchvision's own counts.
+OPERATIONS = {
+    "vgg16": 15.47e9,
+    "resnet50": 4.089e9,
+    "resnet152": 11.514e9,
+    "squeezenet1_0": 0.819e9,
+}
+BACKWARD = 3  # a training step computes about three times what looking alone does
+TOKENS = 11.5  # words and END of a caption of COCO, in the mean: 6,447,836 words of 616,767
 
 
-def main() -> None:
-    """Put the tables between the page's markers."""
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+class Machine(NamedTuple):
+    """How fast a GPU is.
+
+    Attributes:
+        products: floating-point operations a second in large bfloat16 matrix products, measured.
+        share: of that, what a convolutional network reaches. ASSUMED.
+        step: seconds of a step that are not computing: launches and fetching. ASSUMED.
+    """
+
+    products: float
+    share: float
+    step: float
 
 
-def page(text: str) -> str:
-    """The page with new tables between its markers."""
-    for name, content in (("costs", recipes), ("formulas", formulas)):
-        head, _, rest = text.partition(f"<!-- snakecap:{name} -->\n")
-        _, end, tail = rest.partition(f"<!-- /snakecap:{name} -->")
-        if not end:
-            raise ValueError(f"docs/cluster.md lacks the markers of {name}")
-        text = f"{head}<!-- snakecap:{name} -->\n{content()}{end}{tail}"
-    return text
+# Products: 8192 x 8192 x 8192 in PyTorch, random numbers. `share` and `step` are cautious guesses
+# until benchmarks on a GPU say better.
+MACHINES = {
+    "H200": Machine(products=7.9e14, share=0.25, step=5e-3),
+    "H100": Machine(products=8.0e14, share=0.25, step=5e-3),
+}
 
 
-def checked(recipe: str, more: Mapping[str, Any] | None = None) -> settings.Settings:
-    """config.yaml with a recipe, the list of data sets and `more` over it, as Snakemake does."""
-    merged: dict[str, Any] = {}
-    recipes = PROJECT / "workflow" / "recipes"
-    for path in (PROJECT / "config.yaml", recipes / "datasets.yaml", recipes / f"{recipe}.yaml"):
-        update_config(merged, yaml.safe_load(path.read_text(encoding="utf-8")))
-    update_config(merged, more or {})
-    return settings.read(merged)
+@dataclass(frozen=True)
+class Data:
+    """What is known of a data set before it is there.
+
+    Attributes:
+        pictures, training: N, and how many of them teach.
+        captions: M.
+        fetched: bytes of its files before anything is done.
+    """
+
+    pictures: int
+    training: int
+    captions: int
+    fetched: float
 
 
-def network(row: settings.System, whole: settings.Settings) -> costs.Network:
-    """A system's numbers, counted."""
-    training = whole.training(row, row.stages[0].name)
-    categories = CATEGORIES if row.layout else None
-    with torch.device("meta"):
-        model = build(training, vocabulary_size=WORDS, categories=categories)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    if model.backbone is None:
-        return costs.Network(count)
-    own = sum(parameter.numel() for parameter in model.backbone.parameters())
-    return costs.Network(count, own, model.backbone.width)
+@dataclass(frozen=True)
+class Network:
+    """What a system is made of.
+
+    Attributes:
+        parameters: P, the backbone's included.
+        backbone: of these, the backbone's.
+        values: F.
+    """
+
+    parameters: int
+    backbone: int = 0
+    values: int = 0
 
 
-def cost(recipe: str) -> costs.Cost:
-    """What a recipe costs."""
-    whole = checked(recipe)
-    names = whole.compare or tuple(whole.systems)
-    networks = {name: network(whole.systems[name], whole) for name in names}
-    return costs.recipe(whole, costs.DATA[whole.dataset], networks, costs.MACHINES[MACHINE])
+@dataclass(frozen=True)
+class Cost:
+    """Of a whole recipe.
+
+    Attributes:
+        disk: bytes when it is done, by what they are.
+        work: bytes besides while the largest training job runs.
+        gpu: bytes of GPU memory of the largest training job, without activations.
+        host: bytes of memory of that job.
+        seconds: of a GPU.
+    """
+
+    disk: Mapping[str, float]
+    work: float
+    gpu: float
+    host: float
+    seconds: float
 
 
-def recipes() -> str:
-    """The table of the recipes."""
-    rows = [HEAD, ("---",) * len(HEAD)]
-    for recipe in RECIPES:
-        found = cost(recipe)
-        parts = ", ".join(f"{name} {_bytes(some)}" for name, some in found.disk.items() if some)
-        hours = found.seconds / 3600
-        total = _bytes(sum(found.disk.values()))
-        shown = [_bytes(some) for some in (found.work, found.host, found.gpu)]
-        rows.append((f"`{recipe}`", total, parts, *shown, f"{hours:.2g}"))
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+# Jobs.
 
 
-def formulas() -> str:
-    """A line for each formula: what its docstring says, and where it is."""
-    rows = ["| what | in `src/snakecap/` |\n| --- | --- |\n"]
-    for function in (*FILES, *MODELS, *JOBS):
-        text = (inspect.getdoc(function) or "").partition("\n")[0].replace("``", "`")
-        module = function.__module__.rpartition(".")[2]
-        rows.append(f"| {text} | `{module}.py: {function.__name__}` |\n")
-    return "".join(rows)
+def trained(network: Network, stage: Stage) -> int:
+    """T: all but the backbone; with it, when the stage fine-tunes (at most all of it)."""
+    return network.parameters - (0 if stage.finetunes else network.backbone)
 
 
-def _bytes(number: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if number >= size:
-            digits = 1 if number < 10 * size else 0
-            return f"{number / size:.{digits}f} {unit}"
-    return f"{number / 1e3:.0f} kB"
+def gpu_memory(network: Network, stage: Stage, data: Data, *, flip: bool = False) -> float:
+    """GPU memory: 1 GB + 4 P, with Adam 12 T more, and 4 N F when features are cached.
+
+    Activations come on top: they grow with `batch_size`, and out-of-memory names it.
+    """
+    kept = FLOAT * (1 + RUNNING.get(stage.optimiser.name, 2)) * trained(network, stage)
+    cached = 0 if stage.reads_pictures else FLOAT * data.pictures * network.values
+    return CONTEXT + FLOAT * network.parameters + kept + cached * (2 if flip else 1)
 
 
-if __name__ == "__main__":
-    main()
+def host_memory(network: Network, stage: Stage, data: Data, *, flip: bool = False) -> float:
+    """Host memory: 3 GB + 160 M + 8 P, and 4 N F when features are cached."""
+    cached = 0 if stage.reads_pictures else FLOAT * data.pictures * network.values
+    packed = 8 * data.captions * 20
+    return PROGRAM + packed + 2 * FLOAT * network.parameters + cached * (2 if flip else 1)
+
+
+def stage_seconds(
+    network: Network, architecture: str | None, stage: Stage, data: Data, machine: Machine
+) -> float:
+    """Seconds of a training stage: iterations x (operations of a step / speed + 5 ms)."""
+    per_epoch = math.ceil(data.training / stage.batch_size)
+    bounds = [stage.max_iterations or math.inf]
+    bounds.append(math.inf if stage.epochs is None else stage.epochs * per_epoch)
+    iterations = min(bounds)
+    head = network.parameters - network.backbone
+    of_caption = 2 * BACKWARD * head * TOKENS
+    of_picture = 0.0
+    if architecture is not None and stage.reads_pictures:
+        of_picture = 2 * OPERATIONS[architecture] * (BACKWARD if stage.finetunes else 1)
+    of_step = stage.batch_size * (of_picture + stage.captions_per_picture * of_caption)
+    return iterations * (of_step / (machine.products * machine.share) + machine.step)
+
+
+def look_seconds(
+    architecture: str, pictures: int, machine: Machine, *, flip: bool = False
+) -> float:
+    """Seconds in which a backbone sees all pictures: operations of N (2 N) pictures / speed."""
+    operations = 2 * OPERATIONS[architecture] * pictures * (2 if flip else 1)
+    return operations / (machine.products * machine.share)
+
+
+# Recipes.
+
+
+def recipe(
+    settings: Settings, data: Data, networks: Mapping[str, Network], machine: Machine
+) -> Cost:
+    """The cost of all that a recipe compares.
+
+    Args:
+        settings: the checked recipe.
+        data: its data set.
+        networks: of each row of `systems` that it compares.
+        machine: where it runs.
+    """
+    runs = [(networks[name], row) for name, row in _runs(settings)]
+    jobs = [(network, row, stage) for network, row in runs for stage in row.stages]
+    squares = file_sizes.images(data.pictures, settings.resize.size)
+    looks = sum(_looks(settings, data, machine).values())
+    return Cost(
+        disk={
+            "files as they come": data.fetched,
+            "`images.h5`": squares if settings.pixels else 0.0,
+            "features": sum(_features(settings, data, networks).values()),
+            "captions": sum(_captions(settings, data).values()),
+            "models": sum(2 * file_sizes.model(network.parameters) for network, *_ in jobs),
+        },
+        work=max(
+            file_sizes.work(n.parameters, trained(n, s), s.optimiser.name) for n, _, s in jobs
+        ),
+        gpu=max(gpu_memory(n, s, data, flip=row.features.flip) for n, row, s in jobs),
+        host=max(host_memory(n, s, data, flip=row.features.flip) for n, row, s in jobs),
+        seconds=looks
+        + sum(stage_seconds(n, _architecture(settings, r), s, data, machine) for n, r, s in jobs),
+    )
+
+
+# Data sets of the recipes, by the name of their row.
+DATA = {
+    # The zips, unpacked beside themselves. Captions: NeuralTalk2's own count.
+    "coco2014": Data(123_287, 113_287, 616_767, fetched=2 * 20.4e9),
+    "coco2014_karpathy": Data(123_287, 113_287, 616_767, fetched=2 * 20.4e9),
+    "flickr8k": Data(8_000, 6_000, 40_000, fetched=1.1e9),
+    # Boxes and captions of val2017 alone.
+    "coco_layouts": Data(5_000, 3_500, 25_000, fetched=3e7),
+}
+
+
+def _runs(settings: Settings) -> list[tuple[str, System]]:
+    """Rows of `systems` as often as they are trained."""
+    names = settings.compare or tuple(settings.systems)
+    return [(name, settings.systems[name]) for name in names for _ in settings.seeds or (0,)]
+
+
+def _architecture(settings: Settings, row: System) -> str | None:
+    return None if row.backbone is None else settings.backbones[row.backbone].architecture
+
+
+def _features(
+    settings: Settings, data: Data, networks: Mapping[str, Network]
+) -> dict[object, float]:
+    return {
+        (row.backbone, row.features): file_sizes.features(
+            data.pictures, networks[name].values, half=row.features.half, flip=row.features.flip
+        )
+        for name, row in _runs(settings)
+        if row.backbone is not None
+    }
+
+
+def _captions(settings: Settings, data: Data) -> dict[str, float]:
+    return {
+        row.vocabulary: file_sizes.captions(
+            data.pictures, data.captions, settings.vocabularies[row.vocabulary].max_length
+        )
+        for _, row in _runs(settings)
+    }
+
+
+def _looks(settings: Settings, data: Data, machine: Machine) -> dict[object, float]:
+    return {
+        (row.backbone, row.features): look_seconds(
+            architecture, data.pictures, machine, flip=row.features.flip
+        )
+        for _, row in _runs(settings)
+        if (architecture := _architecture(settings, row)) is not None
+    }

@@ -1,8 +1,8 @@
 """Write the pages that follow from the code: ``make docs``. A test holds them to it.
 
-docs/settings.md and docs/settings.schema.json come from `snakecap.settings` and the signatures of
-the registered parts, docs/commands.md from the commands' functions, docs/formats.md from the
-docstrings of `snakecap.files`.
+docs/settings.md and docs/settings.schema.json come from `snakecap.config.settings` and the
+signatures of the registered parts, docs/commands.md from the commands' functions, docs/formats.md
+from the docstrings of `snakecap.formats`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 
 import docstring_parser
 
-from snakecap import arguments, cli, options, registry, settings
+from snakecap import arguments, cli, registry
+from snakecap.config import options, settings
 
 FOLDER = Path(__file__).parent
 HEAD = "<!-- Written by docs/generate.py (make docs); a test compares. -->\n"
@@ -262,7 +263,7 @@ def _action(action: argparse.Action) -> tuple[str, str] | None:
 FORMATS = """
 # File formats
 
-Every arrow of the workflow is a file, with one reader and one writer in `src/snakecap/files`. All
+Every arrow of the workflow is a file, with one reader and one writer in `src/snakecap/formats`. All
 are written whole or not at all. A *stamp* is `code`, the digest of the code that made the file,
 and what else the stage says about its making.
 
@@ -312,10 +313,11 @@ FILES = {
 
 
 def formats_page() -> str:
-    """The module docstrings of `snakecap.files`, in the order of the workflow."""
+    """The module docstrings of `snakecap.formats`, in the order of the workflow."""
     text = [HEAD, FORMATS]
     for name, title in FILES.items():
-        body = _history() if name == "history" else _docstring(f"snakecap.files.{name}")
+        folder = "provenance" if name == "sidecar" else "formats"
+        body = _history() if name == "history" else _docstring(f"snakecap.{folder}.{name}")
         text.append(f"\n## {title}\n\n{body}\n")
     return "".join(text)
 
@@ -326,7 +328,7 @@ def _docstring(module: str) -> str:
 
 def _history() -> str:
     """What training reports, from the attributes of `fit.History`."""
-    from snakecap.stages.fit import History
+    from snakecap.training.loop import History
 
     parsed = docstring_parser.parse(History.__doc__ or "")
     lines = [

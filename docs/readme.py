@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from snakecap.stages.reporting import tables
+from snakecap.report import tables
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "results" / "shapes" / "report" / "test"

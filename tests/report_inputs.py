@@ -14,9 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from snakecap.files import pictures as picture_files
-from snakecap.files.pictures import Collection, Picture
-from snakecap.stages.report import report
+from snakecap.formats import pictures as picture_files
+from snakecap.formats.pictures import Collection, Picture
+from snakecap.steps.report import report
 
 CATEGORIES = ("person", "dog", "kite")
 WORDS = ("a", "the", "red", "blue", "circle", "square", "above", "below", "dog", "runs", "on")

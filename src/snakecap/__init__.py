@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from snakecap.stages.inference import Model
+    from snakecap.inference.model import Model
 
 __version__ = "0.1.0"
 
@@ -30,5 +30,5 @@ def load(
     # Imported here: the package itself must stay light, every dry run imports it.
     from importlib import import_module
 
-    model: Model = import_module("snakecap.stages.inference").Model(path, device, detector=detector)
+    model: Model = import_module("snakecap.inference.model").Model(path, device, detector=detector)
     return model

@@ -21,7 +21,7 @@ import docstring_parser
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from snakecap import mistakes
+from snakecap.config import errors
 
 SCALARS = (str, int, float, bool, Path)
 
@@ -167,7 +167,7 @@ def _settings(parser: argparse.ArgumentParser, hint: Any, given: Any, default: A
         return model.model_validate({**whole, **fields})
     except ValidationError as error:
         known = model.model_fields
-        parser.error(f"settings: {mistakes.explain(error, kind='setting', known=known)}")
+        parser.error(f"settings: {errors.explain(error, kind='setting', known=known)}")
 
 
 def _document(parser: argparse.ArgumentParser, text: str) -> dict[str, Any]:

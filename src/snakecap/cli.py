@@ -7,7 +7,9 @@ import sys
 from importlib import import_module
 from typing import NamedTuple
 
-from snakecap import __version__, arguments, interruption, log, record
+from snakecap import __version__, arguments, log
+from snakecap.distributed import signals
+from snakecap.provenance import record
 
 
 class Command(NamedTuple):
@@ -20,46 +22,48 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "caption": Command(
-        "stages.photos:photos",
+        "steps.photos:photos",
         "caption your own photos, or layouts of objects",
         ("model", "photos"),
     ),
     "score": Command(
-        "stages.score:score",
+        "steps.score:score",
         "BLEU, METEOR, ROUGE-L and CIDEr of results files",
         ("results", "references"),
     ),
     "info": Command(
-        "stages.info:info", "what a result was made from, and whether that changed", ("file",)
+        "steps.info:info", "what a result was made from, and whether that changed", ("file",)
     ),
-    "view": Command("viewer.open:view", "open a report's page, or a vis.json", ("page",)),
-    "download": Command("stages.download:download", "fetch and verify a data set's files"),
-    "annotations": Command("stages.annotations:annotations", "read a data set: pictures.json"),
-    "combine": Command("stages.combine:combine", "several data sets as one"),
-    "resize": Command("stages.resize:resize", "pictures to squares: images.h5"),
-    "vocabulary": Command("stages.vocabulary:vocabulary", "the words that are kept"),
-    "encode": Command("stages.encode:encode", "captions to ids: captions.h5"),
-    "references": Command("stages.references:references", "a split's captions as COCO JSON"),
-    "raw": Command("stages.raw:raw", "pictures.json as NeuralTalk2's coco_raw.json"),
-    "features": Command("stages.features:features", "a backbone's features, cached"),
+    "view": Command("server.viewer:view", "open a report's page, or a vis.json", ("page",)),
+    "download": Command("steps.download:download", "fetch and verify a data set's files"),
+    "annotations": Command("steps.annotations:annotations", "read a data set: pictures.json"),
+    "combine": Command("steps.combine:combine", "several data sets as one"),
+    "resize": Command("steps.resize:resize", "pictures to squares: images.h5"),
+    "vocabulary": Command("steps.vocabulary:vocabulary", "the words that are kept"),
+    "encode": Command("steps.encode:encode", "captions to ids: captions.h5"),
+    "references": Command("steps.references:references", "a split's captions as COCO JSON"),
+    "raw": Command("steps.raw:raw", "pictures.json as NeuralTalk2's coco_raw.json"),
+    "features": Command("steps.features:features", "a backbone's features, cached"),
     "train-detector": Command(
-        "stages.train_detector:train_detector", "train a detector on a data set's own boxes"
+        "steps.train_detector:train_detector", "train a detector on a data set's own boxes"
     ),
-    "detect": Command("stages.detect:detect", "the objects in a data set's pictures"),
-    "judge": Command("stages.judge:judge", "average precision of detections"),
+    "detect": Command("steps.detect:detect", "the objects in a data set's pictures"),
+    "judge": Command("steps.judge:judge", "average precision of detections"),
     "darknet-lines": Command(
-        "stages.darknet_lines:darknet_lines", "detections as OBJ2TEXT's own coco_detection_result"
+        "steps.darknet_lines:darknet_lines", "detections as OBJ2TEXT's own coco_detection_result"
     ),
-    "layout": Command("stages.layout:layout", "detections to the layouts that systems read"),
-    "train": Command("stages.train:train", "train one stage of one system"),
-    "caption-split": Command("stages.caption:caption", "caption a split of a data set"),
-    "report": Command("stages.report:report", "table, curves and page of many systems"),
-    "jobs": Command("jobs:jobs", "this folder's jobs in SLURM's queue; --cancel ends them"),
+    "layout": Command("steps.layout:layout", "detections to the layouts that systems read"),
+    "train": Command("steps.train:train", "train one stage of one system"),
+    "caption-split": Command("steps.caption:caption", "caption a split of a data set"),
+    "report": Command("steps.report:report", "table, curves and page of many systems"),
+    "jobs": Command(
+        "workflow.queue:jobs", "this folder's jobs in SLURM's queue; --cancel ends them"
+    ),
     "sweep": Command(
-        "stages.sweep:sweep", "a recipe with random variants of a system", ("configs",)
+        "steps.sweep:sweep", "a recipe with random variants of a system", ("configs",)
     ),
     "vis": Command(
-        "stages.vis:vis",
+        "steps.vis:vis",
         "results as NeuralTalk2's vis.json and its pictures",
         ("results", "folder"),
     ),
@@ -82,7 +86,7 @@ def main(given: list[str] | None = None) -> None:
         print(f"snakecap: no command {name!r}; {hint}", file=sys.stderr)
         raise SystemExit(2)
     log.setup()
-    with interruption.handled():
+    with signals.handled():
         run(name, rest)
 
 

@@ -10,19 +10,19 @@ from importlib import import_module
 from typing import Any
 
 ENCODERS = {
-    "cnn": "snakecap.encoders.cnn:CNNEncoder",
-    "cnn_grid": "snakecap.encoders.cnn_grid:CNNGridEncoder",
-    "layout_lstm": "snakecap.encoders.layout_lstm:LayoutLSTMEncoder",
-    "layout_set": "snakecap.encoders.layout_set:LayoutSetEncoder",
+    "cnn": "snakecap.models.encoders.cnn:CNNEncoder",
+    "cnn_grid": "snakecap.models.encoders.cnn_grid:CNNGridEncoder",
+    "layout_lstm": "snakecap.models.encoders.layout_lstm:LayoutLSTMEncoder",
+    "layout_set": "snakecap.models.encoders.layout_set:LayoutSetEncoder",
 }
 # `torchvision` stands for every architecture that is not named here.
 BACKBONES = {
-    "torchvision": "snakecap.encoders.backbones:build_backbone",
-    "tiny": "snakecap.encoders.tiny:build_backbone",
+    "torchvision": "snakecap.models.backbones.torchvision:build_backbone",
+    "tiny": "snakecap.models.backbones.tiny:build_backbone",
 }
 DECODERS = {
-    "lstm": "snakecap.decoders.lstm:LSTMDecoder",
-    "attention": "snakecap.decoders.attention:AttentionDecoder",
+    "lstm": "snakecap.models.decoders.lstm:LSTMDecoder",
+    "attention": "snakecap.models.decoders.attention:AttentionDecoder",
 }
 DETECTORS = {
     "yolov2": "snakecap.detectors.yolov2:YOLOv2",
@@ -51,18 +51,18 @@ SEARCHES = {
     "sample": "snakecap.search.sample:search",
 }
 SCHEDULES = {
-    "constant": "snakecap.schedules.constant:factor",
-    "halving": "snakecap.schedules.halving:factor",
-    "cosine": "snakecap.schedules.cosine:factor",
+    "constant": "snakecap.training.schedules.constant:factor",
+    "halving": "snakecap.training.schedules.halving:factor",
+    "cosine": "snakecap.training.schedules.cosine:factor",
 }
 OPTIMISERS = {
-    "adam": "snakecap.optimisers.adam:update",
-    "adamw": "snakecap.optimisers.adamw:update",
-    "rmsprop": "snakecap.optimisers.rmsprop:update",
-    "adagrad": "snakecap.optimisers.adagrad:update",
-    "sgd": "snakecap.optimisers.sgd:update",
-    "sgdm": "snakecap.optimisers.sgdm:update",
-    "sgdmom": "snakecap.optimisers.sgdmom:update",
+    "adam": "snakecap.training.optimisers:adam",
+    "adamw": "snakecap.training.optimisers:adamw",
+    "rmsprop": "snakecap.training.optimisers:rmsprop",
+    "adagrad": "snakecap.training.optimisers:adagrad",
+    "sgd": "snakecap.training.optimisers:sgd",
+    "sgdm": "snakecap.training.optimisers:sgdm",
+    "sgdmom": "snakecap.training.optimisers:sgdmom",
 }
 METRICS = {
     "Bleu": "snakecap.metrics.bleu:Bleu",

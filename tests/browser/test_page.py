@@ -19,10 +19,10 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from report_inputs import make
 
-from snakecap.files import vis
-from snakecap.settings import Report
-from snakecap.stages.report import report
-from snakecap.viewer import open as opening
+from snakecap.config.settings import Report
+from snakecap.formats import vis
+from snakecap.server import viewer as opening
+from snakecap.steps.report import report
 
 pytestmark = [
     pytest.mark.browser,

@@ -32,9 +32,9 @@ DETECTOR = {
 
 
 def settings():
-    from snakecap import settings as rows
-    from snakecap.rows.detection import Detector
-    from snakecap.stages.features import Extraction
+    from snakecap.config import settings as rows
+    from snakecap.config.detection import Detector
+    from snakecap.steps.features import Extraction
 
     stage = {**TRAINING, "name": "frozen", "language_eval": False, "validate_every": 9}
     return {
@@ -133,7 +133,7 @@ def arguments(stage, data, out):
 
 
 def downloads(data):
-    from snakecap.settings import Download
+    from snakecap.config.settings import Download
 
     address = (data / "address").read_text()
     return [
@@ -222,8 +222,10 @@ def members(group):
 
 def run(job):
     """In the child: the stage, as a rule's script runs it; its exit code."""
-    from snakecap import interruption, log, outputs
+    from snakecap import log
+    from snakecap.distributed import signals
     from snakecap.metrics import paraphrases
+    from snakecap.provenance import outputs
 
     paraphrases.select = lambda table, text: b""  # seconds each time, for six captions' sake
     os.setpgid(0, 0)
@@ -232,13 +234,13 @@ def run(job):
     os.dup2(output, 2)
     log.setup()
     data, out = Path(job["data"]), Path(job["out"])
-    module = importlib.import_module(f"snakecap.stages.{job['stage']}")
+    module = importlib.import_module(f"snakecap.steps.{job['stage']}")
     stage = getattr(module, job["stage"])
     made = [out / name for name in MADE[job["stage"]]]
     count = watch(out, job.get("at"))
     try:
         call = partial(stage, **arguments(job["stage"], data, out))
-        with interruption.handled():
+        with signals.handled():
             Path(job["log"] + ".started").touch()
             outputs.once(made, [job["stage"]], partial(told, call, job["stage"]))
     except SystemExit as error:

@@ -125,7 +125,7 @@ def test_two_nodes_compute_what_one_process_does(tmp_path):
     assert (run.folder / features).stat().st_mtime_ns > made
     assert shared["processes"] == 2 and "processes" not in plain
     for name in ("loss_history", "val_loss_history"):
-        # tests/unit/test_team.py: sums are taken in another order
+        # tests/unit/distributed/test_process_group.py: sums are taken in another order
         assert shared[name] == pytest.approx(plain[name], rel=2e-4, abs=2e-5)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from snakecap import arguments
-from snakecap.settings import Decoding, Download, Score
+from snakecap.config.settings import Decoding, Download, Score
 
 
 def stage(
@@ -127,14 +127,14 @@ def test_options_change_the_functions_own_default_settings():
 
 def test_a_rules_settings_survive_the_trip(tmp_path):
     """What the plan writes as canonical JSON is what the stage gets."""
-    from snakecap import provenance
+    from snakecap.provenance import code
 
     settings = Score(bootstrap=7, metrics=("CIDEr",))
 
     def score(*, settings: Score = Score()):
         """Score."""
 
-    text = provenance.canonical(settings.model_dump(mode="json"))
+    text = code.canonical(settings.model_dump(mode="json"))
     values = parse("--settings", text, function=score, positional=())
     assert values["settings"] == settings
 

@@ -30,7 +30,7 @@ def shell(*words):
 def test_every_rule_has_a_command():
     stages = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
     called = {row.location.partition(":")[0] for row in cli.COMMANDS.values()}
-    assert {f"stages.{stage}" for stage in stages} <= called
+    assert {f"steps.{stage}" for stage in stages} <= called
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -124,7 +124,7 @@ def test_results_become_neuraltalk2s_page(tmp_path, capsys):
 
 def test_back_to_the_raw_json(tmp_path):
     """Spec P11 at the command line: validation pictures first."""
-    from snakecap.files.pictures import Collection, Picture, write
+    from snakecap.formats.pictures import Collection, Picture, write
 
     pictures = [
         Picture(id=1, file="t.jpg", split="train", captions=("a dog",)),

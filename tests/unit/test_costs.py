@@ -5,25 +5,28 @@ import json
 import re
 from pathlib import Path
 
+import costs
+import file_sizes
 import numpy as np
 import pytest
 import torch
 import yaml
 from torch import nn
 
-from snakecap import costs, file_sizes, registry, resources
-from snakecap.boxes import Detections
-from snakecap.files import captions as caption_files
-from snakecap.files import detections as detection_files
-from snakecap.files import features as feature_files
-from snakecap.files import images as image_files
-from snakecap.files import layouts as layout_files
-from snakecap.files import model as model_files
-from snakecap.layout import Layout, Reading
-from snakecap.optimisers.group import Group, Numbers
-from snakecap.rows.cluster import Cluster
-from snakecap.settings import Stage
-from snakecap.stages.checkpoints import Checkpoints, History
+from snakecap import registry
+from snakecap.config.cluster import Cluster
+from snakecap.config.settings import Stage
+from snakecap.formats import captions as caption_files
+from snakecap.formats import detections as detection_files
+from snakecap.formats import features as feature_files
+from snakecap.formats import images as image_files
+from snakecap.formats import layouts as layout_files
+from snakecap.formats import model as model_files
+from snakecap.objects.boxes import Detections
+from snakecap.objects.layout import Layout, Reading
+from snakecap.training.checkpoints import Checkpoints, History
+from snakecap.training.optimisers import Group, Numbers
+from snakecap.workflow import resources
 
 ROOT = Path(__file__).parents[2]
 N = 400
@@ -140,7 +143,7 @@ def test_models(tmp_path):
 
 @pytest.fixture(scope="module")
 def page():
-    spec = importlib.util.spec_from_file_location("costs_page", ROOT / "docs" / "costs.py")
+    spec = importlib.util.spec_from_file_location("costs_page", ROOT / "docs" / "costs_page.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

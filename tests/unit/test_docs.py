@@ -60,10 +60,10 @@ def test_every_option_of_every_part_is_explained(generate):
 
 def test_every_file_format_is_described(generate):
     """A module of files that documents a format is on the page."""
-    names = {path.stem for path in (ROOT / "src/snakecap/files").glob("*.py")}
-    tools = {"__init__", "archives", "atomic", "decode", "sightings", "states", "store"}
+    names = {path.stem for path in (ROOT / "src/snakecap/formats").glob("*.py")}
+    tools = {"__init__", "archives", "atomic", "decode", "found", "store"}
     tools.add("layout_json")  # `layouts` describes it
-    assert names - tools == set(generate.FILES) - {"history"}
+    assert names - tools == set(generate.FILES) - {"history", "sidecar"}
 
 
 def test_the_schema_accepts_the_configuration_and_refuses_mistakes():
@@ -80,7 +80,7 @@ def test_the_schema_accepts_the_configuration_and_refuses_mistakes():
 
 
 def test_history_has_the_keys_that_are_described(generate):
-    from snakecap.stages.checkpoints import History
+    from snakecap.training.checkpoints import History
 
     described = set(re.findall(r"^- `(\w+)`:", generate._history(), re.MULTILINE))
     assert vars(History()).keys() <= described
@@ -120,7 +120,12 @@ def python(folder, *words):
 
 def test_the_examples_pass_their_families_tests(extended):
     """Every test of the family with the example's name, in one process: torch imports slowly."""
-    words = ("-m", "pytest", "tests/unit/test_decoders.py", "tests/unit/test_schedules.py")
+    words = (
+        "-m",
+        "pytest",
+        "tests/unit/models/test_decoders.py",
+        "tests/unit/training/test_schedules.py",
+    )
     done = python(extended, *words, "-k", "gru or linear", "-q", "-rA", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
     for name in ("test_step_by_step_is_the_whole[gru]", "unit_interval[linear]"):
@@ -142,14 +147,17 @@ def test_the_examples_are_systems_and_options_are_checked(extended):
     (extended / "bad.yaml").write_text(yaml.safe_dump(config))
     code = """
 import sys, yaml
-from snakecap import settings
-from snakecap.plan import Plan
+from snakecap.config import settings
+from snakecap.workflow.plan import Plan
 from pathlib import Path
 checked = settings.read(yaml.safe_load(Path(sys.argv[1]).read_text()))
 print(Plan(checked, folder=Path()).train("neuraltalk2", "frozen")["code"])
 """
     good = python(extended, "-c", code, "good.yaml")
-    assert "snakecap.decoders.gru" in good.stdout and "snakecap.schedules.linear" in good.stdout
+    assert (
+        "snakecap.models.decoders.gru" in good.stdout
+        and "snakecap.training.schedules.linear" in good.stdout
+    )
     bad = python(extended, "-c", code, "bad.yaml")
     assert "decoder gru: unknown option hidden; its options: hidden_size, dropout" in bad.stderr
 

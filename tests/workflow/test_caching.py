@@ -218,9 +218,9 @@ def test_the_size_of_pictures_redoes_all_that_sees_them(finished):
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("src/snakecap/decoders/lstm.py", "class LSTM", "# A comment.\nclass LSTM"),
-        ("src/snakecap/decoders/lstm.py", '"""Words from', '"""Sentences from'),
-        ("src/snakecap/files/pictures.py", "import annotations\n", "import annotations\n\n\n\n"),
+        ("src/snakecap/models/decoders/lstm.py", "class LSTM", "# A comment.\nclass LSTM"),
+        ("src/snakecap/models/decoders/lstm.py", '"""Words from', '"""Sentences from'),
+        ("src/snakecap/formats/pictures.py", "import annotations\n", "import annotations\n\n\n\n"),
         ("src/snakecap/log.py", "desc=title", 'desc=title + ""'),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_touched_file_changes_nothing(finished):
 
 def test_the_decoders_code_redoes_training_onward(finished):
     change = ("vectors: Tensor = self.words(words)", "vectors: Tensor = 1.0 * self.words(words)")
-    with edited(finished, "src/snakecap/decoders/lstm.py", *change):
+    with edited(finished, "src/snakecap/models/decoders/lstm.py", *change):
         # The attention decoder holds an LSTM too.
         assert finished.planned() == NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT | REPORT
 
@@ -248,7 +248,7 @@ def test_a_part_of_layout_systems_leaves_the_others_alone(finished, name):
     with edited(finished, f"src/snakecap/{name}.py", *LINE):
         assert finished.planned() == OBJ2TEXT | REPORT
     with edited(
-        finished, "src/snakecap/encoders/layout_set.py", "class Layer", "A = 1\nclass Layer"
+        finished, "src/snakecap/models/encoders/layout_set.py", "class Layer", "A = 1\nclass Layer"
     ):
         assert finished.planned() == set()
 
@@ -269,9 +269,9 @@ def test_an_encoder_that_one_system_uses_redoes_that_system_alone(finished):
     shutil.copy(encoders / "cnn.py", encoders / "other.py")
     registry.write_text(
         before.replace(
-            '"cnn": "snakecap.encoders.cnn:CNNEncoder",',
-            '"cnn": "snakecap.encoders.cnn:CNNEncoder",\n'
-            '    "other": "snakecap.encoders.other:CNNEncoder",',
+            '"cnn": "snakecap.models.encoders.cnn:CNNEncoder",',
+            '"cnn": "snakecap.models.encoders.cnn:CNNEncoder",\n'
+            '    "other": "snakecap.models.encoders.other:CNNEncoder",',
         )
     )
 
@@ -290,7 +290,7 @@ def test_an_encoder_that_one_system_uses_redoes_that_system_alone(finished):
 def test_the_vocabularys_code_redoes_it_onward_but_not_the_pictures(finished):
     with edited(
         finished,
-        "src/snakecap/stages/vocabulary.py",
+        "src/snakecap/steps/vocabulary.py",
         "def vocabulary(",
         "A = 1\n\n\ndef vocabulary(",
     ):
@@ -331,7 +331,7 @@ def test_a_metric_redoes_scores_and_report(finished):
 def test_a_rules_script_redoes_its_jobs(finished):
     every = NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT
     expected = {job for job in every if job.startswith("score")} | REPORT
-    name, text = "workflow/scripts/score.py", "from snakecap import provenance\n"
+    name, text = "workflow/scripts/score.py", "from snakecap.workflow.job import run\n"
     with edited(finished, name, text, text + "\n# A comment.\n"):
         assert finished.planned() == set()
     with edited(finished, name, text, text + "\nA = 1\n"):
@@ -339,7 +339,7 @@ def test_a_rules_script_redoes_its_jobs(finished):
 
 
 def test_the_report_redoes_itself(finished):
-    with edited(finished, "src/snakecap/stages/report.py", "def report(", "A = 1\n\n\ndef report("):
+    with edited(finished, "src/snakecap/steps/report.py", "def report(", "A = 1\n\n\ndef report("):
         assert finished.planned() == REPORT
 
 
@@ -436,7 +436,7 @@ def test_code_that_changes_while_a_job_waits_stops_it(finished):
     command = command.partition("Shell command: ")[2] or command.strip()
     with edited(
         finished,
-        "src/snakecap/stages/references.py",
+        "src/snakecap/steps/references.py",
         "def references(",
         "A = 1\n\n\ndef references(",
     ):

@@ -9,7 +9,7 @@ import shutil
 import pytest
 from checkout import CONFIG, Checkout
 
-from snakecap.files import sidecar
+from snakecap.provenance import sidecar
 
 OURS = {".json", ".h5", ".lmdb", ".safetensors", ".tsv", ".csv", ".md", ".svg", ".png", ".html"}
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 from checkout import CONFIG, Checkout
 
-from snakecap.files import sidecar
+from snakecap.provenance import sidecar
 
 TARGETS = ("features/tiny_pooled.lmdb", "detections/truth.json")
 SHARED = {

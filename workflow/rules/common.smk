@@ -1,30 +1,23 @@
-# Helpers, used by all the other files here. snakecap.plan says what each job depends on.
+# Helpers, used by all the other files here. snakecap.workflow.plan says what each job depends on.
 import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from snakecap import (
-    controller,
-    outputs,
-    plan,
-    planned,
-    provenance,
-    relay,
-    resources,
-    settings,
-    shared,
-)
+from snakecap.config import settings
+from snakecap.distributed import slurm_signals
+from snakecap.provenance import cache, outputs
+from snakecap.workflow import controller, plan, planned, resources
 
-provenance.put_interpreter_first()
+controller.put_interpreter_first()
 controller.attend(workflow)
-relay.start()
+slurm_signals.start()
 try:
     PLAN = plan.Plan(settings.read(config), folder=Path(workflow.basedir))
 except settings.SettingsError as error:
     sys.exit(str(error))
-shared.use(PLAN.settings.cache)
+cache.use(PLAN.settings.cache)
 
 
 # Where the scripts are, for the commands. A resource, not a param: another folder of the same

@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.annotations import annotations
+from snakecap.steps.annotations import annotations
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(annotations)
+    run(annotations)

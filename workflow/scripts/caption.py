@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.caption import caption
+from snakecap.steps.caption import caption
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(caption)
+    run(caption)

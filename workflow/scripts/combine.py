@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.combine import combine
+from snakecap.steps.combine import combine
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(combine)
+    run(combine)

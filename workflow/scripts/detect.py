@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.detect import detect
+from snakecap.steps.detect import detect
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(detect)
+    run(detect)

@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.download import download
+from snakecap.steps.download import download
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(download)
+    run(download)

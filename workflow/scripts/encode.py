@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.encode import encode
+from snakecap.steps.encode import encode
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(encode)
+    run(encode)

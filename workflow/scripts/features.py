@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.features import features
+from snakecap.steps.features import features
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(features)
+    run(features)

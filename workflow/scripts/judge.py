@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.judge import judge
+from snakecap.steps.judge import judge
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(judge)
+    run(judge)

@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.layout import layout
+from snakecap.steps.layout import layout
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(layout)
+    run(layout)

@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.references import references
+from snakecap.steps.references import references
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(references)
+    run(references)

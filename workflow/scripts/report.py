@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.report import report
+from snakecap.steps.report import report
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(report)
+    run(report)

@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.resize import resize
+from snakecap.steps.resize import resize
+from snakecap.workflow.job import run
 
-if __name__ == "__main__":  # its worker processes import this file
-    provenance.run(resize)
+if __name__ == "__main__":
+    run(resize)

@@ -1,4 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.score import score
+from snakecap.steps.score import score
+from snakecap.workflow.job import run
 
-provenance.run(score)
+if __name__ == "__main__":
+    run(score)

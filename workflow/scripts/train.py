@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.train import train
+from snakecap.steps.train import train
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(train)
+    run(train)

@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.train_detector import train_detector
+from snakecap.steps.train_detector import train_detector
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(train_detector)
+    run(train_detector)

@@ -1,5 +1,5 @@
-from snakecap import provenance
-from snakecap.stages.vocabulary import vocabulary
+from snakecap.steps.vocabulary import vocabulary
+from snakecap.workflow.job import run
 
 if __name__ == "__main__":
-    provenance.run(vocabulary)
+    run(vocabulary)

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from snakecap import log
-from snakecap.categories import unambiguous
 from snakecap.data import splits as choosing
 from snakecap.data.sources import existing, sentences
-from snakecap.files.atomic import read_json
-from snakecap.files.pictures import Collection, Object, Picture
+from snakecap.formats.atomic import read_json
+from snakecap.formats.pictures import Collection, Object, Picture
+from snakecap.objects.categories import unambiguous
 
 COCO_2014 = {"train": "train2014", "val": "val2014"}
 ORDER = ("val", "train", "test", "extra")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from snakecap.categories import unambiguous
-from snakecap.files.pictures import Collection
+from snakecap.formats.pictures import Collection
+from snakecap.objects.categories import unambiguous
 
 
 def combine(collections: Mapping[str, Collection]) -> Collection:

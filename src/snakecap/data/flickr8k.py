@@ -19,7 +19,7 @@ from pydantic import Field
 
 from snakecap.data import splits as choosing
 from snakecap.data.sources import existing, first_existing, sentences
-from snakecap.files.pictures import Collection, Picture
+from snakecap.formats.pictures import Collection, Picture
 
 CAPTIONS = tuple(
     folder + name

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from snakecap.data.sources import existing
-from snakecap.files.atomic import read_json
-from snakecap.files.decode import SUFFIXES, is_image
-from snakecap.files.pictures import Collection, Picture
+from snakecap.formats.atomic import read_json
+from snakecap.formats.decode import SUFFIXES, is_image
+from snakecap.formats.pictures import Collection, Picture
 
 
 def read(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from snakecap.data.sources import existing, sentences
-from snakecap.files.atomic import read_json
-from snakecap.files.pictures import SPLITS, Collection, Picture
+from snakecap.formats.atomic import read_json
+from snakecap.formats.pictures import SPLITS, Collection, Picture
 
 
 def read(

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from snakecap.data import splits
 from snakecap.data.sources import first_existing, sentences
-from snakecap.files.atomic import read_json
-from snakecap.files.pictures import Collection, Picture
+from snakecap.formats.atomic import read_json
+from snakecap.formats.pictures import Collection, Picture
 
 NAMES = ("coco_raw.json", "raw.json")
 

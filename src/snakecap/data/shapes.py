@@ -20,10 +20,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from snakecap import log, provenance
+from snakecap import log
 from snakecap.data import drawing, phrases
 from snakecap.data.scene import Shape, scene
-from snakecap.files.pictures import Box, Collection, Object, Picture, Region
+from snakecap.formats.pictures import Box, Collection, Object, Picture, Region
+from snakecap.provenance import code as provenance
 
 FIRST_IDS = {"train": 1, "val": 1_000_001, "test": 2_000_001}
 WORTH_A_POOL = 5000  # pictures; fewer are drawn before the workers have started

@@ -14,8 +14,8 @@ from random import Random
 from typing import Any
 
 from snakecap.data.sources import existing
-from snakecap.files.atomic import read_json
-from snakecap.files.pictures import SPLITS, Picture
+from snakecap.formats.atomic import read_json
+from snakecap.formats.pictures import SPLITS, Picture
 
 Pictures = tuple[Picture, ...]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from snakecap.files.darknet import VARIANCES, Section
+from snakecap.formats.darknet import VARIANCES, Section
 
 SLOPE = 0.1  # of darknet's leaky activation
 

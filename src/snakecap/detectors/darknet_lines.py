@@ -1,4 +1,4 @@
-"""OBJ2TEXT's own detections (`snakecap.files.darknet_lines`), matched by the pictures' names."""
+"""OBJ2TEXT's own detections (`snakecap.formats.darknet_lines`), matched by the pictures' names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from snakecap.boxes import Detections
-from snakecap.categories import NAMES
 from snakecap.detectors.detector import Detector
-from snakecap.files.darknet_lines import Line, decode_boxes, read
-from snakecap.files.pictures import Picture
+from snakecap.formats.darknet_lines import Line, decode_boxes, read
+from snakecap.formats.pictures import Picture
+from snakecap.objects.boxes import Detections
+from snakecap.objects.categories import NAMES
 
 
 class DarknetLines(Detector):

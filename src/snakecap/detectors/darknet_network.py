@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from snakecap.detectors.darknet_layers import Convolution, MaxPool, Reorg, Route
-from snakecap.files.darknet import Array, Section
+from snakecap.formats.darknet import Array, Section
 
 # What an option must be where it is given: everything else would be another network.
 REQUIRED = {

@@ -15,8 +15,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snakecap.boxes import Detections
-from snakecap.files.pictures import Picture
+from snakecap.formats.pictures import Picture
+from snakecap.objects.boxes import Detections
 
 
 class Detector:
@@ -24,7 +24,7 @@ class Detector:
 
     Attributes:
         reads_images: whether `detect` looks at pixels.
-        uses: ``weights`` (a file, or trained by `snakecap.stages.train_detector`), ``file``
+        uses: ``weights`` (a file, or trained by `snakecap.steps.train_detector`), ``file``
             (weights or results that it cannot make), or ``nothing``.
         by_split: whether ``{split}`` in the name of its file may stand for several.
         device: where it computes, ``cpu`` or ``cuda``; None: where it was told to.
@@ -49,7 +49,7 @@ class Detector:
         Returns:
             One entry for each picture; it does not depend on the others of the batch. Boxes are in
             pixels of the images and inside them; of a detector that reads no images, in pixels of
-            the records, and as they were written: `snakecap.stages.detecting` clips them.
+            the records, and as they were written: `snakecap.inference.detecting` clips them.
         """
         raise NotImplementedError
 

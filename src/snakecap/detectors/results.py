@@ -1,4 +1,4 @@
-"""Detections that another program made, as COCO's results JSON (`snakecap.files.detections`)."""
+"""Detections that another program made, as COCO's results JSON (`snakecap.formats.detections`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snakecap import log
-from snakecap.boxes import Detections
-from snakecap.categories import COCO, IDS, canonical, ordered
+from snakecap.config.detection import files_by_split
 from snakecap.detectors.detector import Detector
-from snakecap.files.detections import Entry, entries
-from snakecap.files.pictures import Picture
-from snakecap.rows.detection import files_by_split
+from snakecap.formats.detections import Entry, entries
+from snakecap.formats.pictures import Picture
+from snakecap.objects.boxes import Detections
+from snakecap.objects.categories import COCO, IDS, canonical, ordered
 
 
 class Results(Detector):

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snakecap.boxes import Detections, clip
-from snakecap.categories import COCO, canonical
 from snakecap.detectors.detector import Detector
-from snakecap.files.pictures import Picture
+from snakecap.formats.pictures import Picture
+from snakecap.objects.boxes import Detections, clip
+from snakecap.objects.categories import COCO, canonical
 
 
 class TorchvisionDetector(Detector):

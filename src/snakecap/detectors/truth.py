@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from snakecap.boxes import Detections
-from snakecap.categories import canonical
 from snakecap.detectors.detector import Detector
-from snakecap.files.pictures import Picture
+from snakecap.formats.pictures import Picture
+from snakecap.objects.boxes import Detections
+from snakecap.objects.categories import canonical
 
 
 class Truth(Detector):

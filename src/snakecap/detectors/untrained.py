@@ -20,7 +20,7 @@ from torch import nn
 from snakecap.detectors.anchors import cluster
 from snakecap.detectors.darknet_layers import Convolution
 from snakecap.detectors.darknet_network import Network, checked_size
-from snakecap.files.darknet import Section, parse, read_cfg, text_of
+from snakecap.formats.darknet import Section, parse, read_cfg, text_of
 
 FIRST_WEIGHTS = 0.1  # of the last layer, as a share of the usual ones: boxes start as the anchors
 

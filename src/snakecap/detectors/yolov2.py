@@ -2,7 +2,7 @@
 
 Source: Redmon and Farhadi, "YOLO9000: Better, Faster, Stronger" (CVPR 2017); darknet/src
 region_layer.c get_region_boxes and box.c do_nms_sort. It reads models that
-`snakecap.stages.train_detector` wrote, and darknet's own ``.cfg`` with ``.weights``. Pictures are
+`snakecap.steps.train_detector` wrote, and darknet's own ``.cfg`` with ``.weights``. Pictures are
 letterboxed on grey; a predictor's category is its likeliest, its score objectness times that
 category's probability; boxes come in darknet's order: anchor, then row, then column.
 
@@ -28,15 +28,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from snakecap.boxes import Detections, Frame, clip
-from snakecap.categories import NAMES
 from snakecap.detectors.darknet_network import Network, checked_size
 from snakecap.detectors.detector import Detector
-from snakecap.files import model as models
-from snakecap.files.darknet import parse, read_cfg, read_names, read_weights
-from snakecap.files.pictures import Picture
-from snakecap.letterbox import letterbox
-from snakecap.suppression import suppress
+from snakecap.formats import model as models
+from snakecap.formats.darknet import parse, read_cfg, read_names, read_weights
+from snakecap.formats.pictures import Picture
+from snakecap.objects.boxes import Detections, Frame, clip
+from snakecap.objects.categories import NAMES
+from snakecap.objects.letterbox import letterbox
+from snakecap.objects.suppression import suppress
 
 Size = tuple[int, int]  # width and height of an image in pixels
 LARGEST = 20.0  # logarithm of a size; without a limit exp could overflow
@@ -47,7 +47,7 @@ PIXELS_AT_ONCE = 256 * 256
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Which boxes are kept; see `snakecap.rows.detection.Detector`."""
+    """Which boxes are kept; see `snakecap.config.detection.Detector`."""
 
     min_score: float
     overlap: float

@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snakecap.boxes import Array, Detections, Frame, clip
-from snakecap.categories import NAMES, canonical
 from snakecap.detectors.detector import Detector
-from snakecap.files.pictures import Picture
-from snakecap.letterbox import letterbox
+from snakecap.formats.pictures import Picture
 from snakecap.log import logger
-from snakecap.suppression import suppress
+from snakecap.objects.boxes import Array, Detections, Frame, clip
+from snakecap.objects.categories import NAMES, canonical
+from snakecap.objects.letterbox import letterbox
+from snakecap.objects.suppression import suppress
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))  # the second: networks for 1280 pixels, "P6"
 GREY = 114

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from snakecap import registry
-from snakecap.files.scores import Scores
+from snakecap.formats.scores import Scores
 from snakecap.metrics.metric import Array
 
 BLOCK = 4_000_000  # weights in memory at a time

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from snakecap.boxes import Detections
+from snakecap.objects.boxes import Detections
 
 Id = TypeVar("Id", bound=Hashable)
 Box = Sequence[float]

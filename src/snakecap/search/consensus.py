@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from snakecap.config.settings import Decoding
 from snakecap.search import beam, sample
 from snakecap.search.constraints import Constraints
 from snakecap.search.hypothesis import Hypothesis, State, Step
-from snakecap.settings import Decoding
 
 ORDERS = 4
 SIGMA = 6.0  # words, as CIDEr

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from snakecap.config.settings import Decoding
 from snakecap.search.constraints import NONE, Constraints
 from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step
 from snakecap.search.roll import roll
-from snakecap.settings import Decoding
 
 
 def search(

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snakecap.config.settings import Decoding
 from snakecap.search.constraints import NONE, Constraints
 from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step, device_of
 from snakecap.search.roll import roll
-from snakecap.settings import Decoding
 
 
 def search(

@@ -1,0 +1,156 @@
+"""Rows of `detectors` and `layouts`: what finds objects, and how they become a model's input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from snakecap import registry
+from snakecap.config.base import Fraction, Model, Positive, Seed, Split
+from snakecap.config.options import check as check_options
+from snakecap.config.options import constant
+from snakecap.config.training import Optimiser, Schedule
+
+
+def files_by_split(file: str) -> list[Path]:
+    """The files that there are of those that ``{split}`` in a name stands for; else the file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if "{split}" not in file:
+        return [Path(file)]
+    splits = get_args(Split)
+    paths = [Path(file.replace("{split}", split)) for split in splits]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise FileNotFoundError(f"there is no file {file} with {', '.join(splits)} for {{split}}")
+    return found
+
+
+class DetectorTraining(Model):
+    """How a detector learns from a data set's own boxes."""
+
+    epochs: Annotated[float, Field(gt=0)] = Field(10, description="passes over the pictures")
+    batch_size: Positive = Field(16, description="pictures a step")
+    accumulate: Positive = Field(
+        1, description="parts that a step is computed in, one after the other: less memory"
+    )
+    optimiser: Optimiser = Field(
+        Optimiser(learning_rate=1e-3, alpha=0.9, grad_clip=None), description="of all weights"
+    )
+    schedule: Schedule = Field(Schedule(name="cosine"), description="of the learning rate")
+    flip: bool = Field(True, description="mirror pictures at random")
+    shift: Fraction = Field(0.2, description="move and scale pictures by up to this share")
+    colour: Fraction = Field(0.3, description="change brightness and colours by up to this share")
+    validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
+    validation_pictures: int = Field(1000, ge=-1, description="how many to judge by; -1: all")
+    log_every: Positive = Field(25, description="iterations between entries of the loss history")
+    checkpoint_every: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="seconds between checkpoints that a killed run continues from"
+    )
+    explosion: Annotated[float, Field(gt=1)] = Field(
+        20.0, description="stop when the loss exceeds this many times the first"
+    )
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
+    )
+    seed: Seed = Field(123, description="of weights, order and augmentation")
+
+    @model_validator(mode="after")
+    def _judged(self) -> DetectorTraining:
+        if self.validation_pictures == 0:
+            raise ValueError("validation_pictures: 0 leaves nothing to choose by; -1: all")
+        return self
+
+
+class Detector(Model):
+    """A row of `detectors`: what says which objects a picture shows, and where."""
+
+    part: str = Field(description=f"what looks: {', '.join(registry.DETECTORS)}")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the part")
+    file: str | None = Field(
+        None,
+        description="the weights or the results it reads; `results`: `{split}` in it stands for "
+        "train, val, test and extra; null: none, or it is trained",
+    )
+    training: DetectorTraining | None = Field(
+        None, description="train it on the data set's train split; only without a `file`"
+    )
+    min_score: Fraction = Field(
+        0.05, description="weaker detections are not stored; layouts have their own threshold"
+    )
+    overlap: Fraction = Field(
+        0.4, description="IoU above which the weaker of two boxes of a category goes (darknet: .4)"
+    )
+    limit: Positive = Field(100, description="boxes a picture, the best")
+    batch_size: Positive = Field(16, description="pictures at once")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Detector:
+        check_options("detector", self.part, self.options)
+        return self
+
+    def check_file(self) -> None:
+        """Check that the row says where its weights or results come from.
+
+        Raises:
+            ValueError: it does not, or says it twice.
+        """
+        uses = constant("detector", self.part, "uses")
+        if uses != "weights" and self.training is not None:
+            raise ValueError(f"the detector {self.part} cannot be trained: take `training` out")
+        if uses == "file" and self.file is None:
+            raise ValueError(f"the detector {self.part} reads a file: set `file`")
+        if "{split}" in (self.file or "") and not constant("detector", self.part, "by_split"):
+            raise ValueError(f"file: the detector {self.part} reads one file, not one a {{split}}")
+        if uses == "weights" and (self.file is None) == (self.training is None):
+            raise ValueError(
+                f"the detector {self.part} needs weights: set `file` or `training`, one of them"
+            )
+
+    @property
+    def by_split(self) -> bool:
+        """Whether `file` stands for one file a split."""
+        return "{split}" in (self.file or "")
+
+    @property
+    def named(self) -> list[str]:
+        """Files that `options` name: darknet's network, and the names of its categories."""
+        found = (self.options.get(key) for key in ("cfg", "names"))
+        return [path for path in found if isinstance(path, str)]
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether it looks at pixels; others read annotations or results."""
+        return bool(constant("detector", self.part, "reads_images"))
+
+    @property
+    def module(self) -> str:
+        """The module that holds its part."""
+        return registry.module("detector", self.part)
+
+
+class Arrangement(Model):
+    """Which objects of a picture a model reads, in which order, and in which frame."""
+
+    order: Literal["detector", "score", "size", "left_to_right"] = Field(
+        "detector",
+        description="as the detector gives them (darknet: anchor, row, column; `truth`: as "
+        "annotated), best first, largest first, or by the centre's x",
+    )
+    threshold: Fraction = Field(0.24, description="weaker detections are left out (darknet: .24)")
+    limit: Positive = Field(96, description="objects a picture, the first; OBJ2TEXT: 96")
+    frame: Literal["picture", "letterbox"] = Field(
+        "picture",
+        description="boxes in 0..1 of the picture, or of the centred square around it as the "
+        "original's 608 x 608 letterbox",
+    )
+
+
+class Layout(Arrangement):
+    """A row of `layouts`: a picture's objects as a sequence, or a set, that a model reads."""
+
+    detector: str = Field(description="a row of `detectors`")

@@ -1,0 +1,90 @@
+"""How captions are searched for, judged and shown."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from snakecap import registry
+from snakecap.config.base import Count, Model, Positive, Seed
+
+
+class Decoding(Model):
+    """How words are searched for."""
+
+    method: str = Field(
+        "beam", description="beam, consensus, greedy or sample: a name in registry.SEARCHES"
+    )
+    beam_width: Annotated[Positive, Field(le=1000)] = Field(
+        2, description="NeuralTalk2: 2 or 3 works well, more is not better"
+    )
+    max_length: Positive = Field(16, description="words; a caption that gets there is cut")
+    temperature: Annotated[float, Field(ge=0.001)] = Field(
+        1.0, description="sampling: logits are divided by it; towards 0 it is greedy"
+    )
+    top_k: Count = Field(0, description="sample among the k likeliest words; 0: all")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="sample among the likeliest words that together have this probability"
+    )
+    length_normalisation: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="divide a caption's log-probability by (words + 1) to this power"
+    )
+    no_repeat_ngram: Count = Field(0, description="forbid a second n-gram of this size; 0: allow")
+    no_repeat_words: bool = Field(False, description="forbid a second use of a content word")
+    suppress_unknown: bool = Field(True, description="never say UNK")
+    n_best: Positive = Field(1, description="captions a picture, with their log-probabilities")
+    batch_size: Positive = Field(64, description="pictures at once")
+    voters: Positive = Field(
+        64,
+        description="consensus: captions drawn at random (temperature, top_k, top_p), of which the "
+        "beam's are judged by how much they agree",
+    )
+    seed: Seed = Field(123, description="of sampling, by batches of batch_size, and of the control")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Decoding:
+        registry.location("search", self.method)
+        if self.method == "greedy" and self.n_best > 1:
+            raise ValueError(
+                f"n_best {self.n_best}: greedy search finds one caption; use beam or sample"
+            )
+        return self
+
+
+class Score(Model):
+    """Metrics and their intervals."""
+
+    metrics: tuple[str, ...] = Field(
+        ("Bleu", "METEOR", "ROUGE_L", "CIDEr"), description="names in registry.METRICS"
+    )
+    bootstrap: Count = Field(1000, description="resamples for the 95 % intervals; 0: none")
+    seed: Seed = Field(123, description="of the resampling")
+
+    @model_validator(mode="after")
+    def _known(self) -> Score:
+        for metric in self.metrics:
+            registry.location("metric", metric)
+        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics {list(self.metrics)}: name at least one, and each once")
+        return self
+
+
+class Report(Model):
+    """The static page and the plots."""
+
+    title: str = Field("Image captioning systems compared", description="of the page")
+    shown: Count = Field(200, description="pictures on the page; 0: all")
+    thumbnail: Positive = Field(256, description="side in pixels of the embedded pictures")
+    pairs: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="systems whose difference in CIDEr is shown, [from, to]; none: each with each, "
+        "or of many its neighbour and the best",
+    )
+
+    @model_validator(mode="after")
+    def _different(self) -> Report:
+        wrong = next((pair for pair in self.pairs if pair[0] == pair[1]), None)
+        if wrong is not None or len(set(self.pairs)) < len(self.pairs):
+            raise ValueError("pairs: each names two systems, and stands there once")
+        return self

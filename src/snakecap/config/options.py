@@ -1,0 +1,107 @@
+"""The options of a part of a model, read from its source.
+
+A part's keyword arguments that have defaults are its options in ``config.yaml``; their annotations
+say what is allowed. Reading the source instead of importing it keeps torch out of a dry run.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from snakecap import registry
+from snakecap.config import errors
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def check(family: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a part's options against its constructor, without importing it.
+
+    Returns:
+        The options that were given, of the types that the constructor says: "2" is 2.
+
+    Raises:
+        ValueError: unknown part, unknown option, wrong type or out of range.
+    """
+    options_model = model(family, name)
+    try:
+        return options_model.model_validate(dict(options)).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        known = ", ".join(options_model.model_fields) or "none"
+        lines = errors.explain(error, kind="option")
+        raise ValueError(f"{family} {name}: {lines}; its options: {known}") from None
+
+
+def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
+    """Check what a part's arguments must be to each other: the conditions in its ``rules``.
+
+    Args:
+        family: of the part.
+        name: of the part.
+        given: its options, as `check` returns them, and what its system gives it.
+
+    Raises:
+        ValueError: a condition does not hold; says which, and the values.
+    """
+    values = {**model(family, name)().model_dump(), **given}
+    for condition, reason in constant(family, name, "rules") or ():
+        if not eval(condition, {"__builtins__": {}}, values):
+            raise ValueError(f"{family} {name}: {reason.format(**values)}")
+
+
+@cache
+def model(family: str, name: str) -> type[BaseModel]:
+    """A part's options: its keyword arguments that have defaults."""
+    node: Any = _constructor(_definition(family, name))
+    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
+    fields: dict[str, Any] = {
+        argument.arg: (_annotation(argument.annotation), ast.literal_eval(default))
+        for argument, default in pairs
+        if default is not None
+    }
+    config = ConfigDict(extra="forbid", strict=False)
+    return create_model(f"{family}_{name}", __config__=config, **fields)
+
+
+def needs(family: str, name: str) -> set[str]:
+    """What a part asks of its system: its keyword arguments without a default."""
+    node: Any = _constructor(_definition(family, name))
+    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
+    return {argument.arg for argument, default in pairs if default is None}
+
+
+def constant(family: str, name: str, attribute: str) -> Any:
+    """A plain value in the class of a part, such as what an encoder ``reads``; None without it."""
+    for line in _definition(family, name).body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == attribute:
+            return ast.literal_eval(line.value)
+    return None
+
+
+def _constructor(node: ast.FunctionDef | ast.ClassDef) -> ast.FunctionDef | None:
+    if isinstance(node, ast.FunctionDef):
+        return node
+    methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+    return methods.get("__init__")
+
+
+def _definition(family: str, name: str) -> ast.FunctionDef | ast.ClassDef:
+    module, _, attribute = registry.location(family, name).partition(":")
+    path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    return nodes[attribute]
+
+
+def _annotation(node: ast.expr | None) -> Any:
+    names = {"Annotated": Annotated, "Literal": Literal, "Field": Field, "Any": Any}
+    builtins = {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple, "dict": dict}
+    if node is None:
+        return Any
+    return eval(compile(ast.Expression(node), "<option>", "eval"), {**names, **builtins})

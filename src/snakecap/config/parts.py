@@ -1,0 +1,111 @@
+"""What a model is made of: rows of `backbones`, cached features, and parts by name."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from snakecap import registry
+from snakecap.config.base import Above, Model, Positive
+
+
+class Preprocess(Model):
+    """Square uint8 RGB pictures to what a backbone was trained on."""
+
+    crop: Positive | None = Field(224, description="centre crop in pixels; null: the whole picture")
+    scale: float = Field(255.0, gt=0, description="pixels are divided by this first")
+    mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="RGB, after scale")
+    std: tuple[Above, Above, Above] = Field((0.229, 0.224, 0.225), description="RGB, after scale")
+    bgr: bool = Field(False, description="Caffe's channel order")
+
+
+class Backbone(Model):
+    """A row of `backbones`: a convolutional network and how to feed it."""
+
+    architecture: str = Field(
+        "resnet50", description="any torchvision classification model, or `tiny`, ours"
+    )
+    weights: str = Field(
+        "torchvision",
+        description="`torchvision`, `random`, or a .pth, .safetensors or .npz state dict",
+    )
+    preprocess: Preprocess = Field(Preprocess(), description="what its weights were trained on")
+    class_scores: bool = Field(
+        False, description="append the softmax over the classes to the pooled features"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Backbone:
+        known = torchvision_networks()
+        if self.family == "torchvision" and self.architecture not in known:
+            close = ", ".join(get_close_matches(self.architecture, known, 5, 0.4)) or "none"
+            ours = ", ".join(sorted(registry.BACKBONES.keys() - {"torchvision"}))
+            raise ValueError(
+                f"architecture {self.architecture!r} is neither ours ({ours}) nor a classification "
+                f"network of torchvision; the closest names: {close}"
+            )
+        if self.family != "torchvision" and self.weights == "torchvision":
+            raise ValueError(f"torchvision has no weights for {self.architecture}")
+        return self
+
+    def check_layer(self, layer: str) -> None:
+        """Check a stage's `finetune_from`, so far as torchvision's source tells.
+
+        Raises:
+            ValueError: the network has no such layer.
+        """
+        known = torchvision_networks().get(self.architecture)
+        if known and layer != "all" and layer.partition(".")[0] not in known:
+            public = [name for name in known if not name.startswith("_")]
+            close = get_close_matches(layer, public, 5, 0.4)
+            raise ValueError(
+                f"finetune_from: {self.architecture} has no layer {layer!r}; `all` trains all of "
+                f"it; the closest names: {', '.join(close) or 'none'}"
+            )
+
+    @property
+    def family(self) -> str:
+        """Which row of registry.BACKBONES builds it."""
+        return self.architecture if self.architecture in registry.BACKBONES else "torchvision"
+
+
+class Features(Model):
+    """How backbone features are cached."""
+
+    output: Literal["pooled", "grid"] = Field(
+        "pooled", description="one vector a picture, or one for each cell of the last feature map"
+    )
+    flip: bool = Field(False, description="store the mirrored picture's features too")
+    half: bool = Field(False, description="float16: half the disk, 3 decimal digits")
+    batch_size: Positive = Field(32, description="pictures at once")
+
+
+class Part(Model):
+    """A part of a model by name, with its keyword options checked against its constructor."""
+
+    part: str = Field(description="a name in the registry, see below")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the part")
+
+
+@cache
+def torchvision_networks() -> dict[str, frozenset[str]]:
+    """The classification networks of torchvision, from its source: importing it takes 10 s.
+
+    Returns:
+        By name, what the file that has the network calls its layers, and layers inside of those.
+    """
+    spec = find_spec("torchvision")
+    assert spec is not None and spec.origin is not None, "torchvision is a dependency"
+    networks = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
+    layers = re.compile(r"^ +self\.(\w+)(?: =|:)", re.MULTILINE)
+    found: dict[str, frozenset[str]] = {}
+    for file in sorted(Path(spec.origin).parent.joinpath("models").glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        found |= dict.fromkeys(networks.findall(text), frozenset(layers.findall(text)))
+    return found

@@ -1,0 +1,248 @@
+"""Every knob, its default and the reason for it; checked before any job starts.
+
+``config.yaml`` is one `Settings`. Sources of the defaults: NeuralTalk2's prepro.py, train.py and
+eval.py (Karpathy, 2015), the Show-and-Tell tutorial (yunjey/pytorch-tutorial), and measurements
+in docs/log.md. The rows are in the modules beside this one; here they are put together and checked
+against each other. Imports no torch: a dry run reads this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from snakecap.config.base import Count, Model, Name, Positive, Seed, SettingsError, Split
+from snakecap.config.cluster import Cluster
+from snakecap.config.data import Dataset, Download, Geometry, Resize, Vocabulary
+from snakecap.config.detection import Arrangement, Detector, DetectorTraining, Layout
+from snakecap.config.evaluation import Decoding, Report, Score
+from snakecap.config.parts import Backbone, Features, Part, Preprocess
+from snakecap.config.system import System, Training
+from snakecap.config.training import VALIDATION_METRICS, Optimiser, Schedule, Stage
+
+__all__ = [
+    "VALIDATION_METRICS",
+    "Arrangement",
+    "Backbone",
+    "Cluster",
+    "Dataset",
+    "Decoding",
+    "Detector",
+    "DetectorTraining",
+    "Download",
+    "Features",
+    "Geometry",
+    "Layout",
+    "Model",
+    "Optimiser",
+    "Part",
+    "Preprocess",
+    "Report",
+    "Resize",
+    "Schedule",
+    "Score",
+    "Settings",
+    "SettingsError",
+    "Stage",
+    "System",
+    "Training",
+    "Vocabulary",
+    "read",
+]
+
+
+class Settings(Model):
+    """The whole of ``config.yaml``."""
+
+    dataset: str = Field("shapes", description="a row of `datasets`, or several joined with +")
+    pathvars: dict[Literal["results", "logs"], str] = Field(
+        {"results": "results", "logs": "results/logs"}, description="where results and logs go"
+    )
+    downloads: str = Field("downloads", description="where downloads go")
+    cache: str | None = Field(
+        None,
+        description="folder for what working copies and users share (docs/caches.md); null: that "
+        "of SNAKECAP_CACHE, if it is set",
+    )
+    compare: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="rows of `systems`; null: all"
+    )
+    seeds: tuple[Seed, ...] = Field((), description="train every system once for each seed")
+    evaluate: tuple[Split, ...] = Field(("test",), description="splits to caption and score")
+    caption: tuple[Split, ...] = Field(
+        (), description="splits to caption alone: of pictures that nobody described"
+    )
+    datasets: dict[Name, Dataset] = Field(description="where pictures and captions come from")
+    resize: Resize = Field(Resize(), description="one size for all pictures")
+    vocabularies: dict[Name, Vocabulary] = Field({}, description="words and ids")
+    backbones: dict[Name, Backbone] = Field({}, description="networks that look")
+    detectors: dict[Name, Detector] = Field({}, description="what finds objects")
+    layouts: dict[Name, Layout] = Field({}, description="objects as systems read them")
+    systems: dict[Name, System] = Field({}, description="what is compared")
+    score: Score = Field(Score(), description="how captions are judged")
+    report: Report = Field(Report(), description="what people look at")
+    threads: Positive = Field(1, description="CPU threads of a training or feature job")
+    gpus: Count = Field(
+        0,
+        description="GPUs of a heavy job; with several, training, features and captioning run in a "
+        "process for each",
+    )
+    device: Literal["auto", "cpu"] = Field(
+        "auto",
+        description="auto: a GPU when there is one, and an error when `gpus` asked for one that is "
+        "not there; cpu: none, whatever `gpus` says",
+    )
+    cluster: Cluster = Field(Cluster(), description="where SLURM puts jobs; docs/slurm.md")
+
+    @model_validator(mode="after")
+    def _references(self) -> Settings:
+        for name in self.dataset.split("+"):
+            _row("dataset", name, "datasets", self.datasets)
+        for name in self.compare or ():
+            _row("compare", name, "systems", self.systems)
+        for name, system in self.systems.items():
+            place = f"systems.{name}"
+            _row(f"{place}.vocabulary", system.vocabulary, "vocabularies", self.vocabularies)
+            if system.backbone is not None:
+                _row(f"{place}.backbone", system.backbone, "backbones", self.backbones)
+            if system.layout is not None:
+                _row(f"{place}.layout", system.layout, "layouts", self.layouts)
+        for name, detector in self.detectors.items():
+            try:
+                detector.check_file()
+            except ValueError as error:
+                raise ValueError(f"detectors.{name}: {error}") from None
+        for name, layout in self.layouts.items():
+            _row(f"layouts.{name}.detector", layout.detector, "detectors", self.detectors)
+        for name in (name for pair in self.report.pairs for name in pair):
+            _row("report.pairs", name, "systems", self.systems)
+        self._check_runs()
+        if "CIDEr" not in self.score.metrics:
+            raise ValueError("score.metrics: the report compares systems by CIDEr: add it")
+        return self
+
+    def _check_runs(self) -> None:
+        lists = {name: getattr(self, name) for name in ("compare", "evaluate", "caption", "seeds")}
+        for place, names in {"dataset": self.dataset.split("+"), **lists}.items():
+            if names is not None and len(set(names)) < len(names):
+                raise ValueError(f"{place}: {names} names something twice")
+        runs = self.runs()
+        if not runs or not (self.evaluate or self.caption):
+            raise ValueError(
+                "nothing to do: `systems`, `compare` and `evaluate` (or `caption`) need entries"
+            )
+        taken = set(runs) & set(self.systems) if self.seeds else set()
+        if taken:
+            raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
+        for name, system in runs.items():
+            if system.backbone is not None:
+                self._check_backbone(name, system, self.backbones[system.backbone])
+            if not self.pixels and self._looks(system):
+                raise ValueError(
+                    f"{self._looker(name, system)} reads pictures, and the data set "
+                    f"{self.dataset} has none (pixels: false): compare systems of layouts alone"
+                )
+
+    @property
+    def pixels(self) -> bool:
+        """Whether the data set has image files."""
+        return all(self.datasets[name].pixels for name in self.dataset.split("+"))
+
+    def _looks(self, system: System) -> bool:
+        if system.layout is None:
+            return True
+        detector = self.detectors[self.layouts[system.layout].detector]
+        return system.backbone is not None or detector.reads_images
+
+    def _looker(self, name: str, system: System) -> str:
+        """What of a system it is that looks at pictures: itself, or its detector."""
+        if system.layout is None or system.backbone is not None:
+            return f"systems.{name}"
+        return f"systems.{name}: its detector {self.layouts[system.layout].detector}"
+
+    def _check_backbone(self, name: str, system: System, row: Backbone) -> None:
+        crop, size = row.preprocess.crop, self.resize.size
+        if crop is not None and crop > size:
+            raise ValueError(
+                f"backbones.{system.backbone}.preprocess.crop: {crop} pixels do not fit in "
+                f"pictures of resize.size {size}"
+            )
+        for stage in system.stages:
+            try:
+                row.check_layer("all" if stage.finetune_from is None else stage.finetune_from)
+            except ValueError as error:
+                raise ValueError(f"systems.{name}.stages.{stage.name}.{error}") from None
+
+    def training(self, system: System, stage: str) -> Training:
+        """What the job that trains `stage` of `system` depends on, and nothing else."""
+        row = None if system.backbone is None else self.backbones[system.backbone]
+        geometry = {name: getattr(self.resize, name) for name in Geometry.model_fields}
+        return Training(
+            encoders=system.encoders,
+            decoder=system.decoder,
+            width=system.width,
+            backbone=row,
+            features_output=system.features.output,
+            geometry=Geometry(**geometry),
+            stage=system.stage(stage),
+        )
+
+    def runs(self) -> dict[str, System]:
+        """The systems to run: those compared, once for each seed."""
+        chosen = {name: self.systems[name] for name in self.compare or self.systems}
+        if not self.seeds:
+            return chosen
+        return {
+            f"{name}_seed{seed}": system.model_copy(update={"seed": seed})
+            for name, system in chosen.items()
+            for seed in self.seeds
+        }
+
+
+def _row(place: str, name: str, table: str, rows: Mapping[str, Any]) -> None:
+    if name not in rows:
+        known = ", ".join(rows) or "none"
+        raise ValueError(f"{place}: no row {name!r} in {table}; known: {known}")
+
+
+def read(raw: Mapping[str, Any]) -> Settings:
+    """Check a configuration.
+
+    Raises:
+        SettingsError: with a line for each mistake: the place, the value, what is allowed.
+    """
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise SettingsError("the configuration has mistakes:\n" + "\n".join(lines)) from None
+
+
+def _explain(item: Any) -> str:
+    """One mistake: its place, what is wrong, and the value when the message lacks it."""
+    place = "".join(f"{part}." for part in item["loc"])[:-1]
+    if item["type"] == "extra_forbidden":
+        known = ", ".join(_keys_at(item["loc"][:-1]))
+        return f"  {place}: unknown setting; known here: {known}"
+    message = item["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+    shown = "" if isinstance(item["input"], dict | BaseModel) else f" (it is {item['input']!r})"
+    return f"  {place}: {message}{shown}" if place else f"  {message}"
+
+
+def _keys_at(place: tuple[str | int, ...]) -> list[str]:
+    """The settings known at a place such as ("systems", "neuraltalk2", "stages", 0)."""
+    model: type[Model] = Settings
+    for part in place:
+        field = model.model_fields.get(str(part))
+        found = _models_in(field.annotation) if field else []
+        model = found[0] if found else model
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return [annotation]
+    inner = getattr(annotation, "__args__", ())
+    return [model for argument in inner for model in _models_in(argument)]

@@ -1,0 +1,132 @@
+"""How a model is trained: optimisers, schedules and stages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from snakecap import registry
+from snakecap.config.base import Count, Fraction, Model, Name, Positive, Seed
+from snakecap.config.options import check as check_options
+
+# METEOR would start a Java program at every validation.
+VALIDATION_METRICS = ("Bleu", "ROUGE_L", "CIDEr")
+
+
+class Optimiser(Model):
+    """One parameter group's optimiser (NeuralTalk2's optim_updates.lua, and AdamW)."""
+
+    name: str = Field("adam", description="a name in registry.OPTIMISERS")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        4e-4, description="NeuralTalk2's; times the schedule's factor"
+    )
+    alpha: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.8, description="Adam's beta 1, momentum, or RMSProp's decay"
+    )
+    beta: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="Adam's beta 2")
+    epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="added to the denominator")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="L2, added to the gradient before clipping (cnn_weight_decay)"
+    )
+    decoupled_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="AdamW's own")
+    grad_clip: Annotated[float, Field(gt=0)] | None = Field(
+        0.1, description="each gradient element to +-this; NeuralTalk2's sweep found 0.1 best"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Optimiser:
+        registry.location("optimiser", self.name)
+        return self
+
+
+class Schedule(Model):
+    """Learning-rate factor by iteration; the same for every optimiser of a stage."""
+
+    name: str = Field("constant", description="a name in registry.SCHEDULES")
+    options: dict[str, Any] = Field({}, description="keyword arguments of the schedule")
+
+    @model_validator(mode="after")
+    def _known(self) -> Schedule:
+        check_options("schedule", self.name, self.options)
+        return self
+
+
+class Stage(Model):
+    """One training stage; it starts from the model of the stage before it."""
+
+    name: Name = Field(description="of the stage and of its folder")
+    epochs: Annotated[float, Field(gt=0)] | None = Field(10, description="passes over the pictures")
+    max_iterations: Positive | None = Field(None, description="whichever ends first")
+    batch_size: Positive = Field(16, description="pictures a step")
+    accumulate: Positive = Field(
+        1, description="parts that a step is computed in, one after the other: less memory"
+    )
+    captions_per_picture: Positive = Field(5, description="NeuralTalk2's seq_per_img")
+    shuffle: bool = Field(True, description="false: file order, as NeuralTalk2")
+    optimiser: Optimiser = Field(Optimiser(), description="of all but the backbone")
+    finetune_from: str | None = Field(
+        None,
+        description="train the backbone from this layer up (`all`, or a prefix such as layer3); "
+        "null: frozen",
+    )
+    finetune_after: Count = Field(0, description="iteration at which backbone training starts")
+    backbone_optimiser: Optimiser = Field(
+        Optimiser(learning_rate=1e-5), description="of the fine-tuned layers"
+    )
+    train_batch_norm: bool = Field(
+        False, description="batch statistics in the fine-tuned layers; needs large batches"
+    )
+    schedule: Schedule = Field(Schedule(), description="of every learning rate of the stage")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of a target's probability that is spread over all words"
+    )
+    flip: bool = Field(False, description="mirror pictures, and their layouts, at random")
+    mirror_words: tuple[tuple[str, str], ...] = Field(
+        (), description="pairs of words that change places in a mirrored picture's captions"
+    )
+    object_dropout: Fraction = Field(0.0, description="share of a layout's objects left out")
+    box_jitter: Fraction = Field(
+        0.0, description="edges of a layout's boxes move by up to this share of the box's size"
+    )
+    random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
+    seed: Seed = Field(123, description="of weights, order, captions and augmentation")
+    validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
+    validation_pictures: int = Field(
+        3200, ge=-1, description="how many of the validation split to use; -1: all"
+    )
+    language_eval: bool = Field(
+        True, description="choose the best model by validation CIDEr, else by validation loss"
+    )
+    log_every: Positive = Field(25, description="iterations between entries of the loss history")
+    checkpoint_every: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="seconds between checkpoints that a killed run continues from"
+    )
+    explosion: Annotated[float, Field(gt=1)] = Field(
+        20.0, description="stop when the loss exceeds this many times the first"
+    )
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
+    )
+
+    deterministic: bool = Field(
+        False, description="the same weights bit for bit on a GPU too; slower"
+    )
+
+    @property
+    def finetunes(self) -> bool:
+        """Whether this stage changes the backbone."""
+        return self.finetune_from is not None
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether this stage needs pixels rather than cached features."""
+        return self.finetunes or self.random_crop
+
+    @model_validator(mode="after")
+    def _ends(self) -> Stage:
+        if self.epochs is None and self.max_iterations is None:
+            raise ValueError("give epochs or max_iterations: training must end")
+        if self.validation_pictures == 0:
+            raise ValueError("validation_pictures: 0 leaves nothing to choose by; -1: all")
+        return self

@@ -1,0 +1,238 @@
+"""Darknet's two files: ``.cfg``, the layers of a network as text, and ``.weights``, its numbers.
+
+Source: darknet/src/parser.c and option_list.c (Redmon, github.com/pjreddie/darknet). A ``.cfg`` has
+a ``[section]`` a layer with ``key=value`` lines; blanks mean nothing, ``#`` and ``;`` open comments
+and the first of two equal keys counts. A ``.weights`` file is little-endian: int32 major, minor and
+revision; the pictures seen, as int64 from version 0.2 and int32 before; then float32 numbers, layer
+by layer, for a convolution its biases, with batch norm its scales, means and variances, and its
+weights. The file says neither names nor shapes: only the ``.cfg`` does.
+
+No official weights were at hand when this was written: both readers are checked on files that the
+tests write byte by byte.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snakecap.formats.atomic import read_text, writing
+from snakecap.objects.categories import canonical
+
+VARIANCES = "variances"  # what the names of batch norms' variances end with
+Array = NDArray[np.float32]
+Shapes = Sequence[tuple[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of a ``.cfg``.
+
+    Attributes:
+        name: such as ``convolutional``.
+        options: keys and values as written, without blanks.
+        place: file and line, for messages.
+    """
+
+    name: str
+    options: Mapping[str, str]
+    place: str = field(default="", compare=False)
+
+    def whole(self, key: str, default: int, *, least: int = 1) -> int:
+        """A whole number.
+
+        Raises:
+            ValueError: it is none, or less than the least; names the place.
+        """
+        value = self.options.get(key, str(default))
+        try:
+            number = int(value)
+        except ValueError:
+            raise self.error(f"{key}={value} is not a whole number") from None
+        if number < least:
+            raise self.error(f"{key}={value} is less than {least}")
+        return number
+
+    def numbers(self, key: str, default: str = "") -> tuple[float, ...]:
+        """Numbers between commas.
+
+        Raises:
+            ValueError: one of them is none; names the place.
+        """
+        value = self.options.get(key, default)
+        try:
+            found = tuple(float(item) for item in value.split(",") if item)
+        except ValueError:
+            found = (math.nan,)
+        if not all(map(math.isfinite, found)):
+            raise self.error(f"{key}={value} is not a list of numbers")
+        return found
+
+    def error(self, reason: str) -> ValueError:
+        """An error that says where."""
+        return ValueError(f"{self.place or 'cfg'}: [{self.name}] {reason}")
+
+
+def parse(text: str, source: str = "cfg") -> tuple[Section, ...]:
+    """The sections of a ``.cfg``, in order.
+
+    Args:
+        text: of the file.
+        source: its name, for messages.
+
+    Raises:
+        ValueError: a line is neither a section, an option nor a comment; names it.
+    """
+    sections: list[tuple[str, dict[str, str], str]] = []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = "".join(raw.split())  # darknet drops blanks wherever they stand
+        place = f"{source}:{number}"
+        key, equals, value = line.partition("=")
+        if not line or line[0] in "#;":
+            continue
+        if line[0] == "[" and line[-1] == "]":
+            sections.append((line[1:-1], {}, place))
+        elif equals and key and sections:
+            sections[-1][1].setdefault(key, value)
+        else:
+            raise ValueError(f"{place}: {raw.strip()!r} is not a line of a darknet .cfg")
+    return tuple(Section(name, options, place) for name, options, place in sections)
+
+
+def text_of(sections: Iterable[Section]) -> str:
+    """A ``.cfg`` that `parse` reads as these sections."""
+    blocks = (
+        "\n".join([f"[{section.name}]", *(f"{k}={v}" for k, v in section.options.items())])
+        for section in sections
+    )
+    return "\n\n".join(blocks) + "\n"
+
+
+def read_cfg(path: Path) -> tuple[Section, ...]:
+    """The sections of a ``.cfg`` file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a ``.cfg``; names the line.
+    """
+    sections = parse(_text(path), str(path))
+    if not sections:
+        raise ValueError(f"{path} has no [section]: it is not a darknet .cfg")
+    return sections
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The categories of a ``.names`` file, one a line, in COCO's spelling.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a name stands there twice.
+    """
+    names = tuple(canonical(line.strip()) for line in _text(path).splitlines() if line.strip())
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path} has a category twice: {sorted(names)}")
+    return names
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(f"no file at {path}")
+    try:
+        return read_text(path).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a ``.weights`` file opens with; `seen` is the number of pictures of its training."""
+
+    major: int = 0
+    minor: int = 2
+    revision: int = 5
+    seen: int = 0
+
+    @property
+    def layout(self) -> str:
+        """Of the bytes, for `struct`: newer files count the pictures in eight bytes."""
+        wide = self.major * 10 + self.minor >= 2 and self.major < 1000 and self.minor < 1000
+        return "<iiiQ" if wide else "<iiiI"
+
+
+def read_weights(path: Path, shapes: Shapes) -> tuple[Header, dict[str, Array]]:
+    """Read a ``.weights`` file.
+
+    Args:
+        path: the file.
+        shapes: names and shapes of the arrays that its network has, in the file's order.
+
+    Returns:
+        The header, and the arrays by name.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it holds fewer numbers than the network has, or more, or one that is not
+            finite; names the file and the array.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    data = path.read_bytes()
+    header = _header(path, data)
+    rest = memoryview(data)[struct.calcsize(header.layout) :]
+    numbers = np.frombuffer(rest[: len(rest) // 4 * 4], "<f4")
+    _check_length(path, len(rest), shapes)
+    sizes = [int(np.prod(shape)) for _, shape in shapes]
+    pieces = np.split(numbers, np.cumsum(sizes)[:-1])
+    arrays = {
+        name: piece.reshape(shape) for (name, shape), piece in zip(shapes, pieces, strict=True)
+    }
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{path}: {name} holds a number that is not finite: it is damaged")
+        if name.endswith(VARIANCES) and (values < 0).any():
+            raise ValueError(
+                f"{path}: {name} holds a negative variance: it is damaged, or of another .cfg"
+            )
+    return header, arrays
+
+
+def _header(path: Path, data: bytes) -> Header:
+    if len(data) >= 12:
+        layout = Header(*struct.unpack_from("<iii", data)).layout
+        if len(data) >= struct.calcsize(layout):
+            return Header(*struct.unpack_from(layout, data))
+    raise ValueError(f"{path} has {len(data)} bytes: too few for the header of a .weights file")
+
+
+def _check_length(path: Path, length: int, shapes: Shapes) -> None:
+    """Compare the bytes after the header with what the network takes."""
+    end = 0
+    total = sum(int(np.prod(shape)) for _, shape in shapes)
+    other = "it is damaged, or of another .cfg"
+    for name, shape in shapes:
+        end += int(np.prod(shape))
+        if 4 * end > length:
+            raise ValueError(
+                f"{path} ends inside {name}: it holds {length // 4:,} numbers, the network of the "
+                f".cfg {total:,}: {other}"
+            )
+    if length > 4 * end:
+        raise ValueError(
+            f"{path} goes on for {length - 4 * end:,} bytes after the {total:,} numbers of the "
+            f".cfg's network: {other}"
+        )
+
+
+def write_weights(path: Path, header: Header, arrays: Iterable[Array]) -> None:
+    """Write a ``.weights`` file, atomically; what `read_weights` read gives the same bytes."""
+    with writing(path) as temporary, temporary.open("wb") as file:
+        numbers = (header.major, header.minor, header.revision, header.seen)
+        file.write(struct.pack(header.layout, *numbers))
+        for values in arrays:
+            file.write(np.ascontiguousarray(values, "<f4").tobytes())

@@ -1,0 +1,150 @@
+"""OBJ2TEXT's own detections, ``coco_detection_result``: one JSON object a line.
+
+Source: Yin and Ordonez's fork of darknet (src/detector.c, src/image.c), which ran YOLOv2 for
+OBJ2TEXT. A line is ``{"file_path", "bboxes", "full_categories"}``: categories 1..80 in the order of
+darknet's coco.names, which is COCO's, and each box as one integer, left * 1e9 + top * 1e6 + width *
+1e3 + height, in whole pixels 0..607 of the 608 x 608 letterbox around the picture. There are no
+scores, and the order is YOLO's own: anchor, row, column.
+
+Dimensions: N objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snakecap.formats.atomic import writing
+from snakecap.objects.boxes import Array, Frame
+from snakecap.objects.categories import NAMES
+
+SIDE = 608
+PLACES = np.array([10**9, 10**6, 10**3, 1])
+# What a box of whole pixels loses on its way through the picture's frame is less.
+SLACK = 0.01
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was seen in one picture.
+
+    Attributes:
+        file: the picture's path, as written.
+        boxes: the encoded boxes, int64 of shape (N,).
+        categories: places in `categories.NAMES`, of shape (N,).
+    """
+
+    file: str
+    boxes: NDArray[np.int64]
+    categories: NDArray[np.int64]
+
+
+def encode_boxes(boxes: Array, width: float, height: float) -> NDArray[np.int64]:
+    """Boxes as the integers of this format.
+
+    Args:
+        boxes: of shape (N, 4), in pixels of the picture.
+        width: of the picture, in pixels.
+        height: of the picture.
+
+    Returns:
+        Of shape (N,).
+    """
+    inside = Frame.around(round(width), round(height), SIDE).into(boxes)
+    edges = np.concatenate([inside[:, :2], inside[:, :2] + inside[:, 2:]], 1)
+    whole = np.floor(edges + SLACK).clip(0, SIDE - 1).astype(np.int64)
+    whole[:, 2:] -= whole[:, :2]
+    codes: NDArray[np.int64] = whole @ PLACES
+    return codes
+
+
+def decode_boxes(codes: NDArray[np.int64], width: float, height: float) -> Array:
+    """What `encode_boxes` gave, as boxes (N, 4) in pixels of the picture."""
+    frame = Frame.around(round(width), round(height), SIDE)
+    return frame.out(_whole(codes).astype(np.float32))
+
+
+def have_size(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the boxes are at least a pixel wide and high, of shape (N,)."""
+    return np.asarray((_whole(codes)[:, 2:] > 0).all(1))
+
+
+def _whole(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Left, top, width and height in the letterbox, of shape (N, 4)."""
+    parts: NDArray[np.int64] = codes[:, None] // PLACES
+    parts[:, 1:] %= 1000
+    return parts
+
+
+def read(path: Path) -> list[Line]:
+    """Read a ``coco_detection_result``.
+
+    Raises:
+        ValueError: a line is not of this format; names the file and the line.
+    """
+    lines = []
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, text in enumerate(file, start=1):
+            if text.strip():
+                lines.append(_line(text, f"{path}:{number}"))
+    return lines
+
+
+def _line(text: str, place: str) -> Line:
+    try:
+        row = json.loads(text)
+        file, boxes, numbers = row["file_path"], row["bboxes"], row["full_categories"]
+    except (ValueError, TypeError, KeyError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{place} is not a line of darknet's detections, a JSON object with file_path, bboxes "
+            f"and full_categories: {reason}"
+        ) from None
+    if not (isinstance(boxes, list) and isinstance(numbers, list)):
+        raise ValueError(f"{place}: bboxes and full_categories are lists of whole numbers")
+    if len(boxes) != len(numbers):
+        raise ValueError(f"{place}: {len(boxes)} bboxes and {len(numbers)} full_categories")
+    categories = _integers(numbers, f"{place}: full_categories") - 1
+    codes = _integers(boxes, f"{place}: bboxes")
+    _check(codes, categories, place)
+    return Line(str(file), codes, categories)
+
+
+def _integers(values: list[Any], place: str) -> NDArray[np.int64]:
+    odd = next((value for value in values if type(value) is not int or abs(value) >= 2**53), None)
+    if odd is not None:
+        raise ValueError(f"{place} holds {odd!r}, which is no whole number of this format")
+    return np.array(values, np.int64)
+
+
+def _check(codes: NDArray[np.int64], categories: NDArray[np.int64], place: str) -> None:
+    parts = _whole(codes)
+    outside = (codes < 0) | ((parts[:, :2] + parts[:, 2:]) >= SIDE).any(1)
+    unknown = (categories < 0) | (categories >= len(NAMES))
+    for wrong, values, wanted in (
+        (outside, codes, f"a box in 0..{SIDE - 1}: left * 1e9 + top * 1e6 + width * 1e3 + height"),
+        (unknown, categories + 1, f"a category in 1..{len(NAMES)}"),
+    ):
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise ValueError(f"{place}: object {first + 1}: {values[first]} is not {wanted}")
+
+
+def write(path: Path, lines: Iterable[Line]) -> None:
+    """Write a ``coco_detection_result``, atomically.
+
+    Raises:
+        ValueError: a box or a category is not one of this format; names the line.
+    """
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for number, line in enumerate(lines, start=1):
+            _check(line.boxes, line.categories, f"{path}:{number}")
+            row = {"file_path": line.file, "bboxes": line.boxes.tolist()}
+            row["full_categories"] = (line.categories + 1).tolist()
+            file.write(json.dumps(row) + "\n")

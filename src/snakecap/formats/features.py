@@ -1,0 +1,189 @@
+"""Backbone features in LMDB: one transaction is whole or absent, so that extraction resumes.
+
+A single file. Key: the picture's file name in UTF-8 (DeepCaption's convention), with ``@flip``
+behind it for the mirrored picture. Value: raw little-endian float32 or float16. ``@vdim``: int32
+array of the shape of one value; ``@dtype``: its type's name; ``@stamp``: provenance as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import lmdb
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from snakecap.formats.store import Store
+
+FLIP = "@flip"
+DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+LONGEST_KEY = 511  # bytes: LMDB's own limit
+VDIM, DTYPE, STAMP = b"@vdim", b"@dtype", b"@stamp"
+
+
+def key(file: str) -> bytes:
+    """The key of a picture's file name.
+
+    Raises:
+        ValueError: the name is longer than LMDB's keys can be, or is reserved.
+    """
+    name = file.encode("utf-8", "surrogateescape")
+    if not 0 < len(name) <= LONGEST_KEY:
+        raise ValueError(
+            f"the file name {file[:60]!r}... has {len(name)} bytes; features are keyed by file "
+            f"name, and LMDB's keys have 1 to {LONGEST_KEY}: use a shorter path below the root"
+        )
+    if name in (VDIM, DTYPE, STAMP):
+        raise ValueError(f"a picture cannot be called {file!r}: the name is reserved")
+    return name
+
+
+class Writer(Store):
+    """Adds features to a file that may already hold some.
+
+    Args:
+        path: the file; made when missing.
+        vdim: shape of one value.
+        dtype: ``float32`` or ``float16``.
+
+    Raises:
+        ValueError: the file holds values of another shape or type.
+    """
+
+    def __init__(self, path: Path, vdim: Sequence[int], dtype: str):
+        super().__init__(path)
+        self.vdim, self.dtype = tuple(vdim), DTYPES[dtype]
+        shape = np.asarray(self.vdim, "<i4").tobytes()
+        if (self.get(VDIM), self.get(DTYPE)) not in ((None, None), (shape, dtype.encode())):
+            self.environment.close()
+            raise ValueError(f"{path} holds features of another shape or type: delete it")
+        self.save([(VDIM, shape), (DTYPE, dtype.encode())])
+
+    def has(self, files: Iterable[str]) -> list[bool]:
+        """Whether each name is stored."""
+        return self.holds(map(key, files))
+
+    def put(self, files: Sequence[str], values: NDArray[Any]) -> None:
+        """Store values (B, *vdim), one for each file, in one transaction."""
+        assert values.shape == (len(files), *self.vdim), (values.shape, self.vdim)
+        rows = np.ascontiguousarray(values, self.dtype)
+        self.save([(key(file), row.tobytes()) for file, row in zip(files, rows, strict=True)])
+
+    def close(self, stamp: dict[str, Any] | None = None) -> None:
+        """Flush to disk and close; `stamp` marks the file as complete."""
+        if stamp is not None:
+            self.save([(STAMP, json.dumps(stamp).encode())])
+        super().close()
+
+
+class _Environment:
+    """An open LMDB file, closed when nothing refers to it."""
+
+    def __init__(self, path: Path):
+        # lock=False: a finished file never changes, and its folder may be read-only.
+        self.lmdb = lmdb.open(str(path), subdir=False, readonly=True, lock=False)
+
+    def __del__(self) -> None:
+        if hasattr(self, "lmdb"):
+            self.lmdb.close()
+
+
+# LMDB refuses to open a file twice in a process. A forked child reads through its parent's map:
+# without a lock table and without writers that is only memory.
+_open: WeakValueDictionary[tuple[int, int], _Environment] = WeakValueDictionary()
+
+
+def _environment(path: Path) -> _Environment:
+    status = path.stat()
+    place = (status.st_dev, status.st_ino)
+    environment = _open.get(place)
+    if environment is None:
+        environment = _open[place] = _Environment(path)
+    return environment
+
+
+class Features:
+    """Reads features; safe to open many times, to fork and to pickle.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        vdim: shape of one value.
+        dtype: how values are stored.
+        stamp: what the file records of its making; empty for other tools' files.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a feature file.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self._held: _Environment | None = None  # opened when first read, also after pickling
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: run `snakecap features` first")
+        try:
+            with self._begin() as transaction:
+                vdim = transaction.get(VDIM)
+                dtype = bytes(transaction.get(DTYPE, b"float32")).decode()
+                self.stamp: dict[str, Any] = json.loads(bytes(transaction.get(STAMP, b"{}")))
+        except lmdb.Error as error:
+            raise ValueError(f"{path} is not a feature file: {error}") from error
+        if vdim is None or dtype not in DTYPES:
+            raise ValueError(f"{path} is not a feature file: it has no @vdim or an unknown @dtype")
+        self.vdim = tuple(int(side) for side in np.frombuffer(vdim, "<i4"))
+        self.dtype = DTYPES[dtype]
+
+    def _begin(self) -> Any:
+        if self._held is None:
+            self._held = _environment(self.path)
+        return self._held.lmdb.begin(buffers=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_held": None}
+
+    def __len__(self) -> int:
+        """The number of values, mirrored pictures included."""
+        with self._begin() as transaction:
+            reserved = sum(transaction.get(name) is not None for name in (VDIM, DTYPE, STAMP))
+            return int(transaction.stat()["entries"]) - reserved
+
+    def __contains__(self, file: str) -> bool:
+        with self._begin() as transaction:
+            return transaction.get(key(file)) is not None
+
+    def read(self, files: Sequence[str], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """The values of some pictures.
+
+        Args:
+            files: names, in any order, repeats allowed; ``name + FLIP`` for the mirrored one.
+            dtype: of the result, whatever is stored.
+
+        Returns:
+            Shape (len(files), *vdim).
+
+        Raises:
+            ValueError: a picture has no features, or a value has another size.
+        """
+        values = np.empty((len(files), *self.vdim), dtype)
+        flat = values.reshape(len(files), math.prod(self.vdim))
+        with self._begin() as transaction:
+            for row, file in enumerate(files):
+                value = transaction.get(key(file))
+                if value is None or len(value) != flat.shape[1] * self.dtype.itemsize:
+                    raise ValueError(self._complaint(file, value))
+                flat[row] = np.frombuffer(value, self.dtype)
+        return values
+
+    def _complaint(self, file: str, value: Any) -> str:
+        if value is None:
+            return f"{self.path} has no features of {file!r}: it was made from other pictures"
+        return (
+            f"{self.path}: the value of {file!r} has {len(value)} bytes, not of shape {self.vdim}"
+        )

@@ -1,0 +1,73 @@
+"""``scores.json``: what a set of captions scored.
+
+``{"Bleu_1": ..., "CIDEr": ..., "intervals": {"CIDEr": [low, high]}, "pictures": N,
+"per_image": {id: {"Bleu_1": ...}}, "statistics": {"Bleu": [[...], ...]}}`` and a stamp. Values
+have coco-caption's names and no factor of 100. Statistics are what each metric adds up over the
+images, a row for each in the order of ``per_image``; intervals and comparisons come of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snakecap.formats.atomic import read_json, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of one set of captions.
+
+    Attributes:
+        values: of the corpus, by coco-caption's names.
+        per_image: the same values for each image, by its id as a string.
+        statistics: by metric (a name in registry.METRICS), a row for each image.
+        intervals: 95 % bootstrap intervals of the values, low and high.
+    """
+
+    values: dict[str, float]
+    per_image: dict[str, dict[str, float]]
+    statistics: dict[str, list[list[float]]]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def write(path: Path, scores: Scores, **stamp: Any) -> None:
+    """Write ``scores.json``; floats keep every digit."""
+    content = {
+        **scores.values,
+        "intervals": {name: list(pair) for name, pair in scores.intervals.items()},
+        "pictures": len(scores.per_image),
+        **stamp,
+        "per_image": scores.per_image,
+        "statistics": {
+            name: [[_short(value) for value in row] for row in rows]
+            for name, rows in scores.statistics.items()
+        },
+    }
+    write_json(path, content)
+
+
+def read(path: Path) -> Scores:
+    """Read ``scores.json``.
+
+    Raises:
+        ValueError: the file is something else; names it.
+    """
+    content = read_json(path)
+    try:
+        per_image: Mapping[str, dict[str, float]] = content["per_image"]
+        names = list(next(iter(per_image.values())))
+        return Scores(
+            values={name: content[name] for name in names},
+            per_image=dict(per_image),
+            statistics=content["statistics"],
+            intervals={name: (low, high) for name, (low, high) in content["intervals"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise ValueError(f"{path} is not a scores.json of snakecap: {error!r}") from None
+
+
+def _short(value: float) -> float:
+    return int(value) if value.is_integer() else value

@@ -1,0 +1,118 @@
+"""A backbone and a projection: NeuralTalk2's and the Show-and-Tell tutorial's encoder.
+
+Source: neuraltalk2/misc/net_utils.lua build_cnn (Linear + ReLU); yunjey/pytorch-tutorial model.py
+(Linear + BatchNorm, momentum 0.01). Known deviation: the projection always trains; NeuralTalk2 left
+it at its random start while the CNN was frozen.
+
+Dimensions: B pictures, F backbone width, D width, S side of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from snakecap.models.backbones.backbone import Backbone, BackboneOutput
+from snakecap.models.backbones.preprocess import preprocess
+from snakecap.models.encoded import Encoded
+
+
+class CNNEncoder(nn.Module):
+    """A picture's pooled features, projected to the decoder's width."""
+
+    reads = "pooled"
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        backbone: Backbone,
+        preprocessing: Mapping[str, Any],
+        activation: Literal["relu", "none"] = "relu",
+        batch_norm: bool = False,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        standardise: bool = False,
+    ):
+        """Build the encoder.
+
+        Args:
+            width: D.
+            backbone: images to an output with ``pooled`` of shape (B, F); has ``width`` F.
+            preprocessing: keyword arguments of `preprocess` that the backbone was trained with.
+            activation: after the projection.
+            batch_norm: after the projection, as the tutorial.
+            dropout: on the features, cached or not; VGG-16's own last dropout (drop7) is 0.5.
+            standardise: each feature to mean 0 and variance 1, by its running statistics; for
+                backbones whose features are far from that, such as Caffe's.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.preprocessing = dict(preprocessing)
+        self.standardise = Standardise(backbone.width) if standardise else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(backbone.width, width)
+        self.normalise = Normalise(width, momentum=0.01) if batch_norm else nn.Identity()
+        self.activate = nn.ReLU() if activation == "relu" else nn.Identity()
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
+        """Encode a batch.
+
+        Args:
+            inputs: ``pooled`` features of shape (B, F); or ``images`` uint8 of shape (B, 3, S, S)
+                with, when augmenting, ``offset`` (B, 2) and ``flip`` (B,).
+        """
+        features = inputs.get("pooled")
+        if features is None:
+            features = seen(self.backbone, self.preprocessing, inputs).pooled
+        projected = self.project(self.dropout(self.standardise(features.float())))
+        return Encoded(self.activate(self.normalise(projected)))
+
+
+def seen(
+    backbone: Backbone, preprocessing: Mapping[str, Any], inputs: Mapping[str, Tensor]
+) -> BackboneOutput:
+    """What a backbone sees in a batch of pictures, cropped and mirrored as the inputs say."""
+    images = preprocess(
+        inputs["images"],
+        **preprocessing,
+        offset=inputs.get("offset"),
+        flip=inputs.get("flip", False),
+    )
+    output: BackboneOutput = backbone(images)
+    return output
+
+
+class Normalise(nn.BatchNorm1d):
+    """Batch norm that takes a batch of one picture as in evaluation: it has no variance."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise features of shape (B, D)."""
+        if len(features) > 1:
+            return super().forward(features)
+        return F.batch_norm(
+            features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
+class Standardise(nn.BatchNorm1d):
+    """Features to mean 0 and variance 1 by the statistics of all batches so far.
+
+    Not by the batch's own, as batch norm does while training: with sixteen pictures those are
+    noise, and the model would see other features in evaluation.
+    """
+
+    by_process = True  # each process follows its own batches; those of rank 0 are kept
+
+    def __init__(self, width: int):
+        # momentum None: the plain average over all batches.
+        super().__init__(width, momentum=None, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Standardise features of shape (B, F); in training the statistics learn from them."""
+        if self.training and len(features) > 1:
+            super().forward(features.detach())
+        return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)

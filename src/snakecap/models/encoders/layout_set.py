@@ -1,0 +1,131 @@
+"""Objects as a set: a transformer encoder that does not know their order.
+
+Source: Vaswani et al., "Attention Is All You Need", 2017, encoder with the norm first and without
+positions, as OBJ2TEXT-Improved used it for layouts. One more token stands for the whole picture: a
+learned vector and, if wanted, how often each category occurs.
+
+Dimensions: B pictures, R objects, K categories, D width, A heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from snakecap.models.encoded import Encoded
+from snakecap.models.encoders.layout_encoder import LayoutEncoder
+
+
+class LayoutSetEncoder(LayoutEncoder):
+    """The whole's token is the summary; the objects' and the whole's are regions.
+
+    `LayoutEncoder` explains the other arguments.
+
+    Args:
+        width: D; a multiple of `heads`.
+        counts: tell the whole's token how often each category occurs.
+        layers: attention and feed-forward, one after the other.
+        heads: A.
+        hidden_size: of the feed-forward part.
+        dropout: inside the layers.
+    """
+
+    reads = "layout"
+    gives_regions = True
+    by_object = True  # region r is object r
+    rules = (("width % heads == 0", "width {width} is not a multiple of {heads} heads"),)
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        categories: int,
+        location: bool = True,
+        counts: bool = True,
+        layers: Annotated[int, Field(ge=1)] = 2,
+        heads: Annotated[int, Field(ge=1)] = 4,
+        hidden_size: Annotated[int, Field(ge=1)] = 512,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        box_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ):
+        super().__init__()
+        self.categories = categories
+        self.names = nn.Embedding(categories + 1, width, padding_idx=0)
+        self.place = nn.Linear(7, width) if location else None
+        self.whole = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.counts = nn.Linear(categories, width) if counts else None
+        self.layers = nn.ModuleList(
+            Layer(width, heads, hidden_size, dropout) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.box_dropout = nn.Dropout(box_dropout)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
+        """Encode a batch."""
+        ids = inputs["categories"]
+        tokens = self.names(ids)
+        if self.place is not None:
+            tokens = tokens + self.place(self.box_dropout(geometry(inputs["boxes"])))
+        whole = self.whole.expand(len(ids), -1)
+        if self.counts is not None:
+            whole = whole + self.counts(count(ids, self.categories).log1p())
+        # Behind the objects: region r is object r, as for the other encoders.
+        tokens = torch.cat([tokens, whole.unsqueeze(1)], 1)
+        mask = torch.cat([ids > 0, ids.new_ones(len(ids), 1, dtype=torch.bool)], 1)
+        for layer in self.layers:
+            tokens = layer(tokens, mask)
+        tokens = self.norm(tokens)
+        return Encoded(tokens[:, -1], tokens, mask)
+
+
+class Layer(nn.Module):
+    """Attention among the tokens, then a feed-forward network; both add to what they read."""
+
+    def __init__(self, width: int, heads: int, hidden_size: int, dropout: float):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is not a multiple of {heads} heads")
+        self.heads = heads
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width)
+        self.join = nn.Linear(width, width)
+        self.forward_part = nn.Sequential(
+            nn.Linear(width, hidden_size),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_size, width),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (B, R, D) to tokens; `mask` (B, R) says which exist."""
+        tokens = tokens + self.dropout(self.attend(self.first(tokens), mask))
+        changed: Tensor = tokens + self.dropout(self.forward_part(self.second(tokens)))
+        return changed
+
+    def attend(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Scaled dot-product attention; plain products are faster here than the fused kernel."""
+        pictures, number, width = tokens.shape
+        parts = self.project(tokens).view(pictures, number, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        scores = (query * (width // self.heads) ** -0.5) @ key.transpose(-1, -2)
+        weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
+        seen = self.dropout(weights) @ value
+        joined: Tensor = self.join(seen.transpose(1, 2).reshape(pictures, number, width))
+        return joined
+
+
+def geometry(boxes: Tensor) -> Tensor:
+    """Left, top, right, bottom, width, height and area of boxes (..., 4), of shape (..., 7)."""
+    x, y, width, height = boxes.unbind(-1)
+    return torch.stack([x, y, x + width, y + height, width, height, width * height], -1)
+
+
+def count(ids: Tensor, categories: int) -> Tensor:
+    """How often each category occurs: (B, R) ids 0..K to (B, K), float."""
+    counts = torch.zeros(len(ids), categories + 1, device=ids.device)
+    return counts.scatter_add_(1, ids, torch.ones_like(ids, dtype=counts.dtype))[:, 1:]

@@ -1,0 +1,75 @@
+"""Detections as OBJ2TEXT's own file, for its tools and for models that were trained with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from snakecap.formats import darknet_lines as files
+from snakecap.formats import detections as detection_files
+from snakecap.formats import pictures as records
+from snakecap.formats.darknet_lines import Line
+from snakecap.formats.detections import Found
+from snakecap.formats.pictures import Picture, sized
+from snakecap.log import logger
+from snakecap.objects.boxes import clip
+from snakecap.objects.categories import NAMES, canonical
+
+PLACES = {name: place for place, name in enumerate(NAMES)}
+
+
+def darknet_lines(
+    *,
+    pictures: Path,
+    detections: Path,
+    lines: Path,
+    info: Path | None = None,
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.24,
+) -> None:
+    """Write detections as ``coco_detection_result``: a line a picture, also where there is nothing.
+
+    Args:
+        pictures: pictures.json.
+        detections: what a detector saw, COCO results JSON.
+        lines: output, one JSON object a line.
+        info: the detector's info.json, for pictures whose records do not say how large they are.
+        threshold: weaker detections are left out, as the format has no scores.
+
+    Raises:
+        ValueError: a detection is of an unknown picture, or of a category that is not COCO's, or a
+            picture's size is not known.
+    """
+    chosen = records.read(pictures).pictures
+    seen = detection_files.read_of(detections, chosen)
+    sizes = detection_files.read_info(info).sizes if info else {}
+    strong = {key: [row for row in found if row.score >= threshold] for key, found in seen.items()}
+    rows = [_line(sized(one, sizes), strong.get(one.id, ()), detections) for one in chosen]
+    files.write(lines, rows)
+    kept, total = sum(len(row.boxes) for row in rows), sum(map(len, strong.values()))
+    logger.info("%d objects in %d pictures", kept, len(rows))
+    if kept < total:
+        logger.warning(
+            "%d boxes were left out: outside the picture, or thin as a line", total - kept
+        )
+
+
+def _line(picture: Picture, found: Sequence[Found], source: Path) -> Line:
+    if found and not (picture.width and picture.height):
+        raise ValueError(
+            f"{picture.file}: pictures.json does not say how large it is, and its boxes cannot be "
+            "put into their letterbox: give the detector's --info"
+        )
+    odd = next((row.category for row in found if canonical(row.category) not in PLACES), None)
+    if odd is not None:
+        raise ValueError(f"{source} has the category {odd!r}: the format knows COCO's 80 alone")
+    if not found:
+        return Line(picture.file, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    boxes = clip(np.array([row.box for row in found], np.float32), picture.width, picture.height)
+    places = np.array([PLACES[canonical(row.category)] for row in found], np.int64)
+    codes = files.encode_boxes(boxes, picture.width, picture.height)
+    kept = (boxes[:, 2:] > 0).all(1) & files.have_size(codes)
+    return Line(picture.file, codes[kept], places[kept])

@@ -1,0 +1,252 @@
+"""Pictures to the objects in them; a killed run goes on where it was.
+
+Image files are decoded by threads ahead of the detector. What is found grows in LMDB, a batch a
+transaction, and is written as one file at the end. What is seen in a picture does not depend on its
+batch, so a run that goes on may have smaller ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snakecap import device as devices
+from snakecap import log
+from snakecap.config import settings as configuration
+from snakecap.config.detection import files_by_split
+from snakecap.detectors.detector import Detector
+from snakecap.formats import decode
+from snakecap.formats import detections as detection_files
+from snakecap.formats import pictures as records
+from snakecap.formats import rejected as rejected_files
+from snakecap.formats.atomic import write_json
+from snakecap.formats.found import Sighting, Sightings
+from snakecap.formats.pictures import Collection, Picture
+from snakecap.inference.detecting import build_detector, look
+from snakecap.objects.categories import ordered
+from snakecap.provenance import code, outputs
+from snakecap.provenance.signatures import signature
+
+OUT_OF_MEMORY = "lower the batch_size of the detector's row"
+AHEAD = 2  # batches that are decoded or being decoded while the detector looks at one
+Rows = Sequence[int]
+Image = NDArray[np.uint8]
+Loaded = tuple[Picture, Image | None] | str  # its record with its size, and pixels; or why not
+
+
+def detect(
+    *,
+    pictures: Path,
+    detections: Path,
+    info: Path,
+    rejected: Path,
+    settings: configuration.Detector,
+    weights: Path | None = None,
+    images: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> None:
+    """Find the objects in pictures.
+
+    Args:
+        pictures: pictures.json.
+        detections: output, COCO results JSON; boxes are in pixels of the records' widths and
+            heights.
+        info: output, a JSON of the detector, its categories and its speed; under `sizes`, by id,
+            the width and height of pictures whose records do not say.
+        rejected: output, a .tsv of unreadable pictures and of boxes that were clipped or dropped.
+        settings: a row of `detectors`.
+        weights: its weights or results; null: the row's `file`.
+        images: images.h5; when given, only its pictures are looked at.
+        device: auto, cpu or cuda.
+        threads: CPU threads.
+
+    Raises:
+        FileNotFoundError: a file or the pictures' folder is missing.
+        ValueError: results are of other pictures or lack a split, a number is not finite, or no
+            picture is readable.
+    """
+    place = devices.choose(device, threads)
+    collection = records.read(pictures)
+    chosen = _chosen(collection, images)
+    file = weights or (Path(settings.file) if settings.file else None)
+    own = collection.categories
+    seen = (row.category for picture in collection.pictures for row in picture.objects)
+    names = ordered([*own.values(), *seen])
+    detector = build_detector(settings, file=file, categories=names, ids=own, place=place)
+    if detector.reads_images and not collection.root.is_dir():
+        raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
+    odd = detector.match(chosen)
+    row = settings.model_dump(mode="json", exclude={"batch_size", "training"})
+    read = [pictures, *map(Path, settings.named), *(files_by_split(str(file)) if file else [])]
+    sources = [*map(code.file_digest, read), *(picture.file for picture in chosen)]
+    opened = (picture.file for picture in chosen if _opens(detector.reads_images, picture))
+    sources.append(signature(collection.root, opened)[0])
+    locked = outputs.work_folder(detections, row, sources, place.type)
+    with devices.advice(OUT_OF_MEMORY), locked as folder:
+        search = _Search(detector, settings, chosen, Sightings(folder / "seen.lmdb"))
+        try:
+            search.run(partial(_load, collection.root, detector.reads_images))
+            rejected_files.write(rejected, [*search.rejected(), *odd])
+            facts = search.facts() | code.stamp(settings=row)
+            write_json(info, facts | {"device": detector.device or place.type}, indent=1)
+            found = ((picture.id, one.found) for picture, one in search.seen())
+            detection_files.write(detections, found, detector.categories, own)
+        finally:
+            search.sightings.close()
+
+
+def _chosen(collection: Collection, images: Path | None) -> tuple[Picture, ...]:
+    if images is None:
+        return collection.pictures
+    from snakecap.formats.images import Images
+
+    readable = set(Images(images).files)
+    chosen = tuple(picture for picture in collection.pictures if picture.file in readable)
+    if not chosen:
+        raise ValueError(f"{images} holds none of the pictures: it is of another data set")
+    return chosen
+
+
+def _load(root: Path, reads_images: bool, picture: Picture) -> Loaded:
+    """A picture's record with its size, and its pixels when they are wanted."""
+    if not _opens(reads_images, picture):
+        return picture, None
+    try:
+        image = decode.load_whole(root / picture.file)
+    except decode.Unreadable as error:
+        return str(error) if reads_images else (picture, None)
+    if not _sized(picture):
+        picture = replace(picture, width=image.shape[2], height=image.shape[1])
+    return picture, image if reads_images else None
+
+
+def _sized(picture: Picture) -> bool:
+    return picture.width > 0 and picture.height > 0
+
+
+def _opens(reads_images: bool, picture: Picture) -> bool:
+    """Whether its file is read: for its pixels, or for its size alone."""
+    return reads_images or not _sized(picture)
+
+
+class _Search:
+    """A detector at work on some pictures, and what it has seen so far.
+
+    Attributes:
+        unreadable: reasons by row, of this run; they are tried again by the next.
+        seconds: that this run took, for `looked_at` pictures.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        settings: configuration.Detector,
+        pictures: Sequence[Picture],
+        sightings: Sightings,
+    ):
+        self.detector, self.settings = detector, settings
+        self.pictures, self.sightings = pictures, sightings
+        self.unreadable: dict[int, str] = {}
+        self.seconds, self.looked_at = 0.0, 0
+
+    def run(self, load: Callable[[Picture], Loaded]) -> None:
+        """Look at all pictures that were not looked at before."""
+        size, total = self.settings.batch_size, len(self.pictures)
+        batches = [range(at, min(at + size, total)) for at in range(0, total, size)]
+        todo = [rows for rows in batches if not self.sightings.has(rows)]
+        self.looked_at = sum(map(len, todo))
+        start = time.monotonic()
+        initial = total - self.looked_at
+        with log.bar(title="detect", total=total, unit="picture", initial=initial) as bar:
+            for rows, loaded in _ahead(lambda row: load(self.pictures[row]), todo):
+                self._look(dict(zip(rows, loaded, strict=True)))
+                bar.update(len(rows))
+        self.seconds = time.monotonic() - start
+        self._report()
+
+    def _look(self, batch: Mapping[int, Loaded]) -> None:
+        """Look at one batch and store what is seen."""
+        self.unreadable |= {row: one for row, one in batch.items() if isinstance(one, str)}
+        ready = {row: one for row, one in batch.items() if not isinstance(one, str)}
+        if ready:
+            pictures = [picture for picture, _ in ready.values()]
+            images = [image for _, image in ready.values() if image is not None]
+            seen = look(self.detector, pictures, images, self.settings)
+            new = [
+                Sighting(found, tuple(notes), (picture.width, picture.height))
+                for picture, (found, notes) in zip(pictures, seen, strict=True)
+            ]
+            self.sightings.save(list(ready), new)
+
+    def _report(self) -> None:
+        """Tell of unreadable pictures.
+
+        Raises:
+            ValueError: there are no others.
+        """
+        number, total = len(self.unreadable), len(self.pictures)
+        some = list(self.unreadable.items())[:5]
+        first = "; ".join(f"{self.pictures[row].file}: {reason}" for row, reason in some)
+        if total and number == total:
+            raise ValueError(f"none of the {total} pictures is readable: {first}")
+        if number:
+            log.logger.warning("%d of %d pictures are unreadable: %s", number, total, first)
+
+    def seen(self) -> Iterator[tuple[Picture, Sighting]]:
+        """All that was seen, in the order of the pictures."""
+        for row, picture in enumerate(self.pictures):
+            sighting = self.sightings.get(row)
+            if sighting is not None:
+                yield picture, sighting
+
+    def rejected(self) -> list[tuple[str, str]]:
+        """Rows of ``rejected.tsv``: unreadable pictures, then boxes."""
+        files = [(self.pictures[row].file, why) for row, why in sorted(self.unreadable.items())]
+        return files + [(picture.file, note) for picture, one in self.seen() for note in one.notes]
+
+    def facts(self) -> dict[str, Any]:
+        """For the info file."""
+        objects, sizes = 0, {}
+        for picture, one in self.seen():
+            objects += len(one.found)
+            if not (picture.width and picture.height) and all(one.size):
+                sizes[str(picture.id)] = one.size
+        return {
+            "detector": self.settings.part,
+            "categories": list(self.detector.categories),
+            "pictures": len(self.pictures) - len(self.unreadable),
+            "objects": objects,
+            "seconds": self.seconds,
+            "throughput": self.looked_at / self.seconds if self.seconds else 0.0,
+            "sizes": sizes,
+        }
+
+
+def _ahead(
+    load: Callable[[int], Loaded], batches: Sequence[Rows]
+) -> Iterator[tuple[Rows, list[Loaded]]]:
+    """Batches and their pictures; threads load the next ones meanwhile."""
+    coming: deque[tuple[Rows, list[Future[Loaded]]]] = deque()
+    with ThreadPoolExecutor(max(2, torch.get_num_threads())) as pool:
+        for rows in batches:
+            coming.append((rows, [pool.submit(load, row) for row in rows]))
+            if len(coming) > AHEAD:
+                yield _ready(coming.popleft())
+        while coming:
+            yield _ready(coming.popleft())
+
+
+def _ready(batch: tuple[Rows, list[Future[Loaded]]]) -> tuple[Rows, list[Loaded]]:
+    rows, jobs = batch
+    return rows, [job.result() for job in jobs]

@@ -1,0 +1,204 @@
+"""Stage `download`: fetch, verify and unpack what a data set needs.
+
+Reads the network or files already on this machine; writes ``NAME`` and ``NAME.sha256`` for each
+download, what its archives hold, and the manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from snakecap.config.settings import Download
+from snakecap.formats import archives, atomic, checksums
+from snakecap.formats.downloads import DownloadError, discard, fetch
+from snakecap.provenance import code, outputs
+
+
+def download(
+    *,
+    manifest: Path,
+    folder: Path,
+    downloads: list[Download] | None = None,
+    retries: int = 5,
+    back_off: float = 1.0,
+) -> None:
+    """Fetch a data set's files, verify them and unpack its archives.
+
+    Args:
+        manifest: JSON to write: the folder, and file, url, sha256, size and path of each download.
+        folder: where the files go; what is there already and verifies is kept.
+        downloads: what to fetch: an http(s) address, or a path on this machine, which is used
+            in place.
+        retries: failed attempts in a row, without a new byte, before giving up.
+        back_off: seconds before the second attempt; doubled for each further one.
+
+    Raises:
+        DownloadError: a server refuses, or does not deliver what it promises.
+        ChecksumError: a file is not the one that was published or recorded.
+        ArchiveError: an archive is damaged or unsafe.
+        FileNotFoundError: a local path does not exist.
+    """
+    wanted = [(_name(item.url), item) for item in downloads or []]
+    names = [name for name, _ in wanted]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two downloads would be the same file: {', '.join(sorted(repeated))}")
+    rows = _all_present(folder, wanted)
+    if rows is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with outputs.lock(folder / ".lock", folder):
+            atomic.remove_litter(folder)
+            rows = [_obtain(folder / name, item, retries, back_off) for name, item in wanted]
+    value = {"folder": str(folder), **code.stamp(), "files": rows}
+    atomic.write_json(manifest, value, indent=1)
+
+
+def _all_present(folder: Path, wanted: list[tuple[str, Download]]) -> list[dict[str, Any]] | None:
+    """The manifest's lines when all is there and verifies: such a folder may be read-only."""
+    rows = [_present(folder / name, item) for name, item in wanted]
+    return None if None in rows else [row for row in rows if row is not None]
+
+
+def _present(target: Path, item: Download) -> dict[str, Any] | None:
+    if not target.is_file() or _local(item.url) is not None:
+        return None
+    try:
+        recorded = checksums.recorded(target)
+        digest = checksums.verify(target, expected=item.sha256 or recorded, size=item.size)
+    except checksums.ChecksumError:
+        return None
+    if digest != recorded or (item.unpack and not _unpacked(target, digest)):
+        return None
+    return _line(target, item, digest)
+
+
+def _line(target: Path, item: Download, digest: str) -> dict[str, Any]:
+    """A download's line of the manifest."""
+    row = {"file": target.name, "url": item.url, "path": str(target)}
+    return {**row, "sha256": digest, "size": target.stat().st_size}
+
+
+def _name(url: str) -> str:
+    """The file name that a URL or path ends in."""
+    local = _local(url)
+    name = local.name if local else unquote(urlsplit(url).path).rpartition("/")[2]
+    if name in ("", ".", "..") or "\\" in name:
+        raise ValueError(f"downloads: {url!r} does not end in a file name")
+    return name
+
+
+def _local(url: str) -> Path | None:
+    """The path that a ``file://`` URL or a plain path means; None for http(s)."""
+    scheme = urlsplit(url).scheme.lower()
+    if scheme in ("http", "https"):
+        return None
+    if scheme == "file":
+        return Path(url2pathname(urlsplit(url).path))
+    if len(scheme) > 1:  # one letter is a Windows drive
+        raise ValueError(f"downloads: {url!r} is neither http(s), nor file://, nor a path")
+    return Path(url).expanduser().absolute()
+
+
+def _obtain(target: Path, item: Download, retries: int, back_off: float) -> dict[str, Any]:
+    """Make one download present, verified and unpacked; return its line of the manifest."""
+    local = _local(item.url)
+    if local is not None:
+        _use_in_place(target, local)
+        if local.is_dir():
+            row = {"file": target.name, "url": item.url, "path": str(local)}
+            return {**row, "sha256": None, "size": None}
+    if target.exists():
+        digest = _verify_existing(target, item)
+        discard(target)  # a run may have been killed after it renamed the part
+    else:
+        digest = _download(target, item, retries, back_off)
+    if item.unpack:
+        _unpack(target, digest)
+    # Last: what could not be unpacked must not become the checksum that later runs insist on.
+    checksums.record(target, digest)
+    row = _line(target, item, digest)
+    return row if local is None else {**row, "path": str(local)}
+
+
+def _use_in_place(target: Path, local: Path) -> None:
+    """Let `target` lead to a file or folder that is already on this machine."""
+    if not local.exists():
+        raise FileNotFoundError(
+            f"downloads: {local} does not exist: correct the path, or give an http(s) address"
+        )
+    if target.exists() and target.samefile(local):
+        return
+    if target.is_symlink():
+        target.unlink()
+    elif target.exists():
+        raise FileExistsError(f"{target} is in the way of a link to {local}: move it away")
+    target.symlink_to(local, target_is_directory=local.is_dir())
+
+
+def _verify_existing(target: Path, item: Download) -> str:
+    expected = item.sha256 or checksums.recorded(target)
+    try:
+        return checksums.verify(target, expected=expected, size=item.size)
+    except checksums.ChecksumError as error:
+        raise checksums.ChecksumError(
+            f"{target} is not the expected file: {error}. Delete it to fetch it again, or "
+            f"{_accept(target, item)}"
+        ) from None
+
+
+def _accept(target: Path, item: Download) -> str:
+    if item.sha256 or item.size:
+        return "correct `sha256` and `size` in the configuration to accept it"
+    return f"delete {checksums.record_path(target)} to accept it"
+
+
+def _download(target: Path, item: Download, retries: int, back_off: float) -> str:
+    """Fetch `target`; a resumed file that does not verify is fetched once more from its start."""
+    part = target.with_name(target.name + ".part")
+    expected = item.sha256 or checksums.recorded(target)
+    while True:
+        resumed = fetch(item.url, target, size=item.size, retries=retries, back_off=back_off)
+        try:
+            digest = checksums.verify(part, expected=expected, size=item.size)
+            break
+        except checksums.ChecksumError as error:
+            discard(target)
+            if not resumed:
+                raise checksums.ChecksumError(
+                    f"{item.url} did not send the expected file: {error}. It changed, or is "
+                    f"another file; {_accept(target, item)}"
+                ) from None
+    if item.unpack and not archives.is_archive(part):
+        with part.open("rb") as file:
+            start = file.read(60)
+        discard(target)
+        raise DownloadError(
+            f"{item.url} sent neither a zip nor a tar file but {start!r}: perhaps a page that asks "
+            "to log in. Fetch it by hand and give its path in place of the URL"
+        )
+    part.replace(target)
+    discard(target)
+    return digest
+
+
+def _unpack(archive: Path, digest: str) -> None:
+    """Unpack beside the archive, unless a run before did and all is still there."""
+    if not _unpacked(archive, digest):
+        names = archives.unpack(archive, archive.parent)
+        atomic.write_json(_marker(archive), {"sha256": digest, "files": names})
+
+
+def _unpacked(archive: Path, digest: str) -> bool:
+    """Whether a run before unpacked this archive and all is still there."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        done = atomic.read_json(_marker(archive))
+        present = all((archive.parent / name).exists() for name in done["files"])
+        return bool(done["sha256"] == digest and present)
+    return False
+
+
+def _marker(archive: Path) -> Path:
+    return archive.with_name(f".{archive.name}.unpacked.json")

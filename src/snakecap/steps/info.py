@@ -1,0 +1,140 @@
+"""What a file says of its making: in its record, and inside itself."""
+
+from __future__ import annotations
+
+import json as javascript
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from snakecap.provenance import sidecar, staleness
+
+FACTS = ("code", "parameters", "words", "best", "settings", "stamp", "lock")  # of headers
+WIDTH = 10  # columns of the names
+
+
+def info(*, file: Path, json: bool = False) -> None:
+    """Print what a result was made from, and whether that is still so.
+
+    Args:
+        file: any file that snakecap writes.
+        json: everything, for programs.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the record beside the file, or the file, is damaged.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not a file: give one of the results")
+    record, inside = sidecar.read(file), header(file)
+    against = [str(problem) for problem in staleness.problems(file)]
+    if json:
+        whole = {"file": str(file), "record": record, "header": inside, "problems": against}
+        print(javascript.dumps(whole, indent=1))
+        return
+    print(file)
+    for line in _lines(file, record, inside, against):
+        print(line)
+
+
+def _lines(
+    file: Path, record: dict[str, Any] | None, inside: dict[str, Any], against: list[str]
+) -> Iterator[str]:
+    if record is None:
+        yield f"  no record: there is no {sidecar.path_of(file).name} beside it"
+    else:
+        yield _line("made by", f"{record['stage']}, {record['started']}, in {record['seconds']} s")
+        yield from (_line("changed", text) for text in against or ["nothing since it was made"])
+        yield from _told(record)
+    if inside:
+        yield "  inside the file:"
+        yield from (f"  {line}" for name, value in inside.items() for line in _fact(name, value))
+    elif record is None:
+        yield "  and nothing inside the file says how it was made"
+
+
+def _told(record: dict[str, Any]) -> Iterator[str]:
+    """The rest of a record for people: long lists a line each."""
+    device = record["device"]
+    yield _line("on", f"{device['type']}: {device['name']}, {record['host']}")
+    yield _line("with", ", ".join(f"{name} {value}" for name, value in record["versions"].items()))
+    yield _line("sha256", record["sha256"])
+    for row in record["inputs"]:
+        number = f" ({row['files']} files)" if "files" in row else ""
+        yield _line("from", f"{row['argument']}: {row['path']}{number}, {row['sha256'][:16]}")
+    names, _, digest = record["code"].partition("=")
+    yield _line("code", digest)
+    yield from (_line("", name) for name in names.split(","))
+    yield _line("lock", record["lock"] or "none")
+    for name in ("seeds", "arguments", "settings"):
+        yield from _fact(name, record[name])
+    if record["shared"]:
+        yield _line("shared", record["shared"])
+
+
+def _fact(name: str, value: Any) -> Iterator[str]:
+    """A value; a table's entries a line each, by their place."""
+    entries = list(_flat(value, "")) or [("", "none")]
+    for at, (place, text) in enumerate(entries):
+        yield _line("" if at else name, f"{place}: {text}" if place else text)
+
+
+def _flat(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value if isinstance(value, str) else javascript.dumps(value)
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:{WIDTH}}{text}".rstrip()
+
+
+def header(file: Path) -> dict[str, Any]:
+    """What a file itself says of its making; empty when it says nothing."""
+    read = HEADERS.get(file.suffix)
+    return read(file) if read else {}
+
+
+def _model(file: Path) -> dict[str, Any]:
+    from snakecap.formats.model import read_header
+
+    return _chosen(read_header(file))
+
+
+def _hdf5(file: Path) -> dict[str, Any]:
+    import h5py
+
+    try:
+        with h5py.File(file) as opened:
+            stamp = opened.attrs.get("stamp")
+    except OSError as error:
+        raise ValueError(f"{file} is not a readable HDF5 file: {error}") from None
+    return {} if stamp is None else {"stamp": javascript.loads(stamp)}
+
+
+def _lmdb(file: Path) -> dict[str, Any]:
+    from snakecap.formats.features import Features
+
+    return {"stamp": Features(file).stamp}
+
+
+def _json(file: Path) -> dict[str, Any]:
+    from snakecap.formats.atomic import read_json
+
+    value = read_json(file)
+    return _chosen(value) if isinstance(value, dict) else {}
+
+
+def _chosen(value: dict[str, Any]) -> dict[str, Any]:
+    found = {name: value[name] for name in FACTS if name in value}
+    return {name: item for name, item in found.items() if not isinstance(item, list)}  # contents
+
+
+HEADERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    ".safetensors": _model,
+    ".h5": _hdf5,
+    ".lmdb": _lmdb,
+    ".json": _json,
+}

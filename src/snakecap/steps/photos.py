@@ -1,0 +1,249 @@
+"""Caption a user's own photos, or layouts of objects, with a trained model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from snakecap.config.settings import Decoding
+from snakecap.formats.atomic import json_text, write_text
+from snakecap.formats.decode import is_image
+from snakecap.formats.rejected import escape
+from snakecap.log import logger, progress
+
+if TYPE_CHECKING:
+    from snakecap.inference.model import Model
+    from snakecap.inference.requests import Subject
+
+Format = Literal["json", "jsonl", "csv", "text"]
+
+
+class Named(NamedTuple):
+    """What is to be captioned: its own id, if it has one, its name, where it is, what there is."""
+
+    id: int | str | None
+    name: str
+    origin: str
+    subject: Subject
+
+    def names(self) -> list[str]:
+        """What it could be called, the shortest first."""
+        own = [Path(self.name).stem, self.name, self.origin]
+        return own if self.id is None else [str(self.id)]
+
+
+def photos(
+    *,
+    model: Path,
+    photos: list[Path],
+    output: Path | None = None,
+    format: Format | None = None,
+    detector: str | None = None,
+    settings: Decoding = Decoding(),
+    device: str = "auto",
+    threads: int | None = None,
+) -> None:
+    """Caption photos or layouts: files, or folders of photos.
+
+    Args:
+        model: model.safetensors.
+        photos: image files and folders, or .json files of layouts for models that read those
+            (docs/formats.md); each is captioned once, sorted by path.
+        output: where captions go; without it they are printed.
+        format: json (COCO results), jsonl, csv or text; by default what the output's name says,
+            and text when printing.
+        detector: finds the objects in photos for models that read layouts: a YOLOX .onnx, a YOLOv2
+            .safetensors that the workflow trained, or a row of `detectors` as JSON.
+        settings: how to search for words.
+        device: auto, cpu or cuda.
+        threads: CPU threads.
+
+    Raises:
+        SystemExit: photos or layouts that could not be read, after the others were captioned.
+    """
+    # torch takes seconds: help must not wait
+    from snakecap.inference.model import Model
+
+    if output is not None and output.is_dir():
+        raise ValueError(f"the output {output} is a folder: give the name of a file")
+    failed: list[str] = []
+    asked = subjects(photos, failed)
+    if not asked:
+        raise ValueError(failed[0])
+    if output is not None and any(_same(one.subject.photo, output) for one in asked):
+        raise ValueError(f"the output {output} is one of the photos: give it another name")
+    total = len(asked) + len(failed)
+    loaded = Model(model, device, threads, detector)
+    records = _caption(loaded, asked, settings, failed)
+    chosen = format or _format(output)
+    text = FORMATS[chosen](records)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_text(output, text)
+        logger.info("wrote %d captions to %s", len(records), output)
+    if failed:
+        raise SystemExit(f"{len(failed)} of {total} could not be captioned: {failed[0]}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be captioned: its id, its name, and what there is."""
+
+    id: int | str
+    name: str
+    subject: Subject
+
+
+def subjects(places: list[Path], failed: list[str]) -> list[Asked]:
+    """Photos, and the layouts in .json files, sorted by path.
+
+    Args:
+        places: files and folders.
+        failed: complaints about files of layouts are added here.
+
+    Raises:
+        ValueError: a place does not exist, or two have the same id.
+    """
+    from snakecap.inference.requests import Subject
+
+    found: list[Named] = []
+    for path in find(places):
+        if path.suffix.lower() != ".json":
+            found.append(Named(None, str(path), str(path), Subject(photo=path)))
+            continue
+        try:
+            found += _layouts(path)
+        except ValueError as error:
+            _complain(str(error), failed)
+    return _identified(found)
+
+
+def _layouts(path: Path) -> Iterator[Named]:
+    """The layouts of a file, and their photos."""
+    from snakecap.formats.layout_json import read_json_layouts
+    from snakecap.inference.requests import Subject
+
+    for number, record in enumerate(read_json_layouts(path), start=1):
+        origin = f"{path}#{number}"
+        yield Named(record.id, record.name, origin, Subject(record.photo, record.layout))
+
+
+def _identified(found: Sequence[Named]) -> list[Asked]:
+    """Each with an id: its own, else the shortest of its names that is its alone.
+
+    Raises:
+        ValueError: two say the same; 17 and "17" are the same image in COCO's formats.
+    """
+    taken = Counter(name for one in found for name in set(one.names()))
+    asked: dict[str, tuple[Asked, str]] = {}
+    for one in found:
+        free = (name for name in one.names() if taken[name] == 1)
+        known = one.id if one.id is not None else next(free, one.origin)
+        if str(known) in asked:
+            other = asked[str(known)][1]
+            raise ValueError(f"{other} and {one.origin} have the id {known!r}: ids must differ")
+        asked[str(known)] = Asked(known, one.name, one.subject), one.origin
+    return [one for one, _ in asked.values()]
+
+
+def _same(photo: object, output: Path) -> bool:
+    """Whether an output would overwrite a photo."""
+    return isinstance(photo, Path) and photo.exists() and output.exists() and photo.samefile(output)
+
+
+def _complain(text: str, failed: list[str]) -> None:
+    logger.error("%s", text)
+    failed.append(text)
+
+
+def find(places: list[Path]) -> list[Path]:
+    """The files that are named, and the image files in folders, sorted, each once.
+
+    Raises:
+        ValueError: a place does not exist, or there is no image anywhere.
+    """
+    found: dict[str, Path] = {}  # a/b.jpg and a/../a/b.jpg are one
+    for place in places:
+        if not place.exists():
+            raise ValueError(f"no photo or folder at {place}")
+        inside = filter(is_image, place.rglob("*")) if place.is_dir() else [place]
+        for path in inside:
+            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100  -- links are several
+    if not found:
+        raise ValueError(f"no image files in {', '.join(map(str, places))}")
+    return sorted(found.values())
+
+
+def _caption(
+    loaded: Model, asked: Sequence[Asked], settings: Decoding, failed: list[str]
+) -> list[dict[str, Any]]:
+    from snakecap.inference.requests import collate
+    from snakecap.inference.results import results, seeded
+
+    records: list[dict[str, Any]] = []
+    size = settings.batch_size
+    for start in progress(range(0, len(asked), size), title="caption", unit="batch"):
+        read = list(_read(loaded, asked[start : start + size], failed))
+        if read:
+            inputs = collate([inputs for _, inputs in read])
+            found = loaded.search(inputs, seeded(settings, start))
+            ids = [one.id for one, _ in read]
+            records += results(loaded, ids, [one.name for one, _ in read], found)
+    return records
+
+
+def _read(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> Iterator[tuple[Asked, Any]]:
+    """What can be read, and its inputs; complaints about the others go to `failed`."""
+    for one in asked:
+        try:
+            yield one, loaded.inputs([one.subject])
+        except ValueError as error:
+            text = str(error)
+            _complain(text if one.name in text else f"{one.name}: {text}", failed)
+
+
+def _format(output: Path | None) -> Format:
+    if output is None:
+        return "text"
+    endings: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
+    return endings.get(output.suffix, "text")
+
+
+def _as_json(records: list[dict[str, Any]]) -> str:
+    return json_text(records, indent=1) + "\n"
+
+
+def _as_lines(records: list[dict[str, Any]]) -> str:
+    return "".join(json_text(record) + "\n" for record in records)
+
+
+def _as_table(records: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    columns = ["file_name", "caption", "log_prob"]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_each(records))
+    return text.getvalue()
+
+
+def _as_text(records: list[dict[str, Any]]) -> str:
+    rows = ((escape(row["file_name"]), row["caption"]) for row in _each(records))
+    return "".join(f"{name}\t{caption}\n" for name, caption in rows)
+
+
+def _each(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each caption: with several best ones a photo has several, best first."""
+    for record in records:
+        for best in record.get("n_best", [record]):
+            yield {**record, **best}
+
+
+FORMATS = {"json": _as_json, "jsonl": _as_lines, "csv": _as_table, "text": _as_text}

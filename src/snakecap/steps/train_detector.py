@@ -1,0 +1,211 @@
+"""Train a YOLOv2 detector from scratch on a data set's own boxes.
+
+The network that has the best average precision on the validation split is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from snakecap import device as devices
+from snakecap import registry
+from snakecap.config import options
+from snakecap.config.detection import Detector, DetectorTraining
+from snakecap.detectors import untrained
+from snakecap.distributed.process_group import join, share
+from snakecap.formats import model as models
+from snakecap.formats import pictures as records
+from snakecap.formats.darknet import read_names
+from snakecap.formats.pictures import Collection
+from snakecap.inputs.augmentation import Augmentation
+from snakecap.inputs.detection import Batches, Examples
+from snakecap.inputs.prefetch import Ahead
+from snakecap.inputs.squares import Squares
+from snakecap.log import logger
+from snakecap.objects.categories import ordered
+from snakecap.provenance import code, outputs
+from snakecap.provenance.signatures import signature
+from snakecap.training.batches import split
+from snakecap.training.checkpoints import History
+from snakecap.training.detector import Batch, Judge, Learner
+from snakecap.training.lesson import Lesson, Part, Plan
+from snakecap.training.loop import fit, reporter
+from snakecap.training.optimisers import Group, make_group
+
+OUT_OF_MEMORY = "lower the detector's training.batch_size, or set training.accumulate to 2 or more"
+
+
+def train_detector(
+    *,
+    pictures: Path,
+    model: Path,
+    history: Path,
+    settings: Detector,
+    images: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> None:
+    """Train a detector; a killed run continues where it was.
+
+    Under torchrun all its processes train together, and its leader writes.
+
+    Args:
+        pictures: pictures.json; its train split teaches, its val split judges.
+        model: where the best model goes, complete enough to detect by itself.
+        history: where losses and average precisions go; readable while training.
+        settings: a row of `detectors` that has `training`.
+        images: an images.h5; when given, only the pictures in it are used.
+        device: auto, cpu or cuda.
+        threads: CPU threads.
+
+    Raises:
+        FileNotFoundError: a file that the row names is missing.
+        ValueError: the row has no `training`, a split shows no objects, an object's category is
+            unknown, or the network's size does not fit.
+    """
+    training = settings.training
+    if training is None:
+        raise ValueError(f"the detector {settings.part} has no `training` in its row")
+    place = devices.choose(device, threads)
+    processes = join()
+    row = settings.model_dump(mode="json")
+    collection = _chosen(records.read(pictures), images)
+    sums = _sums(settings, pictures, images, collection) if processes.is_rank_0 else []
+    locked = outputs.work_folder(model, row, sums)
+    with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(locked) as work:
+        categories = _categories(settings, collection)
+        plan = _plan(settings)
+        size, number = untrained.side(plan), training.validation_pictures
+        examples = _examples(collection, "train", size, categories)
+        held_out = _examples(collection, "val", size, categories, number)
+        batches = _batches(examples, training, place)
+        torch.manual_seed(training.seed)
+        cfg = untrained.cfg_for(plan, len(categories), examples.shapes())
+        learner = Learner(untrained.build(cfg).to(place))
+        share(learner.network, processes)
+        count = sum(parameter.numel() for parameter in learner.network.parameters())
+        facts = code.stamp(settings=row, categories=list(categories), cfg=cfg, parameters=count)
+        judge = Judge(learner, held_out, settings, place, processes)
+        report = reporter(history, facts, place)
+        past = _fit(learner, batches, judge, report, training, work)
+        if processes.is_rank_0:
+            models.write(model, learner.network.state_dict(), {**facts, "best": past.best})
+            logger.info("wrote %s", model)
+
+
+def _plan(settings: Detector) -> untrained.Plan:
+    """The row's options of the network, defaults included."""
+    chosen = options.model("detector", settings.part).model_validate(settings.options)
+    return untrained.Plan(**{f.name: getattr(chosen, f.name) for f in fields(untrained.Plan)})
+
+
+def _sums(
+    settings: Detector, pictures: Path, images: Path | None, collection: Collection
+) -> list[str]:
+    """What all files that a training reads are, the photos by their dates."""
+    files = [pictures, *([images] if images else []), *map(Path, settings.named)]
+    photos = [picture.file for picture in collection.split("train", "val")]
+    state, _ = signature(collection.root, photos)
+    return [*(code.file_digest(path) for path in files), state]
+
+
+def _chosen(collection: Collection, images: Path | None) -> Collection:
+    if images is None:
+        return collection
+    from snakecap.formats.images import Images
+
+    readable = set(Images(images).files)
+    kept = tuple(picture for picture in collection.pictures if picture.file in readable)
+    return Collection(collection.root, kept)
+
+
+def _categories(settings: Detector, collection: Collection) -> tuple[str, ...]:
+    if names := settings.options.get("names"):
+        return read_names(Path(names))
+    return ordered(seen.category for picture in collection.pictures for seen in picture.objects)
+
+
+def _examples(
+    collection: Collection, split: str, size: int, categories: Sequence[str], number: int = -1
+) -> Examples:
+    """The pictures of a split that show objects, the first `number` of them unless it is -1."""
+    found = [picture for picture in collection.split(split) if picture.objects]
+    chosen = found if number < 0 else found[:number]
+    if not chosen:
+        raise ValueError(
+            f"the {split} split shows no objects: a detector learns from the train split and is "
+            "judged by the val split"
+        )
+    return Examples(Squares(collection.root, chosen, size), categories)
+
+
+def _batches(examples: Examples, training: DetectorTraining, place: torch.device) -> Batches:
+    augmentation = Augmentation(training.flip, training.shift, training.colour)
+    return Batches(
+        examples, augmentation, place, batch_size=training.batch_size, seed=training.seed
+    )
+
+
+def _fit(
+    learner: Learner,
+    batches: Batches,
+    judge: Judge,
+    report: Callable[[History], None],
+    training: DetectorTraining,
+    work: Path,
+) -> History:
+    network = learner.network
+    weights = make_group(list(network.named_parameters()), training.optimiser)
+    schedule = registry.load("schedule", training.schedule.name)
+    plan = _intervals(training, batches)
+
+    def groups(_: int) -> list[Group]:
+        network.train()
+        return [weights]
+
+    def parts(iteration: int) -> list[Part[Batch]]:
+        whole = batches(iteration)
+        slices = split(len(whole[0]), training.accumulate, judge.processes)
+        return [_part(whole, part, times) for part, times in slices]
+
+    with contextlib.closing(Ahead(parts, plan.iterations)) as ahead:
+        lesson = Lesson(
+            network,
+            loss=learner.loss,
+            batch=ahead,
+            groups=groups,
+            every_group=[weights],
+            factor=lambda now: schedule(now, plan.iterations, **training.schedule.options),
+            validate=judge,
+            report=report,
+            unit="pictures",
+            title="train detector",
+        )
+        return fit(lesson, plan, work, judge.processes)
+
+
+def _intervals(training: DetectorTraining, batches: Batches) -> Plan:
+    epoch = batches.sampler.epoch_length
+    return Plan(
+        iterations=max(1, round(training.epochs * epoch)),
+        validate_every=training.validate_every or epoch,
+        log_every=training.log_every,
+        checkpoint_every=training.checkpoint_every,
+        explosion=training.explosion,
+        precision=devices.precision(training.precision, batches.place),
+        seed=training.seed,
+    )
+
+
+def _part(batch: Batch, part: slice, times: int) -> Part[Batch]:
+    """Some pictures of a batch, computed `times` times; the loss is a mean over pictures."""
+    images, (owners, boxes, categories) = batch
+    chosen = (owners >= part.start) & (owners < part.stop)
+    truths = owners[chosen] - part.start, boxes[chosen], categories[chosen]
+    share = (part.stop - part.start) / len(images) / times
+    return Part((images[part], truths), share, len(images))

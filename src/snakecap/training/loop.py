@@ -1,0 +1,203 @@
+"""The one training loop: every model that returns named losses trains here.
+
+A killed run continues from its newest checkpoint as if nothing had happened: weights, optimisers,
+random state and histories are saved together, and the batches are a function of the iteration. A
+signal (`interruption`) ends training after its step, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snakecap import device as devices
+from snakecap.distributed import signals
+from snakecap.distributed.process_group import ProcessGroup
+from snakecap.formats import atomic
+from snakecap.log import bar, logger
+from snakecap.training.checkpoints import Checkpoints, History
+from snakecap.training.lesson import Lesson, Plan, Validation
+from snakecap.training.timer import Timer
+
+
+def fit(
+    lesson: Lesson[Any], plan: Plan, work: Path, processes: ProcessGroup = ProcessGroup()
+) -> History:
+    """Train a model in place; it ends with the best weights, the last ones in ``work/last``.
+
+    Args:
+        lesson: the model, and all that is done with it.
+        plan: iterations and intervals.
+        work: folder of the checkpoints.
+        processes: train together; rank 0 alone validates, reports and writes.
+    """
+    loop = _Loop(lesson, plan, work, processes)
+    loop.run()
+    if processes.is_rank_0:
+        loop.finish()
+    return loop.history
+
+
+def reporter(
+    path: Path, facts: Mapping[str, Any], place: torch.device
+) -> Callable[[History], None]:
+    """A `report` that writes the history, how fast it was and the memory that it took."""
+
+    def report(past: History) -> None:
+        rate = past.captions / past.seconds if past.seconds else 0.0
+        measured = {"throughput": rate, "peak_memory": devices.peak_memory(place)}
+        atomic.write_json(path, {**facts, **vars(past), **measured}, indent=1)
+
+    return report
+
+
+class _Loop:
+    """A lesson from its newest checkpoint on."""
+
+    def __init__(self, lesson: Lesson[Any], plan: Plan, work: Path, processes: ProcessGroup):
+        self.lesson, self.plan, self.processes = lesson, plan, processes
+        self.checkpoints = Checkpoints(lesson.model, lesson.every_group, work)
+        self.history = self.checkpoints.restore() or History()
+        if processes.broadcast(self.history.iteration) != self.history.iteration:
+            raise RuntimeError(
+                f"a process sees another checkpoint in {work} than the first one: does every "
+                "machine see the same files? Run again"
+            )
+        self.timer = Timer(self.history)
+
+    def run(self) -> None:
+        """Train to the end of the plan, or until the loss explodes."""
+        history, plan = self.history, self.plan
+        total, done = plan.iterations, history.iteration
+        with (
+            signals.postponed(),
+            bar(title=self.lesson.title, total=total, unit="step", initial=done) as steps,
+        ):
+            if self._owes_validation():
+                self._validate()
+            while history.iteration < plan.iterations and not history.stopped:
+                value = self._step()
+                self._record(value)
+                steps.update()
+                if self._due(plan.log_every):
+                    steps.set_postfix_str(self._progress(value), refresh=False)
+                if self._due(plan.validate_every) and not history.stopped:
+                    self.timer.update()
+                    self._validate()
+                    self.timer.skip()
+                self._save_or_end()
+        self.timer.update()
+
+    def finish(self) -> None:
+        """Save all, and take up the best weights.
+
+        Raises:
+            RuntimeError: the loss exploded before any model was judged.
+        """
+        self.checkpoints.save(self.history)
+        self.lesson.report(self.history)
+        self.checkpoints.save_last(self.history)
+        if not self.history.best:
+            reason = self.history.stopped or "the validation loss is not finite"
+            raise RuntimeError(f"{reason}; no model was judged before, so that there is no best")
+        self.checkpoints.load_best(self.history)
+
+    def _step(self) -> Tensor:
+        """One iteration; the batch's loss, on the device."""
+        now = self.history.iteration
+        self.processes.reseed(self.plan.seed, now)
+        parts = self.lesson.batch(now)
+        groups, factor = self.lesson.groups(now), self.lesson.factor(now)
+        device = groups[0].parameters[0].device
+        value = torch.zeros((), device=device)
+        short = self.plan.precision == "bfloat16"
+        for part in parts:
+            with torch.autocast(device.type, torch.bfloat16, enabled=short):
+                losses = self.lesson.loss(part.examples)
+            total = torch.stack(list(losses.values())).sum() * part.share
+            total.backward()  # type: ignore[no-untyped-call]
+            value += total.detach()
+        self.processes.gradients([p for group in groups for p in group.parameters], value)
+        for group in groups:
+            group.step(factor)
+        self.history.iteration += 1
+        self.history.captions += parts[0].whole
+        return value
+
+    def _record(self, value: Tensor) -> None:
+        """Keep the loss now and then (reading it waits for the device); watch for explosion."""
+        history, plan = self.history, self.plan
+        number = history.iteration
+        if number > 1 and number % plan.log_every and number != plan.iterations:
+            return
+        current = float(value)
+        history.loss_history[str(number)] = current
+        if history.first_loss is None:
+            history.first_loss = current
+        if not math.isfinite(current) or current > plan.explosion * history.first_loss:
+            history.stopped = (
+                f"loss {current:.3g} at iteration {number} is over {plan.explosion:g} times the "
+                f"first ({history.first_loss:.3g}): lower the learning rate"
+            )
+            kept = ", the best model so far is kept" if history.best else ""
+            logger.error("%s; training stops%s", history.stopped, kept)
+
+    def _progress(self, value: Tensor) -> str:
+        """What the progress bar shows."""
+        self.timer.update()
+        rate = self.history.captions / max(self.history.seconds, 1e-9)
+        return f"loss {float(value):.3f}, {rate:.0f} {self.lesson.unit}/s"
+
+    def _due(self, every: int) -> bool:
+        """Whether this iteration is one of every so many, or the last."""
+        now = self.history.iteration
+        return now % every == 0 or now == self.plan.iterations
+
+    def _owes_validation(self) -> bool:
+        """Whether a signal broke off the validation of the iteration that was restored."""
+        now = self.history.iteration
+        due = now > 0 and self._due(self.plan.validate_every) and not self.history.stopped
+        return due and str(now) not in self.history.val_loss_history
+
+    def _validate(self) -> None:
+        """Judge the model. A signal to the leader breaks it off; the next run begins with it."""
+        try:
+            with signals.postponed(not self.processes.is_rank_0):
+                result = self.lesson.validate()
+        except signals.Interrupted:
+            self.checkpoints.save(self.history)
+            raise
+        if result is not None:
+            _judge(self.history, result, self.checkpoints)
+            self.lesson.report(self.history)
+
+    def _save_or_end(self) -> None:
+        """Save a checkpoint when it is time, or because a signal came, and end then."""
+        if not self.processes.is_rank_0:  # the others end when the leader does
+            return
+        ending = signals.came()
+        if ending or self.timer.since_checkpoint() > self.plan.checkpoint_every:
+            self.timer.update()
+            self.checkpoints.save(self.history)
+            self.timer.saved()
+            self.lesson.report(self.history)
+        if ending:
+            signals.end()
+
+
+def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> None:
+    number = str(history.iteration)
+    history.val_loss_history[number] = result.loss
+    if result.scores:
+        history.val_lang_stats_history[number] = result.scores
+    history.val_predictions = result.predictions
+    # A strict comparison, as NeuralTalk2: an equal score does not replace the earlier model.
+    better = not history.best or result.score > history.best["score"]
+    if better and math.isfinite(result.loss):
+        history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
+        checkpoints.save_best(history)

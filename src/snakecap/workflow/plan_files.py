@@ -1,0 +1,198 @@
+"""Which files the jobs of a configuration read, and whether those are there that nobody makes.
+
+No torch is imported: the Snakefile asks here, through `snakecap.workflow.plan`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snakecap.config.detection import files_by_split
+from snakecap.config.settings import Features, Settings, SettingsError, System
+
+
+class Files:
+    """The files of one configuration; every method's answer is plain text or lists of it.
+
+    Paths start with ``<results>``, which Snakemake replaces (its pathvars).
+    """
+
+    def __init__(self, settings: Settings):
+        """Prepare.
+
+        Args:
+            settings: the checked configuration.
+
+        Raises:
+            SettingsError: a data set's folder, a backbone's weights or a detector's file is not
+                there.
+        """
+        self.settings = settings
+        self.dataset = settings.dataset
+        self.systems: dict[str, System] = settings.runs()
+        self.features: dict[str, tuple[str, Features]] = {
+            self.features_name(system): (system.backbone, system.features)
+            for system in self.systems.values()
+            if system.backbone is not None
+        }
+
+        self.layouts = sorted({row.layout for row in self.systems.values() if row.layout})
+        self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
+        self._check_roots()
+        self._check_weights()
+
+    def _check_roots(self) -> None:
+        """A recipe's path that was not set would be noticed by the first job alone."""
+        for name in self.dataset.split("+"):
+            root = self.settings.datasets[name].root
+            if root is not None and not Path(root).expanduser().is_dir():
+                raise SettingsError(
+                    f"datasets.{name}.root: there is no folder {root}; set it to where the data "
+                    "set's files are"
+                )
+
+    def _check_weights(self) -> None:
+        """Snakemake would keep what other weights made, and go on from there."""
+        for backbone in dict.fromkeys(system.backbone for system in self.systems.values()):
+            for path in self._weights(backbone):
+                if not Path(path).is_file():
+                    raise SettingsError(
+                        f"backbones.{backbone}.weights: no file {path}; give a .pth, .safetensors "
+                        "or .npz state dict, `torchvision` or `random`"
+                    )
+        for name in self.detectors:
+            row = self.settings.detectors[name]
+            for path in row.named:
+                if not Path(path).is_file():
+                    raise SettingsError(f"detectors.{name}.options: there is no file {path}")
+            file = row.file
+            try:
+                if file is not None and not any(path.is_file() for path in files_by_split(file)):
+                    raise FileNotFoundError(f"there is no file {file}")
+            except FileNotFoundError as error:
+                raise SettingsError(f"detectors.{name}.file: {error}") from None
+
+    def features_name(self, system: System) -> str:
+        """The file name of a system's features: backbone, output, and what else changes them."""
+        chosen = system.features
+        words = [str(system.backbone), chosen.output]
+        return "_".join(words + [word for word in ("flip", "half") if getattr(chosen, word)])
+
+    def folder(self, dataset: str) -> str:
+        """Where a data set's downloaded or generated files are."""
+        return f"{self.settings.downloads}/{dataset}"
+
+    def manifests(self, dataset: str) -> list[str]:
+        """The download manifest of a data set that has something to fetch."""
+        row = self.settings.datasets[dataset]
+        return [f"<results>/{dataset}/downloads.json"] if row.downloads else []
+
+    def captions(self, dataset: str, system: str) -> str:
+        """A system's packed captions."""
+        return f"<results>/{dataset}/captions/{self.systems[system].vocabulary}.h5"
+
+    def words(self, dataset: str, system: str) -> str:
+        """A system's vocabulary."""
+        return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
+
+    def images(self, dataset: str) -> list[str]:
+        """The pictures as squares, for data sets that have any."""
+        return [f"<results>/{dataset}/images.h5"] if self.settings.pixels else []
+
+    def detector_weights(self, dataset: str, detector: str) -> list[str]:
+        """A detector's weights or results: its file, or what its training makes."""
+        row = self.settings.detectors[detector]
+        trained = f"<results>/{dataset}/detectors/{detector}/model.safetensors"
+        own = row.file is not None and not row.by_split
+        return [trained] if row.training else [str(row.file)] if own else []
+
+    def detector_named(self, detector: str) -> list[str]:
+        """Files that a detector's options name."""
+        return self.settings.detectors[detector].named
+
+    def detector_results(self, dataset: str, detector: str) -> list[str]:
+        """The results of a detector that has a file a split; the job finds them by their name."""
+        row = self.settings.detectors[detector]
+        return list(map(str, files_by_split(row.file))) if row.file and row.by_split else []
+
+    def detected_images(self, dataset: str, detector: str) -> list[str]:
+        """Pictures, when a detector looks at them: which of them are readable."""
+        return self.images(dataset) if self.settings.detectors[detector].reads_images else []
+
+    def detections(self, dataset: str, layout: str, file: str) -> str:
+        """A file of the detector of a layout."""
+        return f"<results>/{dataset}/detections/{self.settings.layouts[layout].detector}{file}"
+
+    def read_layouts(self, dataset: str, system: str) -> list[str]:
+        """Layouts, when a system reads those."""
+        name = self.systems[system].layout
+        return [f"<results>/{dataset}/layouts/{name}.h5"] if name else []
+
+    def weights(self, features: str) -> list[str]:
+        """A backbone's weights when they are a file on this machine."""
+        return self._weights(self.features[features][0])
+
+    def _weights(self, backbone: str | None) -> list[str]:
+        weights = self.settings.backbones[backbone].weights if backbone else "random"
+        if weights in ("random", "torchvision"):
+            return []
+        return [weights]
+
+    def train_images(self, dataset: str, system: str, stage: str) -> list[str]:
+        """Pictures, when a stage reads pixels."""
+        reads = self.systems[system].stage(stage).reads_pictures
+        return [f"<results>/{dataset}/images.h5"] if reads else []
+
+    def train_features(self, dataset: str, system: str, stage: str) -> list[str]:
+        """Cached features, when a stage reads those."""
+        row = self.systems[system]
+        reads = row.backbone is not None and not row.stage(stage).reads_pictures
+        return [f"<results>/{dataset}/features/{self.features_name(row)}.lmdb"] if reads else []
+
+    def previous(self, dataset: str, system: str, stage: str) -> list[str]:
+        """The model of the stage before."""
+        before = self.systems[system].before(stage)
+        return [f"<results>/{dataset}/{system}/{before}/model.safetensors"] if before else []
+
+    def train_weights(self, dataset: str, system: str, stage: str) -> list[str]:
+        """The backbone's weights, for the first stage."""
+        row = self.systems[system]
+        return [] if row.before(stage) else self._weights(row.backbone)
+
+    def caption_images(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
+        """Pictures, when a stage's backbone is not the one whose features are cached."""
+        changed = self.systems[system].changed_backbone(stage)
+        return [f"<results>/{dataset}/images.h5"] if changed else []
+
+    def caption_features(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
+        """Cached features, when the stage's backbone is the one that made them."""
+        row = self.systems[system]
+        reads = row.backbone is not None and not row.changed_backbone(stage)
+        return [f"<results>/{dataset}/features/{self.features_name(row)}.lmdb"] if reads else []
+
+    def evaluated(self) -> list[tuple[str, str]]:
+        """The (system, stage) pairs whose models are captioned, scored and reported."""
+        return [
+            (name, stage.name)
+            for name, system in self.systems.items()
+            for stage in (system.stages if system.caption_stages == "all" else system.stages[-1:])
+        ]
+
+    def evaluated_files(self, pattern: str) -> list[str]:
+        """One file of every evaluated system and stage, in the same order."""
+        folder = f"<results>/{self.dataset}"
+        return [f"{folder}/{name}/{stage}/{pattern}" for name, stage in self.evaluated()]
+
+    # What the report shows besides.
+
+    def reads(self) -> list[str]:
+        """The layout that each evaluated system reads, or a hyphen."""
+        return [self.systems[name].layout or "-" for name, _ in self.evaluated()]
+
+    def layout_files(self) -> list[str]:
+        """The layouts that systems read, for people."""
+        return [f"<results>/{self.dataset}/layouts/{name}.json" for name in self.layouts]
+
+    def detector_files(self, file: str) -> list[str]:
+        """A file of every detector that the layouts come from."""
+        return [f"<results>/{self.dataset}/detections/{name}{file}" for name in self.detectors]

@@ -1,0 +1,119 @@
+"""What every decoder in the registry must do; docs/adding.md promises it of a new one."""
+
+from typing import Literal, get_args, get_origin
+
+import pytest
+import torch
+
+from snakecap import registry
+from snakecap.config import options
+from snakecap.models.captioner import stepper
+from snakecap.models.encoded import Encoded
+from snakecap.objectives.cross_entropy import caption_loss
+from snakecap.search.beam import beam
+from snakecap.training.optimisers import Group, Numbers
+from snakecap.training.optimisers import adam as update
+
+B, T, V, D, H, R = 3, 4, 6, 8, 8, 5
+SMALL = {"hidden_size": H}
+
+
+def variants():
+    """Each decoder as it is by default, and with each other value of each choice it offers."""
+    for name in registry.DECODERS:
+        yield pytest.param((name, {}), id=name)
+        for option, field in options.model("decoder", name).model_fields.items():
+            values = (True, False) if field.annotation is bool else ()
+            if get_origin(field.annotation) is Literal:
+                values = get_args(field.annotation)
+            for value in set(values) - {field.default}:
+                yield pytest.param((name, {option: value}), id=f"{name}-{option}-{value}")
+
+
+pytestmark = pytest.mark.parametrize("variant", list(variants()))
+
+
+def build(variant):
+    name, given = variant
+    torch.manual_seed(0)
+    known = options.model("decoder", name).model_fields
+    chosen = {option: value for option, value in SMALL.items() if option in known}
+    return registry.load("decoder", name)(width=D, vocabulary_size=V, **chosen, **given)
+
+
+def pictures(number=B, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    summary = torch.randn(number, D, generator=generator)
+    return Encoded(summary, torch.randn(number, R, D, generator=generator))
+
+
+WORDS = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [1, 0, 0, 0]])
+
+
+def test_shapes_and_probabilities(variant):
+    model = build(variant).eval()
+    log_probs = model(pictures(), WORDS)
+    assert log_probs.shape == (B, T + 1, V + 1)
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(B, T + 1))
+
+
+def test_what_settings_are_told_of_a_decoder_is_true(variant):
+    """Whether it needs regions, which not all encoders give."""
+    model, bare = build(variant).eval(), Encoded(pictures().summary)
+    if options.constant("decoder", variant[0], "reads_regions"):
+        with pytest.raises(ValueError, match="regions"):
+            model.hidden(bare, WORDS)
+    else:
+        assert len(model.hidden(bare, WORDS)) == B
+
+
+def test_step_by_step_is_the_whole(variant):
+    model = build(variant).eval()
+    encoded = pictures()
+    whole = model(encoded, WORDS)
+    state = model.start(encoded)
+    assert all(len(part) == B for part in state)
+    said = torch.cat([torch.zeros(B, 1, dtype=torch.long), WORDS], 1)
+    for t in range(T + 1):
+        logits, state = model.step(said[:, t], state, encoded)
+        torch.testing.assert_close(logits.log_softmax(-1), whole[:, t])
+
+
+def test_no_word_sees_what_follows_it(variant):
+    model = build(variant).eval()
+    later = WORDS.clone()
+    later[0, 2:] = torch.tensor([6, 6])
+    one, other = model(pictures(), WORDS), model(pictures(), later)
+    torch.testing.assert_close(one[0, :3], other[0, :3])
+    assert not torch.allclose(one[0, 3], other[0, 3])
+
+
+def test_captions_and_pictures_do_not_influence_each_other(variant):
+    model = build(variant).eval()
+    encoded = pictures()
+    alone = torch.tensor([1])
+    short = WORDS[1:2, :2]
+    torch.testing.assert_close(model(encoded.select(alone), short), model(encoded, WORDS)[1:2, :3])
+
+
+def test_the_picture_matters(variant):
+    model = build(variant).eval()
+    one, other = model(pictures(seed=1), WORDS), model(pictures(seed=2), WORDS)
+    assert bool(((one - other).abs().amax(-1) > 1e-6).all())
+
+
+def test_every_parameter_learns_and_eight_pictures_are_learnt(variant):
+    model = build(variant)
+    encoded = pictures(8)
+    words = torch.randint(1, V + 1, (8, T), generator=torch.Generator().manual_seed(2))
+    model.eval()  # without dropout, all of it can be learnt
+    group = Group(model.named_parameters(), update, Numbers(0.03))
+    for step in range(150):
+        loss = caption_loss(model, encoded, words)
+        loss.backward()
+        if step == 0:
+            assert all(p.grad is not None and bool((p.grad != 0).any()) for p in group.parameters)
+        group.step()
+    assert loss.item() < 0.1
+    found = beam(stepper(model, encoded), model.start(encoded), pictures=8, width=3, max_length=6)
+    assert [best[0].words for best in found] == [tuple(row) for row in words.tolist()]

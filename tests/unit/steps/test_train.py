@@ -1,0 +1,340 @@
+"""Training stages on generated pictures: what trains, what stays, what is written (spec T1-T15)."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from snakecap.config import settings as configuration
+from snakecap.config.settings import Training
+from snakecap.formats import captions as packing
+from snakecap.formats import model as models
+from snakecap.inference.model import Model
+from snakecap.models.backbones.tiny import build_backbone
+from snakecap.steps.annotations import annotations
+from snakecap.steps.caption import caption, derangement
+from snakecap.steps.encode import encode
+from snakecap.steps.features import Extraction, features
+from snakecap.steps.resize import resize
+from snakecap.steps.train import train
+from snakecap.steps.vocabulary import vocabulary
+
+BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
+STAGE = {
+    "name": "frozen",
+    "epochs": 2,
+    "batch_size": 8,
+    "captions_per_picture": 2,
+    "language_eval": False,
+    "checkpoint_every": 3600,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Sixteen generated pictures, through every stage before training."""
+    folder = tmp_path_factory.mktemp("data")
+    options = {"train": 16, "val": 4, "test": 5, "size": 32}
+    pictures = folder / "pictures.json"
+    annotations(
+        pictures=pictures,
+        folder=folder / "shapes",
+        settings=configuration.Dataset(reader="shapes", options=options),
+    )
+    geometry = configuration.Resize(size=32)
+    resize(
+        pictures=pictures,
+        images=folder / "images.h5",
+        rejected=folder / "rejected.tsv",
+        settings=geometry,
+        workers=1,
+    )
+    row = configuration.Vocabulary(min_count=0)
+    vocabulary(pictures=pictures, vocabulary=folder / "vocabulary.json", settings=row)
+    encode(
+        pictures=pictures,
+        vocabulary=folder / "vocabulary.json",
+        captions=folder / "captions.h5",
+        images=folder / "images.h5",
+        settings=row,
+    )
+    features(
+        images=folder / "images.h5",
+        features=folder / "features.lmdb",
+        settings=Extraction(
+            backbone=configuration.Backbone(**BACKBONE),
+            features=configuration.Features(flip=True),
+        ),
+    )
+    return folder
+
+
+def chosen(**stage):
+    return Training.model_validate(
+        {
+            "width": 12,
+            "decoder": {"part": "lstm", "options": {"hidden_size": 12}},
+            "backbone": BACKBONE,
+            "geometry": {"size": 32},
+            "stage": {**STAGE, **stage},
+        }
+    )
+
+
+def run(data, folder, training, **files):
+    given = {"images": data / "images.h5", "features": data / "features.lmdb"}
+    given |= {"vocabulary": data / "vocabulary.json", **files}
+    folder.mkdir(exist_ok=True)
+    train(
+        captions=data / "captions.h5",
+        pictures=data / "pictures.json",
+        model=folder / "model.safetensors",
+        last=folder / "last.safetensors",
+        history=folder / "history.json",
+        settings=training,
+        device="cpu",
+        **given,
+    )
+    return models.read(folder / "last.safetensors")[0]
+
+
+def split(weights):
+    """The backbone's weights, and the others."""
+    inside = {k: v for k, v in weights.items() if ".backbone." in k}
+    return inside, {k: v for k, v in weights.items() if k not in inside}
+
+
+def equal(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def frozen(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frozen")
+    weights = run(data, folder, chosen())
+    return folder, weights
+
+
+def test_a_frozen_stage_trains_the_projection_and_not_the_backbone(data, frozen, tmp_path):
+    """NeuralTalk2 left the projection at random (issue 117)."""
+    fresh = run(data, tmp_path, chosen(max_iterations=1, optimiser={"learning_rate": 1e-12}))
+    backbone, others = split(frozen[1])
+    assert equal(backbone, split(fresh)[0])
+    changed = [name for name, value in others.items() if not torch.equal(value, fresh[name])]
+    assert any("project" in name for name in changed) and any("lstm" in name for name in changed)
+
+
+def test_a_fine_tuned_stage_starts_from_the_model_before_it(data, frozen, tmp_path):
+    still = chosen(
+        name="finetune",
+        finetune_from="all",
+        max_iterations=1,
+        optimiser={"learning_rate": 1e-20},
+        backbone_optimiser={"learning_rate": 1e-20},
+    )
+    weights = run(data, tmp_path, still, previous=frozen[0] / "last.safetensors")
+    for name, value in frozen[1].items():
+        torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-12)
+
+
+def test_fine_tuning_changes_the_backbone_from_the_named_layer_up(data, frozen, tmp_path):
+    training = chosen(name="finetune", finetune_from="3", max_iterations=2)
+    weights = run(data, tmp_path, training, previous=frozen[0] / "last.safetensors")
+    for name, value in split(weights)[0].items():
+        if "running" in name or "num_batches" in name:
+            assert torch.equal(value, frozen[1][name]), name  # batch statistics were not asked for
+        else:
+            above = ".net.3." in name or ".net.4." in name
+            assert torch.equal(value, frozen[1][name]) != above, name
+
+
+def test_finetune_after_keeps_the_backbone_until_then(data, tmp_path):
+    """T5: bit-identical before the iteration, changed from it on; the projection trains anyway."""
+    later = {"name": "finetune", "finetune_from": "all", "finetune_after": 3}
+    before = run(data, tmp_path / "3", chosen(**later, max_iterations=3))
+    after = run(data, tmp_path / "4", chosen(**later, max_iterations=4))
+    fresh = run(data, tmp_path / "0", chosen(max_iterations=1))
+    assert equal(split(fresh)[0], split(before)[0])
+    assert not equal(split(before)[0], split(after)[0])
+    assert not torch.equal(before["encoders.0.project.weight"], fresh["encoders.0.project.weight"])
+
+
+def test_weight_decay_of_the_backbone_is_its_alone(data, tmp_path):
+    """T6: with equal steps otherwise, decay changes the backbone's first step only."""
+    rate = {"name": "sgd", "learning_rate": 1e-3}
+    stage = {"finetune_from": "all", "max_iterations": 1, "optimiser": rate}
+    plain = run(data, tmp_path / "a", chosen(**stage, backbone_optimiser=rate))
+    decayed_rate = {**rate, "weight_decay": 0.05}
+    decayed = run(data, tmp_path / "b", chosen(**stage, backbone_optimiser=decayed_rate))
+    assert equal(split(plain)[1], split(decayed)[1])
+    assert not equal(split(plain)[0], split(decayed)[0])
+
+
+def test_cached_features_and_pictures_train_the_same_model(data, tmp_path):
+    one = run(data, tmp_path / "a", chosen(max_iterations=3))
+    # A crop margin of zero: random crops read pictures, but see the same pixels.
+    other = run(data, tmp_path / "b", chosen(max_iterations=3, random_crop=True))
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_seed_repeats_to_the_bit_and_another_differs(data, frozen, tmp_path):
+    assert equal(frozen[1], run(data, tmp_path / "a", chosen()))
+    other = run(data, tmp_path / "b", chosen(seed=7))
+    assert not torch.equal(
+        frozen[1]["decoder.lstm.weight_hh_l0"], other["decoder.lstm.weight_hh_l0"]
+    )
+
+
+def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path, caplog):
+    """The backbone's file counts by its content, wherever the same name leads."""
+    torch.manual_seed(0)
+    file = tmp_path / "tiny.safetensors"
+    save_file(build_backbone().net.state_dict(), file)
+    settings = chosen(max_iterations=4, checkpoint_every=1e-9, random_crop=True)
+    row = settings.backbone.model_copy(update={"weights": str(file)})
+    settings = settings.model_copy(update={"backbone": row})
+
+    def broken_off(*_):
+        raise KeyboardInterrupt
+
+    def attempt(name, file_changes, resumes):
+        caplog.clear()
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("snakecap.steps.train.Validator.__call__", broken_off)
+            run(data, tmp_path / name, settings)
+        file_changes()
+        run(data, tmp_path / name, settings)
+        assert ("continuing from checkpoint" in caplog.text) == resumes
+
+    caplog.set_level("INFO", logger="snakecap")
+    status = file.stat()
+    attempt("same", lambda: os.utime(file, (1e9, 1e9)), True)
+    torch.manual_seed(1)
+    attempt("other", lambda: save_file(build_backbone().net.state_dict(), file), False)
+    assert file.stat().st_size == status.st_size
+
+
+def test_weights_that_explode_leave_the_best_model(data, tmp_path):
+    """Their captions cannot be searched for."""
+    stage = {"language_eval": True, "validate_every": 2, "log_every": 1, "finetune_from": "all"}
+    rate = {"name": "sgd", "learning_rate": 1e30, "grad_clip": None}
+    settings = chosen(**stage, max_iterations=40, epochs=None, finetune_after=3,
+                      backbone_optimiser=rate)  # fmt: skip
+    last = run(data, tmp_path, settings)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert "lower the learning rate" in history["stopped"] and history["iteration"] > 3
+    assert history["best"]["iteration"] == 2
+    best, _ = models.read(tmp_path / "model.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in best.values())
+    assert not all(bool(tensor.isfinite().all()) for tensor in last.values())
+
+
+def test_history_is_complete(frozen):
+    """T10: NeuralTalk2's keys, and what a report needs."""
+    history = json.loads((frozen[0] / "history.json").read_text())
+    keys = {
+        "settings",
+        "iteration",
+        "loss_history",
+        "val_loss_history",
+        "val_predictions",
+        "val_lang_stats_history",
+        "best",
+        "throughput",
+        "parameters",
+    }
+    assert keys <= set(history)
+    assert history["iteration"] == 4 and list(history["val_loss_history"]) == ["2", "4"]
+    assert len(history["val_predictions"]) == 4
+
+
+def test_language_scores_choose_the_best_model(data, tmp_path):
+    run(data, tmp_path, chosen(language_eval=True, max_iterations=2))
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert history["best"]["by"] == "CIDEr"
+    assert set(history["val_lang_stats_history"]["2"]) >= {"CIDEr", "Bleu_4", "ROUGE_L"}
+
+
+@pytest.mark.parametrize(("asked", "used"), [(-1, 4), (3, 3), (100, 4)])
+def test_validation_pictures(data, tmp_path, asked, used):
+    """T12: -1 is all of them, N exactly N."""
+    run(data, tmp_path, chosen(max_iterations=1, validation_pictures=asked))
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert len(history["val_predictions"]) == used
+
+
+def test_captions_of_another_vocabulary_are_refused(data, tmp_path):
+    other = tmp_path / "other.json"
+    row = configuration.Vocabulary(min_count=2)
+    vocabulary(pictures=data / "pictures.json", vocabulary=other, settings=row)
+    message = r"captions\.h5 was packed with another vocabulary than .*other\.json"
+    with pytest.raises(ValueError, match=message):
+        run(data, tmp_path, chosen(), vocabulary=other)
+
+
+def test_missing_inputs_are_named(data, tmp_path):
+    with pytest.raises(ValueError, match="give --features"):
+        run(data, tmp_path, chosen(), features=None)
+    with pytest.raises(ValueError, match="give --images"):
+        run(data, tmp_path, chosen(finetune_from="all"), images=None)
+    with pytest.raises(ValueError, match="no layer 'blokcs'"):
+        run(data, tmp_path, chosen(finetune_from="blokcs"))
+
+
+def test_a_model_alone_captions(data, frozen, tmp_path):
+    """C2: vocabulary, settings and preprocessing are inside."""
+    copy = tmp_path / "model.safetensors"
+    copy.write_bytes((frozen[0] / "model.safetensors").read_bytes())
+    photo = sorted((data / "shapes").rglob("*.jpg"))[0]
+    model = Model(copy, "cpu")
+    text = model.caption(photo)
+    assert isinstance(text, str)
+    assert model.caption([photo, photo], beam_width=3) == [model.caption(photo, beam_width=3)] * 2
+    with pytest.raises(ValueError, match="beam"):
+        model.caption(photo, beam=3)
+
+
+def test_captions_of_a_split_with_and_without_cached_features(data, frozen, tmp_path):
+    row = configuration.Decoding(batch_size=2)
+    common = {
+        "model": frozen[0] / "model.safetensors",
+        "pictures": data / "pictures.json",
+        "settings": row,
+        "device": "cpu",
+    }
+    caption(
+        **common,
+        captions=tmp_path / "a.json",
+        images=data / "images.h5",
+        shuffled=tmp_path / "s.json",
+    )
+    caption(**common, captions=tmp_path / "b.json", features=data / "features.lmdb")
+    seen, cached, shuffled = (json.loads((tmp_path / f"{n}.json").read_text()) for n in "abs")
+    assert [r["caption"] for r in seen] == [r["caption"] for r in cached]
+    assert [r["image_id"] for r in seen] == [r["image_id"] for r in shuffled]
+    assert len({r["image_id"] for r in seen}) == len(seen) == 5
+    assert sorted(r["caption"] for r in seen) == sorted(r["caption"] for r in shuffled)
+    with pytest.raises(ValueError, match="--images or --features"):
+        caption(**common, captions=tmp_path / "c.json")
+    with pytest.raises(ValueError, match="no readable pictures"):
+        caption(**common, captions=tmp_path / "c.json", split="extra", images=data / "images.h5")
+
+
+@pytest.mark.parametrize("number", [2, 3, 10, 101])
+def test_a_derangement_moves_everything(number):
+    order = derangement(number, seed=1)
+    assert sorted(order) == list(range(number))
+    assert not np.any(np.array(order) == np.arange(number))
+
+
+def test_old_tooling_reads_the_packed_captions(data):
+    """The pixels are there too, by an external link."""
+    import h5py
+
+    with h5py.File(data / "captions.h5") as file:
+        assert file["images"].shape == (25, 3, 32, 32)
+        assert len(packing.read(data / "captions.h5").files) == 25

@@ -1,0 +1,159 @@
+"""What the plan reads of the machine: a data set's annotation files."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from snakecap.config import settings
+from snakecap.workflow.plan import Plan, sources
+
+ROW = {"reader": "coco", "options": {"splits": {"train": "train"}}}
+
+
+def planned(root, **options):
+    row = {**ROW, "root": str(root), "options": {**ROW["options"], **options}}
+    system = {"vocabulary": "words", "stages": [{"name": "frozen"}], "backbone": "tiny"}
+    raw = {
+        "dataset": "mine",
+        "datasets": {"mine": row},
+        "vocabularies": {"words": {}},
+        "backbones": {
+            "tiny": {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
+        },
+        "systems": {"one": system},
+    }
+    return Plan(settings.read(raw), folder=Path())
+
+
+@pytest.mark.parametrize("images", [".", "", "..", "photos", "a[1]", "/nowhere"])
+def test_files_that_options_name_are_found_whatever_else_they_say(tmp_path, images):
+    root = tmp_path / "set [1]"  # no pattern
+    root.mkdir()
+    for name in ("mine_train.json", "mine_val.json", "other.json"):
+        (root / name).write_text("{}")
+    found = sources(
+        planned(root, captions="mine_{name}.json", images=images).settings.datasets["mine"]
+    )
+    assert [path.name for path in found] == ["mine_train.json", "mine_val.json"]
+    whole = str(root / "mine_{name}.json")
+    again = planned(root, captions=whole, images=images)
+    assert sources(again.settings.datasets["mine"]) == found
+
+
+def test_contents_count_and_dates_do_not(tmp_path):
+    file = tmp_path / "mine_train.json"
+    file.write_text("{}")
+    plan = planned(tmp_path, captions="mine_{name}.json")
+    before = plan.annotations("mine")
+    file.touch()
+    assert plan.annotations("mine") == before
+    file.write_text('{"a": 1}')
+    assert plan.annotations("mine") != before
+
+
+def seen(tmp_path, pixels=False, **row):
+    """A plan whose only system reads a detector's layouts."""
+    raw = {
+        "dataset": "mine",
+        "datasets": {"mine": {**ROW, "root": str(tmp_path), "pixels": pixels}},
+        "vocabularies": {"words": {}},
+        "detectors": {"theirs": {"part": "results", **row}},
+        "layouts": {"theirs": {"detector": "theirs"}},
+        "systems": {
+            "one": {
+                "vocabulary": "words",
+                "layout": "theirs",
+                "encoders": [{"part": "layout_lstm"}],
+                "stages": [{"name": "train"}],
+            }
+        },
+    }
+    return Plan(settings.read(raw), folder=Path())
+
+
+def test_results_of_each_split_are_inputs_of_one_job(tmp_path):
+    pattern = str(tmp_path / "{split}" / "seen.json")
+    with pytest.raises(
+        settings.SettingsError, match=r"theirs\.file: there is no file .*seen\.json"
+    ):
+        seen(tmp_path, file=pattern)
+    for split in ("test", "train"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "seen.json").write_text("[]")
+    plan = seen(tmp_path, file=pattern)
+    found = [str(tmp_path / split / "seen.json") for split in ("train", "test")]
+    assert plan.detector_results("mine", "theirs") == found
+    assert plan.detector_weights("mine", "theirs") == []
+    plan = seen(tmp_path, file=found[0])
+    assert plan.detector_weights("mine", "theirs") == found[:1]
+    assert plan.detector_results("mine", "theirs") == []
+
+
+def test_files_that_a_detectors_options_name_are_inputs(tmp_path):
+    options = {"cfg": str(tmp_path / "net.cfg"), "names": str(tmp_path / "net.names")}
+    weights = tmp_path / "net.weights"
+    for path in (*map(Path, options.values()), weights):
+        message = rf"detectors\.theirs.*there is no file {path}"
+        with pytest.raises(settings.SettingsError, match=message):  # or older results would stay
+            seen(tmp_path, True, part="yolov2", file=str(weights), options=options)
+        path.touch()
+    plan = seen(tmp_path, True, part="yolov2", file=str(weights), options=options)
+    assert plan.detector_named("theirs") == list(options.values())
+    assert plan.detector_weights("mine", "theirs") == [str(weights)]
+    assert seen(tmp_path, True, part="yolov2", file=str(weights)).detector_named("theirs") == []
+
+
+def test_a_recipes_path_that_was_not_set_stops_the_plan(tmp_path):
+    message = r"datasets\.mine\.root: there is no folder .*nowhere; set it to where"
+    with pytest.raises(settings.SettingsError, match=message):
+        planned(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("recipe", ["coco_layouts", "flickr8k", "coco_photos"])
+def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
+    root = Path(__file__).parents[3]
+    merged = {}
+    for path in (root / "config.yaml", root / f"workflow/recipes/{recipe}.yaml"):
+        update_config(merged, yaml.safe_load(path.read_text()))
+    dataset = merged["dataset"]
+    merged["datasets"][dataset]["root"] = "data/not_set"
+    with pytest.raises(settings.SettingsError, match=rf"datasets\.{dataset}\.root: .*data/not_set"):
+        Plan(settings.read(merged), folder=root)
+
+
+def test_obj2texts_recipe_for_coco_needs_darknets_files(tmp_path):
+    root = Path(__file__).parents[3]
+    merged = {}
+    for name in ("config", "workflow/recipes/datasets", "workflow/recipes/obj2text_coco"):
+        update_config(merged, yaml.safe_load((root / f"{name}.yaml").read_text()))
+    row = merged["detectors"]["yolov2_coco"]
+    for key, holder in (("cfg", row["options"]), ("file", row)):
+        with pytest.raises(settings.SettingsError, match=rf"yolov2_coco.*no file {holder[key]}"):
+            Plan(settings.read(merged), folder=root)
+        holder[key] = str(tmp_path / key)
+        (tmp_path / key).touch()
+    assert len(Plan(settings.read(merged), folder=root).evaluated()) == 5
+
+
+def test_obj2texts_recipe_compares_every_mode_with_and_without_attention():
+    """Nothing has to be set: its pictures are generated."""
+    root = Path(__file__).parents[3]
+    merged = {}
+    for path in (root / "config.yaml", root / "workflow/recipes/obj2text.yaml"):
+        update_config(merged, yaml.safe_load(path.read_text()))
+    whole = settings.read(merged)
+    Plan(whole, folder=root)
+    for mode in ("objclass", "objname", "objname_location", "image", "objname_location_image"):
+        for name, decoder in ((mode, "lstm"), (f"{mode}_attention", "attention")):
+            assert name in whole.compare
+            assert whole.systems[name].decoder.part == decoder
+            assert (whole.systems[name].backbone is None) == ("image" not in mode)
+            assert (whole.systems[name].layout is None) == (mode == "image")
+    seen = {
+        whole.layouts[whole.systems[name].layout].detector
+        for name in whole.compare
+        if whole.systems[name].layout
+    }
+    assert seen == {"truth", "yolov2"}
