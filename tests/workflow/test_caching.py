@@ -245,7 +245,7 @@ def test_the_decoders_code_redoes_training_onward(finished):
 
 @pytest.mark.parametrize("name", ["encoders/layout_lstm", "decoders/attention"])
 def test_a_part_of_layout_systems_leaves_the_others_alone(finished, name):
-    with edited(finished, f"src/snakecap/{name}.py", *LINE):
+    with edited(finished, f"src/snakecap/models/{name}.py", *LINE):
         assert finished.planned() == OBJ2TEXT | REPORT
     with edited(
         finished, "src/snakecap/models/encoders/layout_set.py", "class Layer", "A = 1\nclass Layer"
@@ -264,7 +264,7 @@ def test_a_detectors_code_redoes_what_it_sees(finished):
 def test_an_encoder_that_one_system_uses_redoes_that_system_alone(finished):
     """A second encoder is added as a user would: one file and one line."""
     registry = finished.folder / "src/snakecap/registry.py"
-    encoders = finished.folder / "src/snakecap/encoders"
+    encoders = finished.folder / "src/snakecap/models/encoders"
     before = registry.read_text()
     shutil.copy(encoders / "cnn.py", encoders / "other.py")
     registry.write_text(

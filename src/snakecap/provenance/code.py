@@ -34,8 +34,8 @@ def _file(name: str) -> Path | None:
 
 
 def _tracked(name: str) -> bool:
-    inside = name.removeprefix(f"{PACKAGE}.") + "."
-    return name != PACKAGE and not any(inside.startswith(f"{one}.") for one in UNTRACKED)
+    inside = any(f"{name}.".startswith(f"{PACKAGE}.{one}.") for one in UNTRACKED)
+    return name != PACKAGE and not inside
 
 
 def _without_docstrings(tree: ast.AST) -> ast.AST:
