@@ -37,8 +37,9 @@ CONFIG = {
     "systems": {
         "neuraltalk2": {
             "vocabulary": "neuraltalk2",
-            "backbone": "tiny",
+            "inputs": {"picture": {"part": "features", "source": "tiny"}},
             "width": 16,
+            "encoders": [{"part": "cnn"}],
             "decoder": {"part": "lstm", "options": {"hidden_size": 16}},
             "stages": [
                 {"name": "frozen", **STAGE},
@@ -48,7 +49,7 @@ CONFIG = {
         },
         "show_and_tell": {
             "vocabulary": "tutorial",
-            "backbone": "tiny",
+            "inputs": {"picture": {"part": "features", "source": "tiny"}},
             "width": 16,
             "encoders": [{"part": "cnn", "options": {"batch_norm": True}}],
             "decoder": {"part": "lstm", "options": {"hidden_size": 16, "dropout": 0.0}},
@@ -57,7 +58,7 @@ CONFIG = {
         },
         "obj2text": {
             "vocabulary": "neuraltalk2",
-            "layout": "seen",
+            "inputs": {"objects": {"part": "layout", "source": "seen"}},
             "width": 16,
             "encoders": [{"part": "layout_lstm"}],
             "decoder": {"part": "attention", "options": {"hidden_size": 16}},

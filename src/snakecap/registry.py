@@ -9,6 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+INPUTS = {
+    "features": "snakecap.inputs.features:FeaturesInput",
+    "layout": "snakecap.inputs.layout:LayoutInput",
+}
 ENCODERS = {
     "cnn": "snakecap.models.encoders.cnn:CNNEncoder",
     "cnn_grid": "snakecap.models.encoders.cnn_grid:CNNGridEncoder",
@@ -55,6 +59,9 @@ SCHEDULES = {
     "halving": "snakecap.training.schedules.halving:factor",
     "cosine": "snakecap.training.schedules.cosine:factor",
 }
+OBJECTIVES = {
+    "cross_entropy": "snakecap.objectives.cross_entropy:CrossEntropy",
+}
 OPTIMISERS = {
     "adam": "snakecap.training.optimisers:adam",
     "adamw": "snakecap.training.optimisers:adamw",
@@ -72,6 +79,7 @@ METRICS = {
 }
 
 FAMILIES = {
+    "input": INPUTS,
     "encoder": ENCODERS,
     "backbone": BACKBONES,
     "decoder": DECODERS,
@@ -80,6 +88,7 @@ FAMILIES = {
     "tokenizer": TOKENIZERS,
     "search": SEARCHES,
     "schedule": SCHEDULES,
+    "objective": OBJECTIVES,
     "optimiser": OPTIMISERS,
     "metric": METRICS,
 }

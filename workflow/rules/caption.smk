@@ -6,9 +6,7 @@ rule caption:
     input:
         model="<results>/{dataset}/{system}/{stage}/model.safetensors",
         pictures="<results>/{dataset}/pictures.json",
-        images=lambda wildcards: PLAN.caption_images(**wildcards),
-        features=lambda wildcards: PLAN.caption_features(**wildcards),
-        layouts=lambda wildcards: PLAN.read_layouts(wildcards.dataset, wildcards.system),
+        inputs=lambda wildcards: PLAN.caption_inputs(**wildcards),
     output:
         captions="<results>/{dataset}/{system}/{stage}/captions/{split}.json",
         shuffled="<results>/{dataset}/{system}/{stage}/captions/{split}_shuffled.json",
@@ -22,18 +20,13 @@ rule caption:
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.caption(wildcards.system),
-        images=flag("images"),
-        features=flag("features"),
-        layouts=flag("layouts"),
     shell:
         run(
             "caption",
-            "images",
-            "features",
-            "layouts",
             settings="{params.job[settings]:q}",
             model="{input.model:q}",
             pictures="{input.pictures:q}",
+            inputs="{input.inputs:q}",
             split="{wildcards.split}",
             captions="{output.captions:q}",
             shuffled="{output.shuffled:q}",

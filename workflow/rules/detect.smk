@@ -56,7 +56,7 @@ rule detect:
     resources:
         **needs("detect", gpu=PLAN.gpus),
         scripts=SCRIPTS,
-        batch_size=lambda wildcards: PLAN.batch_size(wildcards.detector),
+        batch_size=lambda wildcards: PLAN.batch_size(detector=wildcards.detector),
     params:
         job=lambda wildcards: PLAN.detect(wildcards.detector),
         images=flag("images"),

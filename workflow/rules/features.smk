@@ -17,6 +17,7 @@ rule features:
     resources:
         **needs("features", gpu=PLAN.gpus, processes=True),
         scripts=SCRIPTS,
+        batch_size=lambda wildcards: PLAN.batch_size(features=wildcards.features),
     params:
         job=lambda wildcards: PLAN.features_job(wildcards.features),
     shell:
@@ -26,5 +27,6 @@ rule features:
             images="{input.images:q}",
             features="{output.features:q}",
             device="{resources.device}",
+            batch_size="{resources.batch_size}",
             threads="{threads}",
         )

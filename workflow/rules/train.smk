@@ -7,9 +7,7 @@ rule train:
         captions=lambda wildcards: PLAN.captions(wildcards.dataset, wildcards.system),
         vocabulary=lambda wildcards: PLAN.words(wildcards.dataset, wildcards.system),
         pictures="<results>/{dataset}/pictures.json",
-        images=lambda wildcards: PLAN.train_images(**wildcards),
-        features=lambda wildcards: PLAN.train_features(**wildcards),
-        layouts=lambda wildcards: PLAN.read_layouts(wildcards.dataset, wildcards.system),
+        inputs=lambda wildcards: PLAN.train_inputs(**wildcards),
         previous=lambda wildcards: PLAN.previous(**wildcards),
         weights=lambda wildcards: PLAN.train_weights(**wildcards),
     output:
@@ -27,21 +25,16 @@ rule train:
         scripts=SCRIPTS,
     params:
         job=lambda wildcards: PLAN.train(wildcards.system, wildcards.stage),
-        images=flag("images"),
-        features=flag("features"),
-        layouts=flag("layouts"),
         previous=flag("previous"),
     shell:
         run(
             "train",
-            "images",
-            "features",
-            "layouts",
             "previous",
             settings="{params.job[settings]:q}",
             captions="{input.captions:q}",
             vocabulary="{input.vocabulary:q}",
             pictures="{input.pictures:q}",
+            inputs="{input.inputs:q}",
             model="{output.model:q}",
             last="{output.last:q}",
             history="{output.history:q}",

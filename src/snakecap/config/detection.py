@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Fraction, Model, Positive, Seed, Split
+from snakecap.config.base import Fraction, Model, Positive, Split
 from snakecap.config.options import check as check_options
 from snakecap.config.options import constant
-from snakecap.config.training import Optimiser, Schedule
+from snakecap.config.training import Learning, Optimiser, Schedule
 
 
 def files_by_split(file: str) -> list[Path]:
@@ -30,14 +30,9 @@ def files_by_split(file: str) -> list[Path]:
     return found
 
 
-class DetectorTraining(Model):
+class DetectorTraining(Learning):
     """How a detector learns from a data set's own boxes."""
 
-    epochs: Annotated[float, Field(gt=0)] = Field(10, description="passes over the pictures")
-    batch_size: Positive = Field(16, description="pictures a step")
-    accumulate: Positive = Field(
-        1, description="parts that a step is computed in, one after the other: less memory"
-    )
     optimiser: Optimiser = Field(
         Optimiser(learning_rate=1e-3, alpha=0.9, grad_clip=None), description="of all weights"
     )
@@ -45,25 +40,7 @@ class DetectorTraining(Model):
     flip: bool = Field(True, description="mirror pictures at random")
     shift: Fraction = Field(0.2, description="move and scale pictures by up to this share")
     colour: Fraction = Field(0.3, description="change brightness and colours by up to this share")
-    validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
     validation_pictures: int = Field(1000, ge=-1, description="how many to judge by; -1: all")
-    log_every: Positive = Field(25, description="iterations between entries of the loss history")
-    checkpoint_every: Annotated[float, Field(gt=0)] = Field(
-        60.0, description="seconds between checkpoints that a killed run continues from"
-    )
-    explosion: Annotated[float, Field(gt=1)] = Field(
-        20.0, description="stop when the loss exceeds this many times the first"
-    )
-    precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
-    )
-    seed: Seed = Field(123, description="of weights, order and augmentation")
-
-    @model_validator(mode="after")
-    def _judged(self) -> DetectorTraining:
-        if self.validation_pictures == 0:
-            raise ValueError("validation_pictures: 0 leaves nothing to choose by; -1: all")
-        return self
 
 
 class Detector(Model):

@@ -7,6 +7,7 @@ say what is allowed. Reading the source instead of importing it keeps torch out 
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,7 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
-    """Check what a part's arguments must be to each other: the conditions in its ``rules``.
+    """Check what a part's arguments must be to each other: a function ``check`` in its module.
 
     Args:
         family: of the part.
@@ -47,12 +48,41 @@ def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
         given: its options, as `check` returns them, and what its system gives it.
 
     Raises:
-        ValueError: a condition does not hold; says which, and the values.
+        ValueError: they do not go together; says why.
     """
+    node = _functions(registry.module(family, name)).get("check")
+    if node is None:
+        return
+    space: dict[str, Any] = {}
+    # The project's own code, and its constructor calls the same: only torch is not imported.
+    exec(compile(ast.Module([_bare(node)], []), name, "exec"), space)
     values = {**model(family, name)().model_dump(), **given}
-    for condition, reason in constant(family, name, "rules") or ():
-        if not eval(condition, {"__builtins__": {}}, values):
-            raise ValueError(f"{family} {name}: {reason.format(**values)}")
+    try:
+        space["check"](**{one.arg: values[one.arg] for one in node.args.kwonlyargs})
+    except ValueError as error:
+        raise ValueError(f"{family} {name}: {error}") from None
+
+
+def build(family: str, name: str, given: Mapping[str, Any], available: Mapping[str, Any]) -> Any:
+    """Construct a part: required arguments come from `available` by name, options from its row.
+
+    Args:
+        family: of the part.
+        name: of the part.
+        given: the options of its row.
+        available: all that the system could give it.
+
+    Raises:
+        ValueError: the part asks for something that is not available, or an option is wrong.
+    """
+    constructor = registry.load(family, name)
+    parameters = inspect.signature(constructor).parameters.values()
+    needed = [one.name for one in parameters if one.default is one.empty]
+    missing = [one for one in needed if one not in available]
+    if missing:
+        raise ValueError(f"{family} {name} needs {', '.join(missing)}: the system has none")
+    chosen = check(family, name, given)
+    return constructor(**{one: available[one] for one in needed}, **chosen)
 
 
 @cache
@@ -93,10 +123,28 @@ def _constructor(node: ast.FunctionDef | ast.ClassDef) -> ast.FunctionDef | None
 
 def _definition(family: str, name: str) -> ast.FunctionDef | ast.ClassDef:
     module, _, attribute = registry.location(family, name).partition(":")
-    path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    body = _tree(module).body
+    nodes = {n.name: n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     return nodes[attribute]
+
+
+@cache
+def _functions(module: str) -> dict[str, ast.FunctionDef]:
+    """The functions at the top of a module."""
+    return {node.name: node for node in _tree(module).body if isinstance(node, ast.FunctionDef)}
+
+
+def _bare(node: ast.FunctionDef) -> ast.FunctionDef:
+    """A function without its annotations, whose names are not imported."""
+    arguments = [ast.arg(one.arg, lineno=one.lineno, col_offset=0) for one in node.args.kwonlyargs]
+    plain = ast.arguments([], [], None, arguments, node.args.kw_defaults, None, [])
+    bare = ast.FunctionDef(node.name, plain, node.body, [], None)
+    return ast.fix_missing_locations(ast.copy_location(bare, node))
+
+
+def _tree(module: str) -> ast.Module:
+    path = SOURCE.joinpath(*module.split(".")).with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _annotation(node: ast.expr | None) -> Any:

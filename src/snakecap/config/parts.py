@@ -39,6 +39,7 @@ class Backbone(Model):
     class_scores: bool = Field(
         False, description="append the softmax over the classes to the pooled features"
     )
+    batch_size: Positive = Field(32, description="pictures at once, when features are cached")
 
     @model_validator(mode="after")
     def _possible(self) -> Backbone:
@@ -76,14 +77,13 @@ class Backbone(Model):
 
 
 class Features(Model):
-    """How backbone features are cached."""
+    """What is cached of a backbone."""
 
     output: Literal["pooled", "grid"] = Field(
         "pooled", description="one vector a picture, or one for each cell of the last feature map"
     )
     flip: bool = Field(False, description="store the mirrored picture's features too")
     half: bool = Field(False, description="float16: half the disk, 3 decimal digits")
-    batch_size: Positive = Field(32, description="pictures at once")
 
 
 class Part(Model):

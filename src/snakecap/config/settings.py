@@ -105,10 +105,14 @@ class Settings(Model):
         for name, system in self.systems.items():
             place = f"systems.{name}"
             _row(f"{place}.vocabulary", system.vocabulary, "vocabularies", self.vocabularies)
-            if system.backbone is not None:
-                _row(f"{place}.backbone", system.backbone, "backbones", self.backbones)
-            if system.layout is not None:
-                _row(f"{place}.layout", system.layout, "layouts", self.layouts)
+            for key, one in system.inputs.items():
+                if one.table is not None:
+                    _row(
+                        f"{place}.inputs.{key}.source",
+                        one.source,
+                        one.table,
+                        getattr(self, one.table),
+                    )
         for name, detector in self.detectors.items():
             try:
                 detector.check_file()
@@ -137,12 +141,13 @@ class Settings(Model):
         if taken:
             raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
         for name, system in runs.items():
-            if system.backbone is not None:
-                self._check_backbone(name, system, self.backbones[system.backbone])
-            if not self.pixels and self._looks(system):
+            for backbone in system.sources("backbones"):
+                self._check_backbone(name, system, backbone)
+            looks = None if self.pixels else self._looks_at_pictures(name, system)
+            if looks:
                 raise ValueError(
-                    f"{self._looker(name, system)} reads pictures, and the data set "
-                    f"{self.dataset} has none (pixels: false): compare systems of layouts alone"
+                    f"{looks} reads pictures, and the data set {self.dataset} has none "
+                    "(pixels: false): compare systems of layouts alone"
                 )
 
     @property
@@ -150,23 +155,20 @@ class Settings(Model):
         """Whether the data set has image files."""
         return all(self.datasets[name].pixels for name in self.dataset.split("+"))
 
-    def _looks(self, system: System) -> bool:
-        if system.layout is None:
-            return True
-        detector = self.detectors[self.layouts[system.layout].detector]
-        return system.backbone is not None or detector.reads_images
-
-    def _looker(self, name: str, system: System) -> str:
-        """What of a system it is that looks at pictures: itself, or its detector."""
-        if system.layout is None or system.backbone is not None:
+    def _looks_at_pictures(self, name: str, system: System) -> str | None:
+        """What of a system looks at pictures: itself, its detector, or nothing (None)."""
+        if system.sources("backbones"):
             return f"systems.{name}"
-        return f"systems.{name}: its detector {self.layouts[system.layout].detector}"
+        detectors = [self.layouts[row].detector for row in system.sources("layouts")]
+        looking = (detector for detector in detectors if self.detectors[detector].reads_images)
+        return next((f"systems.{name}: its detector {detector}" for detector in looking), None)
 
-    def _check_backbone(self, name: str, system: System, row: Backbone) -> None:
+    def _check_backbone(self, name: str, system: System, backbone: str) -> None:
+        row = self.backbones[backbone]
         crop, size = row.preprocess.crop, self.resize.size
         if crop is not None and crop > size:
             raise ValueError(
-                f"backbones.{system.backbone}.preprocess.crop: {crop} pixels do not fit in "
+                f"backbones.{backbone}.preprocess.crop: {crop} pixels do not fit in "
                 f"pictures of resize.size {size}"
             )
         for stage in system.stages:
@@ -177,14 +179,16 @@ class Settings(Model):
 
     def training(self, system: System, stage: str) -> Training:
         """What the job that trains `stage` of `system` depends on, and nothing else."""
-        row = None if system.backbone is None else self.backbones[system.backbone]
         geometry = {name: getattr(self.resize, name) for name in Geometry.model_fields}
         return Training(
-            encoders=system.encoders,
+            inputs=system.inputs,
+            encoders=tuple(
+                encoder.model_copy(update={"reads": system.input_of(encoder)})
+                for encoder in system.encoders
+            ),
             decoder=system.decoder,
             width=system.width,
-            backbone=row,
-            features_output=system.features.output,
+            backbones={name: self.backbones[name] for name in system.sources("backbones")},
             geometry=Geometry(**geometry),
             stage=system.stage(stage),
         )

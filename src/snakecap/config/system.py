@@ -2,27 +2,90 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from snakecap.config import options
-from snakecap.config.base import Model, Positive, Seed
+from snakecap.config.base import Model, Name, Positive, Seed
 from snakecap.config.data import Geometry
 from snakecap.config.evaluation import Decoding
 from snakecap.config.parts import Backbone, Features, Part
 from snakecap.config.training import Stage
 
+# What a system said before it had `inputs`.
+OLD = ("backbone", "features", "layout")
+
+
+class Input(Part):
+    """An entry of a system's `inputs`: one thing that encoders read."""
+
+    source: str = Field(
+        description="what it is taken from: `features`: a row of `backbones`; `layout`: a row of "
+        "`layouts`"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Input:
+        options.check("input", self.part, self.options)
+        return self
+
+    @property
+    def table(self) -> str | None:
+        """The table that `source` is a row of; None: it is a file."""
+        table: str | None = options.constant("input", self.part, "table")
+        return table
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Its options, defaults included."""
+        return options.model("input", self.part)(**self.options).model_dump()
+
+    @property
+    def kind(self) -> str:
+        """What encoders call it: pooled, grid, layout, ..."""
+        return str(options.constant("input", self.part, "kind").format(**self.chosen))
+
+    @property
+    def features(self) -> Features:
+        """What is cached of a backbone."""
+        return Features(**self.chosen)
+
+
+class Encoder(Part):
+    """An entry of a system's `encoders`."""
+
+    reads: str | None = Field(
+        None, description="one of the system's `inputs`; null: the only one that it can read"
+    )
+
+    @property
+    def kind(self) -> str:
+        """The kind of input that it reads."""
+        return str(options.constant("encoder", self.part, "reads"))
+
+    @property
+    def gives_regions(self) -> bool:
+        """Whether it gives something to attend to."""
+        return bool(options.constant("encoder", self.part, "gives_regions"))
+
+
+def _sorted(inputs: dict[str, Input]) -> dict[str, Input]:
+    return dict(sorted(inputs.items()))
+
+
+# By name: jobs are given a file for each, in this order.
+Inputs = Annotated[dict[Name, Input], AfterValidator(_sorted), Field(min_length=1)]
+
 
 class System(Model):
-    """A row of `systems`: parts, training stages and decoding."""
+    """A row of `systems`: what it reads, parts, training stages and decoding."""
 
     vocabulary: str = Field(description="a row of `vocabularies`")
-    backbone: str | None = Field(None, description="a row of `backbones`; null: reads no pictures")
-    features: Features = Field(Features(), description="what frozen stages read")
-    layout: str | None = Field(None, description="a row of `layouts`; null: reads no objects")
-    encoders: Annotated[tuple[Part, ...], Field(min_length=1)] = Field(
-        (Part(part="cnn"),), description="their vectors add up"
+    inputs: Inputs = Field(description="what the encoders read, by a name of your own")
+    encoders: Annotated[tuple[Encoder, ...], Field(min_length=1)] = Field(
+        description="their vectors add up, their regions line up"
     )
     decoder: Part = Field(Part(part="lstm"), description="the language model")
     width: Positive = Field(512, description="size of word and picture vectors")
@@ -33,50 +96,72 @@ class System(Model):
     )
     seed: Seed | None = Field(None, description="overrides every stage's seed")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_the_old(cls, given: Any) -> Any:
+        if isinstance(given, dict) and any(given.get(key) for key in OLD):
+            raise ValueError(f"`backbone`, `features` and `layout` are `inputs` now: {_new(given)}")
+        return given
+
     @model_validator(mode="after")
     def _consistent(self) -> System:
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"stages need at least one row and distinct names, not {names}")
-        if self.backbone is None and any(stage.reads_pictures for stage in self.stages):
-            raise ValueError("a stage that reads pictures needs a backbone")
-        for family, parts in (("encoder", self.encoders), ("decoder", (self.decoder,))):
-            for part in parts:
-                given = options.check(family, part.part, part.options)
-                options.check_rules(family, part.part, {**given, "width": self.width})
-                if self.backbone is None and "backbone" in options.needs(family, part.part):
-                    raise ValueError(f"the {family} {part.part} needs a backbone")
+        if not self.sources("backbones") and any(stage.reads_pictures for stage in self.stages):
+            raise ValueError("a stage that reads pictures needs an input of a backbone")
+        for encoder in self.encoders:
+            self._check("encoder", encoder)
+        self._check("decoder", self.decoder)
         self._check_inputs()
         return self
 
+    def _check(self, family: str, part: Part) -> None:
+        given = options.check(family, part.part, part.options)
+        options.check_rules(family, part.part, {**given, "width": self.width})
+
     def _check_inputs(self) -> None:
-        reads = {
-            part.part: options.constant("encoder", part.part, "reads") for part in self.encoders
-        }
-        for name, what in reads.items():
-            if what == "layout" and self.layout is None:
-                raise ValueError(f"the encoder {name} reads layouts: set layout")
-            if what in ("pooled", "grid") and what != self.features.output:
-                raise ValueError(
-                    f"the encoder {name} reads {what} features: set features.output: {what}"
-                )
+        read = {self.input_of(encoder) for encoder in self.encoders}
+        for name, one in self.inputs.items():
+            if name not in read:
+                raise ValueError(f"inputs.{name}: {one.source} is read by no encoder")
         decoder = self.decoder.part
-        if options.constant("decoder", decoder, "reads_regions") and not any(
-            options.constant("encoder", name, "gives_regions") for name in reads
-        ):
+        looks = options.constant("decoder", decoder, "reads_regions")
+        if looks and not any(encoder.gives_regions for encoder in self.encoders):
             raise ValueError(
                 f"the decoder {decoder} looks at regions: take an encoder that gives some, such as "
                 "cnn_grid or layout_lstm"
             )
-        for given, wanted in (("layout", {"layout"}), ("backbone", {"pooled", "grid"})):
-            if getattr(self, given) is not None and not wanted & set(reads.values()):
-                raise ValueError(f"{given}: {getattr(self, given)} is read by no encoder")
-        from_cache = self.backbone is not None and not self.features.flip
-        if from_cache and any(row.flip and not row.reads_pictures for row in self.stages):
-            raise ValueError(
-                "a stage with flip: true and a frozen backbone reads the features of mirrored "
-                "pictures: set features.flip too"
-            )
+        mirrored = any(stage.flip and not stage.reads_pictures for stage in self.stages)
+        for name, one in self.inputs.items():
+            if mirrored and one.table == "backbones" and not one.features.flip:
+                raise ValueError(
+                    "a stage with flip: true and a frozen backbone reads the features of mirrored "
+                    f"pictures: set flip: true in the options of inputs.{name} too"
+                )
+
+    def input_of(self, encoder: Encoder) -> str:
+        """The name of the input that an encoder reads.
+
+        Raises:
+            ValueError: there is none of its kind, or it does not say which of several.
+        """
+        kinds = {name: one.kind for name, one in self.inputs.items()}
+        fitting = [name for name, kind in kinds.items() if kind == encoder.kind]
+        if encoder.reads is None and len(fitting) == 1:
+            return fitting[0]
+        if encoder.reads is not None and encoder.reads in fitting:
+            return encoder.reads
+        there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        which = "say which with `reads`" if fitting else "add one to `inputs`"
+        raise ValueError(
+            f"the encoder {encoder.part} reads {encoder.kind}: {which}; there: {there}"
+        )
+
+    def sources(self, table: str) -> list[str]:
+        """The rows of a table that its inputs are taken from, each once."""
+        rows = (one.source for one in self.inputs.values() if one.table == table)
+        return list(dict.fromkeys(rows))
 
     def stage(self, name: str) -> Stage:
         """The stage of that name, with the system's seed when it has one."""
@@ -95,13 +180,27 @@ class System(Model):
         return any(stage.finetunes for stage in self.stages[: names.index(name) + 1])
 
 
+def _new(old: Mapping[str, Any]) -> str:
+    """What to write in place of an old row's `backbone`, `features` and `layout`."""
+    lines = []
+    if old.get("backbone"):
+        chosen = {k: v for k, v in (old.get("features") or {}).items() if k != "batch_size"}
+        more = ", options: {" + ", ".join(f"{k}: {v}" for k, v in chosen.items()) + "}"
+        lines.append(
+            f"picture: {{part: features, source: {old['backbone']}{more if chosen else ''}}}"
+        )
+    if old.get("layout"):
+        lines.append(f"objects: {{part: layout, source: {old['layout']}}}")
+    return "inputs: {" + ", ".join(lines) + "}"
+
+
 class Training(Model):
     """What one training job depends on: a stage, the parts it trains, and what those read."""
 
-    encoders: tuple[Part, ...] = Field((Part(part="cnn"),), description="see systems")
+    inputs: Inputs = Field(description="see systems")
+    encoders: tuple[Encoder, ...] = Field(description="see systems; `reads` is filled in")
     decoder: Part = Field(Part(part="lstm"), description="see systems")
     width: Positive = Field(512, description="size of word and picture vectors")
-    backbone: Backbone | None = Field(None, description="see backbones")
-    features_output: Literal["pooled", "grid"] = Field("pooled", description="see features")
+    backbones: dict[str, Backbone] = Field({}, description="those that the inputs are taken from")
     geometry: Geometry = Field(Geometry(), description="see resize")
     stage: Stage = Field(description="the stage to train")

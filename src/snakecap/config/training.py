@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from snakecap import registry
 from snakecap.config.base import Count, Fraction, Model, Name, Positive, Seed
 from snakecap.config.options import check as check_options
+from snakecap.config.parts import Part
 
 # METEOR would start a Java program at every validation.
 VALIDATION_METRICS = ("Bleu", "ROUGE_L", "CIDEr")
@@ -52,51 +54,21 @@ class Schedule(Model):
         return self
 
 
-class Stage(Model):
-    """One training stage; it starts from the model of the stage before it."""
+class Learning(Model):
+    """How long and how fast something is trained, and when it is looked at."""
 
-    name: Name = Field(description="of the stage and of its folder")
     epochs: Annotated[float, Field(gt=0)] | None = Field(10, description="passes over the pictures")
     max_iterations: Positive | None = Field(None, description="whichever ends first")
     batch_size: Positive = Field(16, description="pictures a step")
     accumulate: Positive = Field(
         1, description="parts that a step is computed in, one after the other: less memory"
     )
-    captions_per_picture: Positive = Field(5, description="NeuralTalk2's seq_per_img")
-    shuffle: bool = Field(True, description="false: file order, as NeuralTalk2")
-    optimiser: Optimiser = Field(Optimiser(), description="of all but the backbone")
-    finetune_from: str | None = Field(
-        None,
-        description="train the backbone from this layer up (`all`, or a prefix such as layer3); "
-        "null: frozen",
-    )
-    finetune_after: Count = Field(0, description="iteration at which backbone training starts")
-    backbone_optimiser: Optimiser = Field(
-        Optimiser(learning_rate=1e-5), description="of the fine-tuned layers"
-    )
-    train_batch_norm: bool = Field(
-        False, description="batch statistics in the fine-tuned layers; needs large batches"
-    )
-    schedule: Schedule = Field(Schedule(), description="of every learning rate of the stage")
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of a target's probability that is spread over all words"
-    )
-    flip: bool = Field(False, description="mirror pictures, and their layouts, at random")
-    mirror_words: tuple[tuple[str, str], ...] = Field(
-        (), description="pairs of words that change places in a mirrored picture's captions"
-    )
-    object_dropout: Fraction = Field(0.0, description="share of a layout's objects left out")
-    box_jitter: Fraction = Field(
-        0.0, description="edges of a layout's boxes move by up to this share of the box's size"
-    )
-    random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
+    optimiser: Optimiser = Field(Optimiser(), description="of all that always trains")
+    schedule: Schedule = Field(Schedule(), description="of every learning rate")
     seed: Seed = Field(123, description="of weights, order, captions and augmentation")
     validate_every: Positive | None = Field(None, description="iterations; null: every epoch")
     validation_pictures: int = Field(
         3200, ge=-1, description="how many of the validation split to use; -1: all"
-    )
-    language_eval: bool = Field(
-        True, description="choose the best model by validation CIDEr, else by validation loss"
     )
     log_every: Positive = Field(25, description="iterations between entries of the loss history")
     checkpoint_every: Annotated[float, Field(gt=0)] = Field(
@@ -108,25 +80,82 @@ class Stage(Model):
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
     )
-
     deterministic: bool = Field(
         False, description="the same weights bit for bit on a GPU too; slower"
     )
 
+    @model_validator(mode="after")
+    def _ends(self) -> Learning:
+        if self.epochs is None and self.max_iterations is None:
+            raise ValueError("give epochs or max_iterations: training must end")
+        if self.validation_pictures == 0:
+            raise ValueError("validation_pictures: 0 leaves nothing to choose by; -1: all")
+        return self
+
+    def iterations(self, epoch_length: int) -> int:
+        """How many there are: of the epochs, or fewer.
+
+        Args:
+            epoch_length: iterations in which every picture is seen once.
+        """
+        by_epochs = math.inf if self.epochs is None else round(self.epochs * epoch_length)
+        return max(1, int(min(by_epochs, self.max_iterations or math.inf)))
+
+
+class Stage(Learning):
+    """One training stage; it starts from the model of the stage before it."""
+
+    name: Name = Field(description="of the stage and of its folder")
+    objective: Part = Field(Part(part="cross_entropy"), description="what it learns by")
+    captions_per_picture: Positive = Field(5, description="NeuralTalk2's seq_per_img")
+    shuffle: bool = Field(True, description="false: file order, as NeuralTalk2")
+    finetune_from: str | None = Field(
+        None,
+        description="train the backbones from this layer up (`all`, or a prefix such as layer3); "
+        "null: frozen",
+    )
+    finetune_after: Count = Field(0, description="iteration at which backbone training starts")
+    backbone_optimiser: Optimiser = Field(
+        Optimiser(learning_rate=1e-5), description="of the fine-tuned layers"
+    )
+    train_batch_norm: bool = Field(
+        False, description="batch statistics in the fine-tuned layers; needs large batches"
+    )
+    flip: bool = Field(False, description="mirror pictures, and their layouts, at random")
+    mirror_words: tuple[tuple[str, str], ...] = Field(
+        (), description="pairs of words that change places in a mirrored picture's captions"
+    )
+    object_dropout: Fraction = Field(0.0, description="share of a layout's objects left out")
+    box_jitter: Fraction = Field(
+        0.0, description="edges of a layout's boxes move by up to this share of the box's size"
+    )
+    random_crop: bool = Field(False, description="NeuralTalk2's random crop; reads pictures")
+    language_eval: bool = Field(
+        True, description="choose the best model by validation CIDEr, else by validation loss"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_the_old(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "label_smoothing" in given:
+            value = given["label_smoothing"]
+            raise ValueError(
+                "label_smoothing is an option of the objective now: objective: {part: "
+                f"cross_entropy, options: {{label_smoothing: {value}}}}}"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _known(self) -> Stage:
+        check_options("objective", self.objective.part, self.objective.options)
+        return self
+
     @property
     def finetunes(self) -> bool:
-        """Whether this stage changes the backbone."""
+        """Whether this stage changes a backbone."""
         return self.finetune_from is not None
 
     @property
     def reads_pictures(self) -> bool:
         """Whether this stage needs pixels rather than cached features."""
         return self.finetunes or self.random_crop
-
-    @model_validator(mode="after")
-    def _ends(self) -> Stage:
-        if self.epochs is None and self.max_iterations is None:
-            raise ValueError("give epochs or max_iterations: training must end")
-        if self.validation_pictures == 0:
-            raise ValueError("validation_pictures: 0 leaves nothing to choose by; -1: all")
-        return self

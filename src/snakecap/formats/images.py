@@ -145,6 +145,9 @@ class Images:
     def _places(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.files)}
 
+    def __contains__(self, file: str) -> bool:
+        return file in self._places
+
     def rows(self, files: Sequence[str]) -> NDArray[np.int64]:
         """The row of each file.
 

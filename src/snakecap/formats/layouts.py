@@ -71,6 +71,9 @@ class Layouts:
             raise ValueError(f"there is no layout of {missing!r}: it was made from other pictures")
         return np.array([self._places[file] for file in files], np.int64)
 
+    def __contains__(self, file: str) -> bool:
+        return file in self._places
+
     @cached_property
     def _places(self) -> dict[str, int]:
         return {file: row for row, file in enumerate(self.files)}

@@ -6,28 +6,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
-from torch import Tensor
 
 from snakecap import device as devices
 from snakecap import registry
 from snakecap.config import errors
 from snakecap.config.settings import Decoding, Training
-from snakecap.formats import layouts as layout_files
 from snakecap.formats import model as models
 from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inference.requests import Photo, Subject, as_subject
-from snakecap.inference.results import seeded
+from snakecap.inputs.build import build_inputs
+from snakecap.inputs.input import Inputs
+from snakecap.inputs.layout import LayoutInput
+from snakecap.inputs.request import Request, as_request
 from snakecap.log import logger
 from snakecap.models.build import build
 from snakecap.objects.categories import canonical
-from snakecap.objects.layout import Layout, Reading, encode
 from snakecap.search.constraints import Constraints
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.text.function_words import content_words
+
+Weights = list[list[float]]  # of a caption: for each of its words, one for each object
 
 
 class Model:
@@ -37,7 +36,7 @@ class Model:
         captioner: the network, in evaluation mode.
         vocabulary: its words.
         training: the settings it was trained with.
-        reading: how it reads layouts, or None.
+        inputs: what its encoders read, by name.
         header: all that the file records.
     """
 
@@ -75,132 +74,92 @@ class Model:
         try:
             self.training = Training.model_validate(self.header["settings"])
             self.vocabulary = Vocabulary.from_json(self.header["vocabulary"])
-            layout = self.header.get("layout")
-            self.reading = Reading.from_json(layout) if layout else None
+            self.inputs = build_inputs(self.training, self.place)
+            for name, one in self.inputs.items():
+                one.restore(self.header["inputs"][name])
         except (ValidationError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} was made by another version of snakecap, or is damaged: {error}"
             ) from None
         self._check_finder()
-        categories = len(self.reading.categories) if self.reading else None
-        self.captioner = build(
-            self.training, vocabulary_size=len(self.vocabulary), categories=categories
-        )
+        sizes = {name: one.sizes() for name, one in self.inputs.items()}
+        size = len(self.vocabulary)
+        self.captioner = build(self.training, vocabulary_size=size, sizes=sizes)
         self.captioner.load_state_dict(weights)
         self.captioner.eval().to(self.place)
+
+    @property
+    def layouts(self) -> list[LayoutInput]:
+        """The inputs that are layouts of objects."""
+        return [one for one in self.inputs.values() if isinstance(one, LayoutInput)]
 
     def _check_finder(self) -> None:
         """A detector of other categories would fail at the first object that it finds."""
         if self.finder is None:
             return
-        if self.reading is None:
+        if not self.layouts:
             logger.warning("%s reads no layouts: the detector is not used", self.path)
-            return
-        seen = map(canonical, self.finder.detector.categories)
-        unknown = [name for name in seen if name not in self.reading.categories]
-        if unknown:
-            raise ValueError(
-                f"the detector {self.finder.row.file or self.finder.row.part} sees categories that "
-                f"{self.path} does not know: {', '.join(unknown[:10])}; it knows "
-                f"{', '.join(self.reading.categories[:10])}"
-            )
+        for one in self.layouts:
+            known = one.facts()["categories"]
+            seen = map(canonical, self.finder.detector.categories)
+            unknown = [name for name in seen if name not in known]
+            if unknown:
+                raise ValueError(
+                    f"the detector {self.finder.row.file or self.finder.row.part} sees categories "
+                    f"that {self.path} does not know: {', '.join(unknown[:10])}; it knows "
+                    f"{', '.join(known[:10])}"
+                )
 
-    def caption(self, subjects: Any, decoding: Decoding | None = None, **options: Any) -> Any:
+    def caption(self, requests: Any, decoding: Decoding | None = None, **options: Any) -> Any:
         """Caption photos or layouts.
 
         Args:
-            subjects: a path or the bytes of an image file, a `Layout`, the layout of one picture
-                as a mapping (``{"objects": [{"category", "box"}]}``), a `Subject`, or a list.
+            requests: a path or the bytes of an image file, a `Layout`, the layout of one picture
+                as a mapping (``{"objects": [{"category", "box"}]}``), a `Request`, or a list.
             decoding: how to search; `options` are its fields, such as ``beam_width=5``.
             **options: see `snakecap.config.settings.Decoding`.
 
         Returns:
-            The best caption of each: one string for one subject, a list for a list. With
+            The best caption of each: one string for one request, a list for a list. With
             ``n_best`` over 1, a list of so many captions in the place of each, best first.
 
         Raises:
             ValueError: a photo cannot be read, a layout is wrong, or the model needs what was not
                 given; names it.
-            TypeError: `subjects` is something else.
+            TypeError: `requests` is something else.
         """
         chosen = _decoding(decoding or Decoding(), options)
-        if not isinstance(subjects, list | tuple):
-            return self.caption([subjects], chosen)[0]
-        asked = [as_subject(subject) for subject in subjects]
+        if not isinstance(requests, list | tuple):
+            return self.caption([requests], chosen)[0]
+        asked = [as_request(request) for request in requests]
         texts: list[Any] = []
         for start in range(0, len(asked), chosen.batch_size):
-            inputs = self.inputs(asked[start : start + chosen.batch_size])
-            for best in self.search(inputs, seeded(chosen, start)):
+            some = [self.read(request) for request in asked[start : start + chosen.batch_size]]
+            for best in self.search(self.join(some), seeded(chosen, start)):
                 said = [self.text(hypothesis) for hypothesis in best]
                 texts.append(said if chosen.n_best > 1 else said[0])
         return texts
 
-    def inputs(self, subjects: Sequence[Subject]) -> dict[str, Tensor]:
-        """What the encoders read of some subjects.
+    def read(self, request: Request) -> Inputs:
+        """What the encoders read of a request, as a batch of one.
 
         Raises:
             ValueError: see `caption`.
         """
-        inputs: dict[str, Tensor] = {}
-        if self.training.backbone is not None:
-            inputs.update(self.pixels(np.stack([self.read(self._photo(s)) for s in subjects])))
-        if self.reading is not None:
-            inputs.update(self.objects([self._layout(s) for s in subjects]))
-        return inputs
+        if request.layout is None and request.photo is not None and self.finder and self.layouts:
+            request = Request(request.photo, self.finder(request.photo))
+        return {name: one.of(request) for name, one in self.inputs.items()}
 
-    def _photo(self, subject: Subject) -> Photo:
-        if subject.photo is None:
-            raise ValueError(f"{self.path} looks at pictures: a layout alone is not enough")
-        return subject.photo
-
-    def _layout(self, subject: Subject) -> Layout:
-        if subject.layout is not None:
-            return subject.layout
-        if self.finder is None or subject.photo is None:
-            raise ValueError(
-                f"{self.path} reads the layout of objects: give layouts (.json), or photos and "
-                "a detector"
-            )
-        return self.finder(subject.photo)
-
-    def read(self, photo: Photo) -> NDArray[np.uint8]:
-        """A photo as this model wants it: uint8 of shape (3, S, S).
-
-        Raises:
-            ValueError: it cannot be read; names it.
-        """
-        from snakecap.formats.decode import Unreadable, load
-
-        try:
-            return load(photo, **self.training.geometry.model_dump())
-        except Unreadable as error:
-            name = "the image" if isinstance(photo, bytes) else photo
-            raise Unreadable(f"{name}: {error}") from None
-
-    def pixels(self, images: NDArray[np.uint8]) -> dict[str, Tensor]:
-        """Encoder inputs for uint8 pictures of shape (B, 3, S, S)."""
-        return {"images": torch.from_numpy(images).to(self.place)}
-
-    def objects(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Encoder inputs for layouts: ``categories`` (B, R) and ``boxes`` (B, R, 4)."""
-        assert self.reading is not None
-        ids, boxes = layout_files.pad([encode(layout, self.reading) for layout in layouts])
-        return self.arrays(ids, boxes)
-
-    def arrays(self, ids: NDArray[np.int64], boxes: NDArray[np.float32]) -> dict[str, Tensor]:
-        """Encoder inputs for padded layouts; as long as the longest of them."""
-        longest = int((ids > 0).sum(1).max(initial=0))
-        return {
-            "categories": torch.from_numpy(ids[:, :longest]).to(self.place),
-            "boxes": torch.from_numpy(boxes[:, :longest]).to(self.place),
-        }
+    def join(self, parts: Sequence[Inputs]) -> Inputs:
+        """What `read` gave for several requests, as one batch."""
+        return {name: one.join([part[name] for part in parts]) for name, one in self.inputs.items()}
 
     def text(self, hypothesis: Hypothesis) -> str:
         """A hypothesis as a sentence."""
         return self.vocabulary.decode(hypothesis.words)
 
     @torch.inference_mode()
-    def search(self, inputs: Mapping[str, Tensor], decoding: Decoding) -> list[list[Hypothesis]]:
+    def search(self, inputs: Inputs, decoding: Decoding) -> list[list[Hypothesis]]:
         """The best captions of a batch, best first."""
         step, state, pictures = self.captioner.start(inputs)
         search = registry.load("search", decoding.method)
@@ -210,14 +169,8 @@ class Model:
         return found
 
     @torch.inference_mode()
-    def attention(
-        self, inputs: Mapping[str, Tensor], best: Sequence[Hypothesis]
-    ) -> list[list[list[float]]] | None:
-        """How much each word of a caption looks at each object; None without such attention.
-
-        Returns:
-            For each caption, for each of its words, a weight for each object of the layout.
-        """
+    def attention(self, inputs: Inputs, best: Sequence[Hypothesis]) -> list[Weights] | None:
+        """How much each word of a caption looks at each object; None without such attention."""
         lengths = [len(hypothesis.words) for hypothesis in best]
         words = torch.zeros(len(best), max(lengths, default=0), dtype=torch.long)
         for row, hypothesis in enumerate(best):
@@ -225,7 +178,8 @@ class Model:
         weights = self.captioner.attention(inputs, words.to(self.place))
         if weights is None:
             return None
-        objects = (inputs["categories"] > 0).sum(1).tolist()
+        ids = next(one["categories"] for one in inputs.values() if "categories" in one)
+        objects = (ids > 0).sum(1).tolist()
         rows = weights.double().cpu().numpy().round(3)
         return [
             row[:length, :number].tolist()
@@ -241,6 +195,33 @@ class Model:
             once = torch.as_tensor(content_words(self.vocabulary), device=self.place)
         rarity = torch.tensor(self.vocabulary.rarity)
         return Constraints(suppress, decoding.no_repeat_ngram, once, rarity)
+
+    def results(
+        self,
+        ids: Sequence[int | str],
+        files: Sequence[str],
+        found: Sequence[list[Hypothesis]],
+        attention: Sequence[Weights] | None = None,
+    ) -> list[dict[str, Any]]:
+        """COCO results of some pictures: the best caption, its log-probability, and the n-best.
+
+        With `attention`, also how much each of its words looks at each object.
+        """
+        records = []
+        for at, (key, file, best) in enumerate(zip(ids, files, found, strict=True)):
+            each = [{"caption": self.text(one), "log_prob": one.log_prob} for one in best]
+            record: dict[str, Any] = {"image_id": key, "file_name": file, **each[0]}
+            if len(best) > 1:
+                record["n_best"] = each
+            if attention is not None:
+                record["attention"] = attention[at]
+            records.append(record)
+        return records
+
+
+def seeded(decoding: Decoding, first: int) -> Decoding:
+    """The decoding of the batch that starts at picture `first`: with random numbers of its own."""
+    return decoding.model_copy(update={"seed": decoding.seed + first})
 
 
 def _decoding(decoding: Decoding, options: Mapping[str, Any]) -> Decoding:

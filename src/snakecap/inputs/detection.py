@@ -18,6 +18,7 @@ from torch import Tensor
 
 from snakecap.formats.pictures import Picture
 from snakecap.inputs.augmentation import Augmentation, Truths, augmented
+from snakecap.inputs.batches import Batch
 from snakecap.inputs.sampler import Sampler
 from snakecap.inputs.squares import Size, Squares
 from snakecap.log import logger
@@ -143,7 +144,7 @@ def _target(row: Objects, frame: Frame) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(boxes), torch.from_numpy(row.categories[~row.crowds])
 
 
-class Batches:
+class DetectionBatches:
     """Augmented pictures and their objects, for every iteration."""
 
     def __init__(
@@ -173,8 +174,9 @@ class Batches:
             raise ValueError("no picture of the train split shows an object: nothing to learn from")
         self.sampler = Sampler(torch.tensor(rows), batch_size=batch_size, seed=seed)
 
-    def __call__(self, iteration: int) -> tuple[Tensor, Truths]:
+    def __call__(self, iteration: int) -> Batch[Truths]:
         """Images (B, 3, S, S) in 0..1 and their objects, on the device."""
         rows, generator = self.sampler.batch(iteration)
         images, truths = self.examples.batch(rows.tolist(), self.place)
-        return augmented(images, truths, generator, self.augmentation)
+        images, truths = augmented(images, truths, generator, self.augmentation)
+        return Batch(rows, {"pictures": {"images": images}}, truths)

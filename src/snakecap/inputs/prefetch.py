@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Ahead(Generic[Result]):
+class Prefetch(Generic[Result]):
     """Computes the next batch in a thread while this one is used.
 
     The batches must be a pure function of the iteration.

@@ -2,58 +2,45 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from collections.abc import Mapping
 
 from snakecap import registry
 from snakecap.config import options, settings
-from snakecap.models.captioner import Captioner
-from snakecap.models.decoders.decoder import Decoder
+from snakecap.models.backbones.backbone import Backbone
+from snakecap.models.captioner import Captioner, Look
 
 
 def build(
-    training: settings.Training, *, vocabulary_size: int, categories: int | None = None
+    training: settings.Training, *, vocabulary_size: int, sizes: Mapping[str, Mapping[str, int]]
 ) -> Captioner:
     """Compose the model of a training job, with fresh weights.
 
     Args:
-        training: parts, width and backbone.
+        training: parts, width, inputs and backbones.
         vocabulary_size: V, words without START and END.
-        categories: of the objects in layouts, when an encoder reads those.
+        sizes: arguments of encoders that follow from what an input reads, by the input's name.
     """
-    available: dict[str, Any] = {
-        "width": training.width,
-        "vocabulary_size": vocabulary_size,
-        **_backbone(training.backbone),
+    backbones: dict[str, Backbone] = {
+        name: registry.load("backbone", row.family)(row.architecture, row.class_scores)
+        for name, row in training.backbones.items()
     }
-    if categories is not None:
-        available["categories"] = categories
-    encoders = [_part("encoder", part, available) for part in training.encoders]
-    decoder: Decoder = _part("decoder", training.decoder, available)
-    return Captioner(encoders, decoder)
+    looks = {
+        name: Look(one.source, one.kind, training.backbones[one.source].preprocess.model_dump())
+        for name, one in training.inputs.items()
+        if one.table == "backbones"
+    }
+    seen = {name: {"size": _size(backbones[look.backbone], look)} for name, look in looks.items()}
+    encoders, reads = [], []
+    for row in training.encoders:
+        assert row.reads is not None, "settings fill it in"
+        given = {"width": training.width, **sizes.get(row.reads, {}), **seen.get(row.reads, {})}
+        encoders.append(options.build("encoder", row.part, row.options, given))
+        reads.append(row.reads)
+    given = {"width": training.width, "vocabulary_size": vocabulary_size}
+    decoder = options.build("decoder", training.decoder.part, training.decoder.options, given)
+    return Captioner(encoders, decoder, reads, backbones, looks)
 
 
-def _backbone(row: settings.Backbone | None) -> dict[str, Any]:
-    if row is None:
-        return {}
-    backbone = registry.load("backbone", row.family)(row.architecture, row.class_scores)
-    return {"backbone": backbone, "preprocessing": row.preprocess.model_dump()}
-
-
-def _part(family: str, part: settings.Part, available: dict[str, Any]) -> Any:
-    """Construct a part: required arguments come from `available` by name, options from its row.
-
-    Raises:
-        ValueError: the part asks for something this system does not have.
-    """
-    constructor = registry.load(family, part.part)
-    needed = [
-        name
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if parameter.default is parameter.empty
-    ]
-    missing = [name for name in needed if name not in available]
-    if missing:
-        raise ValueError(f"{family} {part.part} needs {', '.join(missing)}: the system has none")
-    chosen = options.check(family, part.part, part.options)
-    return constructor(**{name: available[name] for name in needed}, **chosen)
+def _size(backbone: Backbone, look: Look) -> int:
+    """Numbers of a feature."""
+    return backbone.grid_width if look.output == "grid" else backbone.width

@@ -1,68 +1,103 @@
-"""Encoders and a decoder as one model; it never opens a file.
+"""Backbones, encoders and a decoder as one model; it never opens a file.
 
-Dimensions: B pictures, C captions, T words, V vocabulary.
+Dimensions: B pictures, C captions, T words, V vocabulary, R regions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
+from snakecap.models.backbones.preprocess import preprocess
 from snakecap.models.decoders.decoder import Decoder, State
-from snakecap.models.encoded import Encoded, merge
-from snakecap.objectives.cross_entropy import caption_loss
+from snakecap.models.encoded import Encoded, Memory, merge
 
 if TYPE_CHECKING:
     from snakecap.models.backbones.backbone import Backbone
 
+Inputs = Mapping[str, Mapping[str, Tensor]]
 Step = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
 
 
-class Captioner(nn.Module):
-    """Pictures to captions."""
+class Look(NamedTuple):
+    """How an input's pixels become features.
 
-    def __init__(self, encoders: Sequence[nn.Module], decoder: Decoder):
+    Attributes:
+        backbone: the name of the one that looks.
+        output: which of its outputs is read.
+        preprocessing: keyword arguments of `preprocess` that it was trained with.
+    """
+
+    backbone: str
+    output: str
+    preprocessing: Mapping[str, Any]
+
+
+class Captioner(nn.Module):
+    """Pictures to captions.
+
+    Args:
+        encoders: modules, of what one input gives to `Encoded`.
+        decoder: the language model.
+        reads: the name of the input that each encoder reads.
+        backbones: networks that look at pixels, by name.
+        looks: for inputs whose pixels a backbone must see first, by the input's name.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[nn.Module],
+        decoder: Decoder,
+        reads: Sequence[str],
+        backbones: Mapping[str, Backbone] | None = None,
+        looks: Mapping[str, Look] | None = None,
+    ):
         super().__init__()
+        self.backbones = nn.ModuleDict(backbones)
         self.encoders = nn.ModuleList(encoders)
         self.decoder = decoder
+        self.reads = tuple(reads)
+        self.looks = dict(looks or {})
 
-    @property
-    def backbone(self) -> Backbone | None:
-        """The convolutional network of the first encoder that has one."""
-        found = (getattr(encoder, "backbone", None) for encoder in self.encoders)
-        return next((backbone for backbone in found if backbone is not None), None)
-
-    def encode(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """All encoders' results merged; `inputs` holds what each of them reads."""
-        return merge([encoder(inputs) for encoder in self.encoders])
-
-    def forward(
-        self,
-        inputs: Mapping[str, Tensor],
-        words: Tensor,
-        owners: Tensor,
-        *,
-        label_smoothing: float = 0.0,
-        reduction: str = "mean",
-    ) -> dict[str, Tensor]:
-        """Named losses of a batch.
+    def encode(self, inputs: Inputs) -> Encoded:
+        """All encoders' results merged.
 
         Args:
-            inputs: of B pictures; each is encoded once, however many captions it has.
-            words: ids of C captions, 0-padded, of shape (C, T), on the CPU (see `caption_loss`).
-            owners: each caption's picture in the batch, of shape (C,).
-            label_smoothing: see `caption_loss`.
-            reduction: ``mean`` over the batch's tokens, or ``sum``.
+            inputs: what each of the system's inputs gives of B pictures.
         """
-        encoded = self.encode(inputs).select(owners)
-        loss = caption_loss(
-            self.decoder, encoded, words, label_smoothing=label_smoothing, reduction=reduction
-        )
-        return {"caption": loss}
+        return merge(self._encoded(inputs))
 
-    def attention(self, inputs: Mapping[str, Tensor], words: Tensor) -> Tensor | None:
+    def _encoded(self, inputs: Inputs) -> list[Encoded]:
+        seen = {name: self._seen(name, values) for name, values in inputs.items()}
+        pairs = zip(self.encoders, self.reads, strict=True)
+        return [encoder(seen[name]) for encoder, name in pairs]
+
+    def _seen(self, name: str, values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Features of an input's pixels; anything else as it is."""
+        if "images" not in values:
+            return values
+        look = self.looks[name]
+        images = preprocess(
+            values["images"],
+            **look.preprocessing,
+            offset=values.get("offset"),
+            flip=values.get("flip", False),
+        )
+        return {look.output: getattr(self.backbones[look.backbone](images), look.output)}
+
+    def prepare(self, inputs: Inputs) -> Memory:
+        """What the decoder looks at, of B pictures."""
+        return self.decoder.prepare(self.encode(inputs))
+
+    def start(self, inputs: Inputs) -> tuple[Step, State, int]:
+        """What a search needs: a step function, the state of each picture, and how many."""
+        memory = self.prepare(inputs)
+        pictures = len(memory.encoded.summary)
+        return stepper(self.decoder, memory), self.decoder.start(memory), pictures
+
+    def attention(self, inputs: Inputs, words: Tensor) -> Tensor | None:
         """How much each word of a caption looks at each object of its picture's layout.
 
         Args:
@@ -77,24 +112,19 @@ class Captioner(nn.Module):
         looks = [getattr(encoder, "by_object", False) for encoder in self.encoders]
         if weigh is None or not any(looks):
             return None
-        parts = [encoder(inputs) for encoder in self.encoders]
-        earlier = parts[: looks.index(True)]
-        before = sum(part.regions.shape[1] for part in earlier if part.regions is not None)
-        objects = inputs["categories"].shape[1]
-        weights: Tensor = weigh(merge(parts), words)
+        parts, at = self._encoded(inputs), looks.index(True)
+        before = sum(part.regions.shape[1] for part in parts[:at] if part.regions is not None)
+        objects = inputs[self.reads[at]]["categories"].shape[1]
+        weights: Tensor = weigh(self.decoder.prepare(merge(parts)), words)
         return weights[:, :, before : before + objects]
 
-    def start(self, inputs: Mapping[str, Tensor]) -> tuple[Step, State, int]:
-        """What a search needs: a step function, the state of each picture, and how many."""
-        encoded = self.encode(inputs)
-        return stepper(self.decoder, encoded), self.decoder.start(encoded), len(encoded.summary)
 
-
-def stepper(decoder: Decoder, encoded: Encoded) -> Step:
+def stepper(decoder: Decoder, memory: Memory) -> Step:
     """A decoder's step over the pictures that a search still works on."""
+    pictures = len(memory.encoded.summary)
 
     def step(words: Tensor, state: State, active: Tensor) -> tuple[Tensor, State]:
-        chosen = encoded if len(active) == len(encoded.summary) else encoded.select(active)
+        chosen = memory if len(active) == pictures else memory.select(active)
         return decoder.step(words, state, chosen)
 
     return step

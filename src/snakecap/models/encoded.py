@@ -1,55 +1,76 @@
-"""What every encoder returns and every decoder reads.
+"""What encoders give, and what a decoder makes of it once a picture.
 
-Dimensions: B pictures, D width, R regions.
+Dimensions: B pictures, D width, R regions, K numbers that are fed at every step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+Rows = TypeVar("Rows", bound="Selectable")
+
+
+class Selectable:
+    """A dataclass of tensors whose first dimension is B, of other such things, or of None."""
+
+    def select(self: Rows, pictures: Tensor) -> Rows:
+        """The pictures of the given indices, of shape (P,)."""
+        values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return type(self)(*(_select(value, pictures) for value in values))
+
+
+def _select(value: object, pictures: Tensor) -> object:
+    if isinstance(value, Tensor):
+        return value.index_select(0, pictures)
+    if isinstance(value, tuple):
+        return tuple(_select(one, pictures) for one in value)
+    return value.select(pictures) if isinstance(value, Selectable) else value
+
 
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(Selectable):
     """An encoded batch of pictures.
 
     Attributes:
         summary: one vector a picture, of shape (B, D).
         regions: vectors to attend to, of shape (B, R, D), or None.
         mask: true where a region exists, of shape (B, R), or None when all do.
+        constant: fed at every step beside the word, of shape (B, K), or None (persistent features).
     """
 
     summary: Tensor
     regions: Tensor | None = None
     mask: Tensor | None = None
+    constant: Tensor | None = None
 
-    def select(self, pictures: Tensor) -> Encoded:
-        """The pictures of the given indices, of shape (P,)."""
-        return Encoded(
-            self.summary.index_select(0, pictures),
-            None if self.regions is None else self.regions.index_select(0, pictures),
-            None if self.mask is None else self.mask.index_select(0, pictures),
-        )
+
+@dataclass(frozen=True)
+class Memory(Selectable):
+    """What a decoder looks at while it speaks.
+
+    Attributes:
+        encoded: the pictures.
+        prepared: what the decoder computed of them once, such as keys and values; B comes first.
+    """
+
+    encoded: Encoded
+    prepared: tuple[Tensor, ...] = ()
 
 
 def merge(parts: Sequence[Encoded]) -> Encoded:
-    """Several encoders' results as one: summaries add (as OBJ2TEXT does), regions line up."""
+    """Several encoders' results as one: summaries add (as OBJ2TEXT does), the others line up."""
     if len(parts) == 1:
         return parts[0]
     summary = torch.stack([part.summary for part in parts]).sum(0)
-    seen = [part for part in parts if part.regions is not None]
+    fed = [part.constant for part in parts if part.constant is not None]
+    constant = torch.cat(fed, 1) if fed else None
+    seen = [(part.regions, part.mask) for part in parts if part.regions is not None]
     if not seen:
-        return Encoded(summary)
-    regions = torch.cat([part.regions for part in seen if part.regions is not None], 1)
-    masks = [_mask(part) for part in seen]
-    return Encoded(summary, regions, torch.cat(masks, 1))
-
-
-def _mask(part: Encoded) -> Tensor:
-    if part.mask is not None:
-        return part.mask
-    assert part.regions is not None
-    return torch.ones(part.regions.shape[:2], dtype=torch.bool, device=part.regions.device)
+        return Encoded(summary, constant=constant)
+    masks = [torch.ones_like(r[..., 0], dtype=torch.bool) if m is None else m for r, m in seen]
+    return Encoded(summary, torch.cat([r for r, _ in seen], 1), torch.cat(masks, 1), constant)

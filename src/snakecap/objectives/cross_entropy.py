@@ -2,33 +2,53 @@
 
 Source: neuraltalk2/misc/LanguageModel.lua LanguageModelCriterion: the mean over all enforced
 predictions of the batch, of which a caption of n words has n + 1 (its words, and END).
+
+Dimensions: C captions, T words.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from snakecap.models.encoded import Encoded
+from snakecap.inputs.batches import Batch, CaptionTargets
+from snakecap.models.captioner import Captioner
+from snakecap.models.decoders.decoder import Decoder
+from snakecap.models.encoded import Memory
 
 
-class LanguageModel(Protocol):
-    """What the loss needs of a decoder."""
+class CrossEntropy:
+    """Teacher forcing: each word is predicted from the true words before it.
 
-    def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
-        """What predicts each word and END, of shape (B, T + 1, H)."""
+    Args:
+        model: what learns.
+        label_smoothing: share of a target's probability that is spread over all words.
+    """
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Unnormalised log-probabilities, of shape (..., V + 1)."""
+    def __init__(
+        self,
+        *,
+        model: Captioner,
+        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ):
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def __call__(self, batch: Batch[CaptionTargets], iteration: int) -> dict[str, Tensor]:
+        """The loss of a batch; each picture is encoded once, however many captions it has."""
+        targets = batch.targets
+        memory = self.model.prepare(batch.inputs).select(targets.owners)
+        smoothing = self.label_smoothing
+        loss = caption_loss(self.model.decoder, memory, targets.words, label_smoothing=smoothing)
+        return {"caption": loss}
 
 
 def caption_loss(
-    decoder: LanguageModel,
-    encoded: Encoded,
+    decoder: Decoder,
+    memory: Memory,
     words: Tensor,
     *,
     label_smoothing: float = 0.0,
@@ -40,9 +60,8 @@ def caption_loss(
 
     Args:
         decoder: gives states and logits.
-        encoded: B pictures, one a caption.
-        words: ids, 0-padded on the right, of shape (B, T); on the CPU, so that nothing has to wait
-            for a GPU to know what there is to predict, or where the pictures are.
+        memory: of C pictures, one a caption.
+        words: ids, 0-padded on the right, of shape (C, T), on the CPU.
         label_smoothing: share of the target spread over all outputs.
         reduction: ``mean`` or ``sum``.
     """
@@ -51,10 +70,11 @@ def caption_loss(
     enforced = torch.arange(words.shape[1] + 1, device=words.device) <= lengths.unsqueeze(1)
     places = enforced.flatten().nonzero().squeeze(1)
     targets = F.pad(words, (0, 1)).flatten()[places]
+    device = memory.encoded.summary.device
     words, places, targets = (
-        values.to(encoded.summary.device, non_blocking=True) for values in (words, places, targets)
+        values.to(device, non_blocking=True) for values in (words, places, targets)
     )
-    states = decoder.hidden(encoded, words).flatten(0, 1)
+    states = decoder.hidden(memory, words).flatten(0, 1)
     logits = decoder.logits(states.index_select(0, places))
     return F.cross_entropy(
         logits.float(), targets, label_smoothing=label_smoothing, reduction=reduction

@@ -47,7 +47,7 @@ WRITES: dict[str, tuple[str, ...]] = {
     "report": ("table_md", "table_csv", "curves", "page", "figure"),
     "sweep": ("output",),
 }
-CHANGES_NOTHING = ("device", "threads", "workers", "readme")
+CHANGES_NOTHING = ("device", "threads", "workers", "batch_size", "readme")
 Values = dict[str, Any]
 
 

@@ -23,7 +23,6 @@ from snakecap.search.hypothesis import (
 Choose = Callable[[Tensor], Tensor]
 
 
-@torch.no_grad()
 def roll(
     step: Step,
     state: State,

@@ -26,7 +26,7 @@ from snakecap.provenance import code, outputs
 
 Views = list[Tensor]  # a batch's features (B, *vdim), plain and, when asked for, mirrored
 Found = tuple[list[str], Views]  # file names, and what was seen of them
-OUT_OF_MEMORY = "lower the system's features.batch_size"
+OUT_OF_MEMORY = "lower the backbone's batch_size"
 
 
 class Extraction(models.Model):
@@ -41,6 +41,7 @@ def features(
     images: Path,
     features: Path,
     settings: Extraction = Extraction(),
+    batch_size: int | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> None:
@@ -52,6 +53,7 @@ def features(
         images: images.h5.
         features: output, an .lmdb keyed by file name.
         settings: the backbone, and what to keep.
+        batch_size: pictures at once, which changes no feature; by default the backbone's own.
         device: auto, cpu or cuda.
         threads: CPU threads.
 
@@ -64,8 +66,8 @@ def features(
     backbone = load(settings.backbone)
     digest = weights.digest(backbone)
     see = eye(backbone.to(place), settings, place)
-    row = settings.backbone.model_dump(mode="json")
-    kept = settings.features.model_dump(exclude={"batch_size"})
+    row = settings.backbone.model_dump(mode="json", exclude={"batch_size"})
+    kept = settings.features.model_dump()
     status = images.stat()
     source = [pictures.stamp, status.st_size, status.st_mtime_ns]
     locked = outputs.work_folder(features, row, kept, digest, source, place.type)
@@ -75,7 +77,8 @@ def features(
         dtype = "float16" if settings.features.half else "float32"
         writer = Writer(path, shape, dtype) if processes.is_rank_0 else None
         try:
-            extract(pictures, see, writer, settings.features, processes)
+            size = batch_size or settings.backbone.batch_size
+            extract(pictures, see, writer, settings.features, size, processes)
         except BaseException:
             if writer:
                 writer.close()
@@ -134,12 +137,13 @@ def extract(
     see: Callable[[NDArray[np.uint8]], Views],
     writer: Writer | None,
     kept: models.Features,
+    size: int,
     processes: ProcessGroup = ProcessGroup(),
 ) -> None:
     """Store the features of all pictures that the leader's file does not hold yet."""
     names = pictures.files
     todo = processes.broadcast(_missing(writer, names, flip=kept.flip) if writer else [])
-    batches = [todo[at : at + kept.batch_size] for at in range(0, len(todo), kept.batch_size)]
+    batches = [todo[at : at + size] for at in range(0, len(todo), size)]
     own = processes.mine(batches)
     rounds = -(-len(batches) // processes.size)  # in the last, some members may have nothing to do
     seen: Found | None = None
@@ -191,7 +195,7 @@ def _values(names: list[str], seen: Views, *, half: bool) -> tuple[list[str], ND
     if not np.isfinite(values).all():
         raise ValueError(
             f"features of {names[0]!r} or its neighbours are not finite {values.dtype} numbers: "
-            "check the weights and the preprocessing, or set features.half to false"
+            "check the weights and the preprocessing, or set half to false in the input's options"
         )
     mirrored = [name + FLIP for name in names] if len(seen) > 1 else []
     return [*names, *mirrored], values

@@ -20,7 +20,7 @@ from snakecap.log import logger, progress
 
 if TYPE_CHECKING:
     from snakecap.inference.model import Model
-    from snakecap.inference.requests import Subject
+    from snakecap.inputs.request import Request
 
 Format = Literal["json", "jsonl", "csv", "text"]
 
@@ -31,7 +31,7 @@ class Named(NamedTuple):
     id: int | str | None
     name: str
     origin: str
-    subject: Subject
+    request: Request
 
     def names(self) -> list[str]:
         """What it could be called, the shortest first."""
@@ -74,10 +74,10 @@ def photos(
     if output is not None and output.is_dir():
         raise ValueError(f"the output {output} is a folder: give the name of a file")
     failed: list[str] = []
-    asked = subjects(photos, failed)
+    asked = requests(photos, failed)
     if not asked:
         raise ValueError(failed[0])
-    if output is not None and any(_same(one.subject.photo, output) for one in asked):
+    if output is not None and any(_same(one.request.photo, output) for one in asked):
         raise ValueError(f"the output {output} is one of the photos: give it another name")
     total = len(asked) + len(failed)
     loaded = Model(model, device, threads, detector)
@@ -99,10 +99,10 @@ class Asked:
 
     id: int | str
     name: str
-    subject: Subject
+    request: Request
 
 
-def subjects(places: list[Path], failed: list[str]) -> list[Asked]:
+def requests(places: list[Path], failed: list[str]) -> list[Asked]:
     """Photos, and the layouts in .json files, sorted by path.
 
     Args:
@@ -112,12 +112,12 @@ def subjects(places: list[Path], failed: list[str]) -> list[Asked]:
     Raises:
         ValueError: a place does not exist, or two have the same id.
     """
-    from snakecap.inference.requests import Subject
+    from snakecap.inputs.request import Request
 
     found: list[Named] = []
     for path in find(places):
         if path.suffix.lower() != ".json":
-            found.append(Named(None, str(path), str(path), Subject(photo=path)))
+            found.append(Named(None, str(path), str(path), Request(photo=path)))
             continue
         try:
             found += _layouts(path)
@@ -129,11 +129,11 @@ def subjects(places: list[Path], failed: list[str]) -> list[Asked]:
 def _layouts(path: Path) -> Iterator[Named]:
     """The layouts of a file, and their photos."""
     from snakecap.formats.layout_json import read_json_layouts
-    from snakecap.inference.requests import Subject
+    from snakecap.inputs.request import Request
 
     for number, record in enumerate(read_json_layouts(path), start=1):
         origin = f"{path}#{number}"
-        yield Named(record.id, record.name, origin, Subject(record.photo, record.layout))
+        yield Named(record.id, record.name, origin, Request(record.photo, record.layout))
 
 
 def _identified(found: Sequence[Named]) -> list[Asked]:
@@ -150,7 +150,7 @@ def _identified(found: Sequence[Named]) -> list[Asked]:
         if str(known) in asked:
             other = asked[str(known)][1]
             raise ValueError(f"{other} and {one.origin} have the id {known!r}: ids must differ")
-        asked[str(known)] = Asked(known, one.name, one.subject), one.origin
+        asked[str(known)] = Asked(known, one.name, one.request), one.origin
     return [one for one, _ in asked.values()]
 
 
@@ -185,18 +185,17 @@ def find(places: list[Path]) -> list[Path]:
 def _caption(
     loaded: Model, asked: Sequence[Asked], settings: Decoding, failed: list[str]
 ) -> list[dict[str, Any]]:
-    from snakecap.inference.requests import collate
-    from snakecap.inference.results import results, seeded
+    from snakecap.inference.model import seeded
 
     records: list[dict[str, Any]] = []
     size = settings.batch_size
     for start in progress(range(0, len(asked), size), title="caption", unit="batch"):
         read = list(_read(loaded, asked[start : start + size], failed))
         if read:
-            inputs = collate([inputs for _, inputs in read])
+            inputs = loaded.join([inputs for _, inputs in read])
             found = loaded.search(inputs, seeded(settings, start))
             ids = [one.id for one, _ in read]
-            records += results(loaded, ids, [one.name for one, _ in read], found)
+            records += loaded.results(ids, [one.name for one, _ in read], found)
     return records
 
 
@@ -204,7 +203,7 @@ def _read(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> Iterator[
     """What can be read, and its inputs; complaints about the others go to `failed`."""
     for one in asked:
         try:
-            yield one, loaded.inputs([one.subject])
+            yield one, loaded.read(one.request)
         except ValueError as error:
             text = str(error)
             _complain(text if one.name in text else f"{one.name}: {text}", failed)

@@ -5,37 +5,29 @@ The network that has the best average precision on the validation split is kept.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import torch
 
 from snakecap import device as devices
-from snakecap import registry
 from snakecap.config import options
-from snakecap.config.detection import Detector, DetectorTraining
+from snakecap.config.detection import Detector
 from snakecap.detectors import untrained
 from snakecap.distributed.process_group import join, share
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records
 from snakecap.formats.darknet import read_names
 from snakecap.formats.pictures import Collection
-from snakecap.inputs.augmentation import Augmentation
-from snakecap.inputs.detection import Batches, Examples
-from snakecap.inputs.prefetch import Ahead
+from snakecap.inputs.detection import Examples
 from snakecap.inputs.squares import Squares
 from snakecap.log import logger
 from snakecap.objects.categories import ordered
 from snakecap.provenance import code, outputs
 from snakecap.provenance.signatures import signature
-from snakecap.training.batches import split
-from snakecap.training.checkpoints import History
-from snakecap.training.detector import Batch, Judge, Learner
-from snakecap.training.lesson import Lesson, Part, Plan
+from snakecap.tasks.detect import DetectionTask
 from snakecap.training.loop import fit, reporter
-from snakecap.training.optimisers import Group, make_group
 
 OUT_OF_MEMORY = "lower the detector's training.batch_size, or set training.accumulate to 2 or more"
 
@@ -83,18 +75,22 @@ def train_detector(
         size, number = untrained.side(plan), training.validation_pictures
         examples = _examples(collection, "train", size, categories)
         held_out = _examples(collection, "val", size, categories, number)
-        batches = _batches(examples, training, place)
         torch.manual_seed(training.seed)
         cfg = untrained.cfg_for(plan, len(categories), examples.shapes())
-        learner = Learner(untrained.build(cfg).to(place))
-        share(learner.network, processes)
-        count = sum(parameter.numel() for parameter in learner.network.parameters())
+        network = untrained.build(cfg).to(place)
+        share(network, processes)
+        count = sum(parameter.numel() for parameter in network.parameters())
         facts = code.stamp(settings=row, categories=list(categories), cfg=cfg, parameters=count)
-        judge = Judge(learner, held_out, settings, place, processes)
-        report = reporter(history, facts, place)
-        past = _fit(learner, batches, judge, report, training, work)
+        past = fit(
+            DetectionTask(network, examples, held_out, settings, place, processes),
+            training,
+            work,
+            report=reporter(history, facts, place),
+            precision=devices.precision(training.precision, place),
+            processes=processes,
+        )
         if processes.is_rank_0:
-            models.write(model, learner.network.state_dict(), {**facts, "best": past.best})
+            models.write(model, network.state_dict(), {**facts, "best": past.best})
             logger.info("wrote %s", model)
 
 
@@ -142,70 +138,3 @@ def _examples(
             "judged by the val split"
         )
     return Examples(Squares(collection.root, chosen, size), categories)
-
-
-def _batches(examples: Examples, training: DetectorTraining, place: torch.device) -> Batches:
-    augmentation = Augmentation(training.flip, training.shift, training.colour)
-    return Batches(
-        examples, augmentation, place, batch_size=training.batch_size, seed=training.seed
-    )
-
-
-def _fit(
-    learner: Learner,
-    batches: Batches,
-    judge: Judge,
-    report: Callable[[History], None],
-    training: DetectorTraining,
-    work: Path,
-) -> History:
-    network = learner.network
-    weights = make_group(list(network.named_parameters()), training.optimiser)
-    schedule = registry.load("schedule", training.schedule.name)
-    plan = _intervals(training, batches)
-
-    def groups(_: int) -> list[Group]:
-        network.train()
-        return [weights]
-
-    def parts(iteration: int) -> list[Part[Batch]]:
-        whole = batches(iteration)
-        slices = split(len(whole[0]), training.accumulate, judge.processes)
-        return [_part(whole, part, times) for part, times in slices]
-
-    with contextlib.closing(Ahead(parts, plan.iterations)) as ahead:
-        lesson = Lesson(
-            network,
-            loss=learner.loss,
-            batch=ahead,
-            groups=groups,
-            every_group=[weights],
-            factor=lambda now: schedule(now, plan.iterations, **training.schedule.options),
-            validate=judge,
-            report=report,
-            unit="pictures",
-            title="train detector",
-        )
-        return fit(lesson, plan, work, judge.processes)
-
-
-def _intervals(training: DetectorTraining, batches: Batches) -> Plan:
-    epoch = batches.sampler.epoch_length
-    return Plan(
-        iterations=max(1, round(training.epochs * epoch)),
-        validate_every=training.validate_every or epoch,
-        log_every=training.log_every,
-        checkpoint_every=training.checkpoint_every,
-        explosion=training.explosion,
-        precision=devices.precision(training.precision, batches.place),
-        seed=training.seed,
-    )
-
-
-def _part(batch: Batch, part: slice, times: int) -> Part[Batch]:
-    """Some pictures of a batch, computed `times` times; the loss is a mean over pictures."""
-    images, (owners, boxes, categories) = batch
-    chosen = (owners >= part.start) & (owners < part.stop)
-    truths = owners[chosen] - part.start, boxes[chosen], categories[chosen]
-    share = (part.stop - part.start) / len(images) / times
-    return Part((images[part], truths), share, len(images))

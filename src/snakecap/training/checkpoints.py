@@ -8,6 +8,7 @@ is complete with what it needs, and a damaged one falls back to its elder.
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -188,3 +189,29 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+
+
+class Timer:
+    """Seconds of training, without validation, and seconds since the last checkpoint."""
+
+    def __init__(self, history: History):
+        self.history = history
+        self.mark = self.checkpoint = time.perf_counter()
+
+    def update(self) -> None:
+        """Count the time until now as training."""
+        now = time.perf_counter()
+        self.history.seconds += now - self.mark
+        self.mark = now
+
+    def skip(self) -> None:
+        """Do not count the time until now."""
+        self.mark = time.perf_counter()
+
+    def since_checkpoint(self) -> float:
+        """Seconds."""
+        return time.perf_counter() - self.checkpoint
+
+    def saved(self) -> None:
+        """A checkpoint was saved now; what that took is not counted."""
+        self.checkpoint = self.mark = time.perf_counter()

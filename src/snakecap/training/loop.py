@@ -7,6 +7,7 @@ signal (`interruption`) ends training after its step, with a checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,28 +17,40 @@ import torch
 from torch import Tensor
 
 from snakecap import device as devices
+from snakecap import registry
+from snakecap.config.training import Learning
 from snakecap.distributed import signals
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats import atomic
+from snakecap.inputs.prefetch import Prefetch
 from snakecap.log import bar, logger
-from snakecap.training.checkpoints import Checkpoints, History
-from snakecap.training.lesson import Lesson, Plan, Validation
-from snakecap.training.timer import Timer
+from snakecap.training.checkpoints import Checkpoints, History, Timer
+from snakecap.training.task import Task, Validation
 
 
 def fit(
-    lesson: Lesson[Any], plan: Plan, work: Path, processes: ProcessGroup = ProcessGroup()
+    task: Task[Any],
+    settings: Learning,
+    work: Path,
+    *,
+    report: Callable[[History], None],
+    precision: str = "float32",
+    processes: ProcessGroup = ProcessGroup(),
 ) -> History:
     """Train a model in place; it ends with the best weights, the last ones in ``work/last``.
 
     Args:
-        lesson: the model, and all that is done with it.
-        plan: iterations and intervals.
+        task: the model, and all that is done with it.
+        settings: how long, how fast, and when to look up.
         work: folder of the checkpoints.
+        report: called with the history whenever it has grown.
+        precision: float32, or bfloat16 for autocast.
         processes: train together; rank 0 alone validates, reports and writes.
     """
-    loop = _Loop(lesson, plan, work, processes)
-    loop.run()
+    total = settings.iterations(task.epoch_length)
+    with contextlib.closing(Prefetch(task.parts, total)) as parts:
+        loop = _Loop(task, settings, work, report, precision, processes, parts)
+        loop.run()
     if processes.is_rank_0:
         loop.finish()
     return loop.history
@@ -57,11 +70,24 @@ def reporter(
 
 
 class _Loop:
-    """A lesson from its newest checkpoint on."""
+    """A task from its newest checkpoint on."""
 
-    def __init__(self, lesson: Lesson[Any], plan: Plan, work: Path, processes: ProcessGroup):
-        self.lesson, self.plan, self.processes = lesson, plan, processes
-        self.checkpoints = Checkpoints(lesson.model, lesson.every_group, work)
+    def __init__(
+        self,
+        task: Task[Any],
+        settings: Learning,
+        work: Path,
+        report: Callable[[History], None],
+        precision: str,
+        processes: ProcessGroup,
+        parts: Prefetch[Any],
+    ):
+        self.task, self.settings, self.processes, self.parts = task, settings, processes, parts
+        self.report, self.short = report, precision == "bfloat16"
+        self.total = settings.iterations(task.epoch_length)
+        self.validate_every = settings.validate_every or task.epoch_length
+        self.schedule = registry.load("schedule", settings.schedule.name)
+        self.checkpoints = Checkpoints(task.model, task.every_group, work)
         self.history = self.checkpoints.restore() or History()
         if processes.broadcast(self.history.iteration) != self.history.iteration:
             raise RuntimeError(
@@ -71,22 +97,22 @@ class _Loop:
         self.timer = Timer(self.history)
 
     def run(self) -> None:
-        """Train to the end of the plan, or until the loss explodes."""
-        history, plan = self.history, self.plan
-        total, done = plan.iterations, history.iteration
+        """Train to the end, or until the loss explodes."""
+        history, total = self.history, self.total
+        done = history.iteration
         with (
             signals.postponed(),
-            bar(title=self.lesson.title, total=total, unit="step", initial=done) as steps,
+            bar(title=self.task.title, total=total, unit="step", initial=done) as steps,
         ):
             if self._owes_validation():
                 self._validate()
-            while history.iteration < plan.iterations and not history.stopped:
+            while history.iteration < total and not history.stopped:
                 value = self._step()
                 self._record(value)
                 steps.update()
-                if self._due(plan.log_every):
+                if self._due(self.settings.log_every):
                     steps.set_postfix_str(self._progress(value), refresh=False)
-                if self._due(plan.validate_every) and not history.stopped:
+                if self._due(self.validate_every) and not history.stopped:
                     self.timer.update()
                     self._validate()
                     self.timer.skip()
@@ -100,7 +126,7 @@ class _Loop:
             RuntimeError: the loss exploded before any model was judged.
         """
         self.checkpoints.save(self.history)
-        self.lesson.report(self.history)
+        self.report(self.history)
         self.checkpoints.save_last(self.history)
         if not self.history.best:
             reason = self.history.stopped or "the validation loss is not finite"
@@ -110,17 +136,16 @@ class _Loop:
     def _step(self) -> Tensor:
         """One iteration; the batch's loss, on the device."""
         now = self.history.iteration
-        self.processes.reseed(self.plan.seed, now)
-        parts = self.lesson.batch(now)
-        groups, factor = self.lesson.groups(now), self.lesson.factor(now)
+        self.processes.reseed(self.settings.seed, now)
+        parts, groups = self.parts(now), self.task.groups(now)
+        factor = self.schedule(now, self.total, **self.settings.schedule.options)
         device = groups[0].parameters[0].device
         value = torch.zeros((), device=device)
-        short = self.plan.precision == "bfloat16"
         for part in parts:
-            with torch.autocast(device.type, torch.bfloat16, enabled=short):
-                losses = self.lesson.loss(part.examples)
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.short):
+                losses = self.task.loss(part.batch, now)
             total = torch.stack(list(losses.values())).sum() * part.share
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             value += total.detach()
         self.processes.gradients([p for group in groups for p in group.parameters], value)
         for group in groups:
@@ -131,17 +156,17 @@ class _Loop:
 
     def _record(self, value: Tensor) -> None:
         """Keep the loss now and then (reading it waits for the device); watch for explosion."""
-        history, plan = self.history, self.plan
+        history, limit = self.history, self.settings.explosion
         number = history.iteration
-        if number > 1 and number % plan.log_every and number != plan.iterations:
+        if number > 1 and number % self.settings.log_every and number != self.total:
             return
         current = float(value)
         history.loss_history[str(number)] = current
         if history.first_loss is None:
             history.first_loss = current
-        if not math.isfinite(current) or current > plan.explosion * history.first_loss:
+        if not math.isfinite(current) or current > limit * history.first_loss:
             history.stopped = (
-                f"loss {current:.3g} at iteration {number} is over {plan.explosion:g} times the "
+                f"loss {current:.3g} at iteration {number} is over {limit:g} times the "
                 f"first ({history.first_loss:.3g}): lower the learning rate"
             )
             kept = ", the best model so far is kept" if history.best else ""
@@ -151,41 +176,41 @@ class _Loop:
         """What the progress bar shows."""
         self.timer.update()
         rate = self.history.captions / max(self.history.seconds, 1e-9)
-        return f"loss {float(value):.3f}, {rate:.0f} {self.lesson.unit}/s"
+        return f"loss {float(value):.3f}, {rate:.0f} {self.task.unit}/s"
 
     def _due(self, every: int) -> bool:
         """Whether this iteration is one of every so many, or the last."""
         now = self.history.iteration
-        return now % every == 0 or now == self.plan.iterations
+        return now % every == 0 or now == self.total
 
     def _owes_validation(self) -> bool:
         """Whether a signal broke off the validation of the iteration that was restored."""
         now = self.history.iteration
-        due = now > 0 and self._due(self.plan.validate_every) and not self.history.stopped
+        due = now > 0 and self._due(self.validate_every) and not self.history.stopped
         return due and str(now) not in self.history.val_loss_history
 
     def _validate(self) -> None:
         """Judge the model. A signal to the leader breaks it off; the next run begins with it."""
         try:
             with signals.postponed(not self.processes.is_rank_0):
-                result = self.lesson.validate()
+                result = self.task.validate()
         except signals.Interrupted:
             self.checkpoints.save(self.history)
             raise
         if result is not None:
             _judge(self.history, result, self.checkpoints)
-            self.lesson.report(self.history)
+            self.report(self.history)
 
     def _save_or_end(self) -> None:
         """Save a checkpoint when it is time, or because a signal came, and end then."""
         if not self.processes.is_rank_0:  # the others end when the leader does
             return
         ending = signals.came()
-        if ending or self.timer.since_checkpoint() > self.plan.checkpoint_every:
+        if ending or self.timer.since_checkpoint() > self.settings.checkpoint_every:
             self.timer.update()
             self.checkpoints.save(self.history)
             self.timer.saved()
-            self.lesson.report(self.history)
+            self.report(self.history)
         if ending:
             signals.end()
 

@@ -22,7 +22,7 @@ from snakecap.provenance import outputs, record
 from snakecap.provenance.code import digest
 
 OF_THE_RULE = {"--code", "--lock", "--given", "--makes"}  # `run` takes these from a command line
-OF_THE_MACHINE = {"--threads", "--workers"}  # they never change a result
+OF_THE_MACHINE = {"--threads", "--workers", "--batch-size"}  # they never change a result
 
 
 class ProvenanceError(RuntimeError):

@@ -79,7 +79,7 @@ class Plan(Files):
         if rule == "features":
             return 2 if self.features[wildcards["features"]][1].flip else 1
         if rule == "train_detector" and (training := self._detector(wildcards).training):
-            return training.epochs
+            return training.epochs or 1
         return resources.passes(stage, pictures)
 
     def _dataset(self, wildcards: Mapping[str, str]) -> str:
@@ -132,7 +132,10 @@ class Plan(Files):
         """Caching a backbone's features."""
         backbone, features = self.features[name]
         row = self.settings.backbones[backbone]
-        options = {"backbone": row.model_dump(mode="json"), "features": features.model_dump()}
+        options = {
+            "backbone": row.model_dump(mode="json", exclude={"batch_size"}),
+            "features": features.model_dump(),
+        }
         return self.job("features", options, [registry.module("backbone", row.family)])
 
     def train_detector(self, name: str) -> Job:
@@ -151,8 +154,10 @@ class Plan(Files):
         settings = row.model_dump(mode="json", exclude={"batch_size", "training"})
         return self.job("detect", settings, [row.module])
 
-    def batch_size(self, detector: str) -> int:
-        """Pictures that a detector sees at once: what it sees in them does not depend on it."""
+    def batch_size(self, *, detector: str = "", features: str = "") -> int:
+        """Pictures that are seen at once: what is seen in them does not depend on it."""
+        if features:
+            return self.settings.backbones[self.features[features][0]].batch_size
         return self.settings.detectors[detector].batch_size
 
     def layout(self, name: str) -> Job:
@@ -163,24 +168,27 @@ class Plan(Files):
     def parts(self, system: System) -> list[str]:
         """The modules of the parts that a system's model is composed of."""
         modules = [registry.module("encoder", part.part) for part in system.encoders]
+        modules += [registry.module("input", one.part) for one in system.inputs.values()]
         modules.append(registry.module("decoder", system.decoder.part))
-        if system.backbone is not None:
-            row = self.settings.backbones[system.backbone]
-            modules.append(registry.module("backbone", row.family))
-        return modules
+        rows = (self.settings.backbones[name] for name in system.sources("backbones"))
+        return modules + [registry.module("backbone", row.family) for row in rows]
 
     def train(self, system: str, stage: str) -> Job:
         """Training a stage of a system."""
         training = self.settings.training(self.systems[system], stage)
         row = training.stage
         parts = self.parts(self.systems[system])
+        parts.append(registry.module("objective", row.objective.part))
         parts.append(registry.module("schedule", row.schedule.name))
         parts.append(registry.module("optimiser", row.optimiser.name))
         if row.finetunes:
             parts.append(registry.module("optimiser", row.backbone_optimiser.name))
         if row.language_eval:
             parts += [registry.module("metric", name) for name in VALIDATION_METRICS]
-        return self.job("train", training, parts)
+        settings = training.model_dump(
+            mode="json", exclude={"backbones": {"__all__": {"batch_size"}}}
+        )
+        return self.job("train", settings, parts)
 
     def caption(self, system: str) -> Job:
         """Captioning a split."""

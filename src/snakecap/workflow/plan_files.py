@@ -9,6 +9,7 @@ from pathlib import Path
 
 from snakecap.config.detection import files_by_split
 from snakecap.config.settings import Features, Settings, SettingsError, System
+from snakecap.config.system import Input
 
 
 class Files:
@@ -30,13 +31,13 @@ class Files:
         self.settings = settings
         self.dataset = settings.dataset
         self.systems: dict[str, System] = settings.runs()
+        inputs = [one for system in self.systems.values() for one in system.inputs.values()]
         self.features: dict[str, tuple[str, Features]] = {
-            self.features_name(system): (system.backbone, system.features)
-            for system in self.systems.values()
-            if system.backbone is not None
+            features_name(one): (one.source, one.features)
+            for one in inputs
+            if one.table == "backbones"
         }
-
-        self.layouts = sorted({row.layout for row in self.systems.values() if row.layout})
+        self.layouts = sorted({one.source for one in inputs if one.table == "layouts"})
         self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
         self._check_roots()
         self._check_weights()
@@ -53,7 +54,8 @@ class Files:
 
     def _check_weights(self) -> None:
         """Snakemake would keep what other weights made, and go on from there."""
-        for backbone in dict.fromkeys(system.backbone for system in self.systems.values()):
+        used = [row for system in self.systems.values() for row in system.sources("backbones")]
+        for backbone in dict.fromkeys(used):
             for path in self._weights(backbone):
                 if not Path(path).is_file():
                     raise SettingsError(
@@ -71,12 +73,6 @@ class Files:
                     raise FileNotFoundError(f"there is no file {file}")
             except FileNotFoundError as error:
                 raise SettingsError(f"detectors.{name}.file: {error}") from None
-
-    def features_name(self, system: System) -> str:
-        """The file name of a system's features: backbone, output, and what else changes them."""
-        chosen = system.features
-        words = [str(system.backbone), chosen.output]
-        return "_".join(words + [word for word in ("flip", "half") if getattr(chosen, word)])
 
     def folder(self, dataset: str) -> str:
         """Where a data set's downloaded or generated files are."""
@@ -123,31 +119,37 @@ class Files:
         """A file of the detector of a layout."""
         return f"<results>/{dataset}/detections/{self.settings.layouts[layout].detector}{file}"
 
-    def read_layouts(self, dataset: str, system: str) -> list[str]:
-        """Layouts, when a system reads those."""
-        name = self.systems[system].layout
-        return [f"<results>/{dataset}/layouts/{name}.h5"] if name else []
-
     def weights(self, features: str) -> list[str]:
         """A backbone's weights when they are a file on this machine."""
         return self._weights(self.features[features][0])
 
-    def _weights(self, backbone: str | None) -> list[str]:
-        weights = self.settings.backbones[backbone].weights if backbone else "random"
+    def _weights(self, backbone: str) -> list[str]:
+        weights = self.settings.backbones[backbone].weights
         if weights in ("random", "torchvision"):
             return []
         return [weights]
 
-    def train_images(self, dataset: str, system: str, stage: str) -> list[str]:
-        """Pictures, when a stage reads pixels."""
-        reads = self.systems[system].stage(stage).reads_pictures
-        return [f"<results>/{dataset}/images.h5"] if reads else []
+    def train_inputs(self, dataset: str, system: str, stage: str) -> list[str]:
+        """A file for each of a system's inputs: pixels, when the stage looks at them itself."""
+        return self._inputs(dataset, system, self.systems[system].stage(stage).reads_pictures)
 
-    def train_features(self, dataset: str, system: str, stage: str) -> list[str]:
-        """Cached features, when a stage reads those."""
-        row = self.systems[system]
-        reads = row.backbone is not None and not row.stage(stage).reads_pictures
-        return [f"<results>/{dataset}/features/{self.features_name(row)}.lmdb"] if reads else []
+    def caption_inputs(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
+        """The same for captions: pixels, when the backbone is not the one that was cached."""
+        return self._inputs(dataset, system, self.systems[system].changed_backbone(stage))
+
+    def _inputs(self, dataset: str, system: str, pixels: bool) -> list[str]:
+        folder = f"<results>/{dataset}"
+        found = []
+        for one in self.systems[system].inputs.values():
+            if one.table == "layouts":
+                found.append(f"{folder}/layouts/{one.source}.h5")
+            elif one.table is None:
+                found.append(one.source)
+            elif pixels:
+                found.append(f"{folder}/images.h5")
+            else:
+                found.append(f"{folder}/features/{features_name(one)}.lmdb")
+        return found
 
     def previous(self, dataset: str, system: str, stage: str) -> list[str]:
         """The model of the stage before."""
@@ -157,18 +159,9 @@ class Files:
     def train_weights(self, dataset: str, system: str, stage: str) -> list[str]:
         """The backbone's weights, for the first stage."""
         row = self.systems[system]
-        return [] if row.before(stage) else self._weights(row.backbone)
-
-    def caption_images(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
-        """Pictures, when a stage's backbone is not the one whose features are cached."""
-        changed = self.systems[system].changed_backbone(stage)
-        return [f"<results>/{dataset}/images.h5"] if changed else []
-
-    def caption_features(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
-        """Cached features, when the stage's backbone is the one that made them."""
-        row = self.systems[system]
-        reads = row.backbone is not None and not row.changed_backbone(stage)
-        return [f"<results>/{dataset}/features/{self.features_name(row)}.lmdb"] if reads else []
+        if row.before(stage):
+            return []
+        return [path for one in row.sources("backbones") for path in self._weights(one)]
 
     def evaluated(self) -> list[tuple[str, str]]:
         """The (system, stage) pairs whose models are captioned, scored and reported."""
@@ -186,8 +179,9 @@ class Files:
     # What the report shows besides.
 
     def reads(self) -> list[str]:
-        """The layout that each evaluated system reads, or a hyphen."""
-        return [self.systems[name].layout or "-" for name, _ in self.evaluated()]
+        """The layout that each evaluated system reads, the first, or a hyphen."""
+        shown = (self.systems[name].sources("layouts") for name, _ in self.evaluated())
+        return [layouts[0] if layouts else "-" for layouts in shown]
 
     def layout_files(self) -> list[str]:
         """The layouts that systems read, for people."""
@@ -196,3 +190,10 @@ class Files:
     def detector_files(self, file: str) -> list[str]:
         """A file of every detector that the layouts come from."""
         return [f"<results>/{self.dataset}/detections/{name}{file}" for name in self.detectors]
+
+
+def features_name(one: Input) -> str:
+    """The file name of an input's features: backbone, output, and what else changes them."""
+    kept = one.features
+    words = [one.source, kept.output]
+    return "_".join(words + [word for word in ("flip", "half") if getattr(kept, word)])

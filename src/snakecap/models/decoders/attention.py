@@ -20,7 +20,13 @@ from torch import Tensor, nn
 
 from snakecap.models.decoders.decoder import Decoder, State
 from snakecap.models.decoders.lstm import LSTMDecoder
-from snakecap.models.encoded import Encoded
+from snakecap.models.encoded import Encoded, Memory
+
+
+def check(*, width: int, heads: int) -> None:
+    """Each head has an equal share of the width."""
+    if width % heads:
+        raise ValueError(f"width {width} is not a multiple of {heads} heads")
 
 
 class AttentionDecoder(Decoder):
@@ -38,7 +44,6 @@ class AttentionDecoder(Decoder):
     """
 
     reads_regions = True
-    rules = (("width % heads == 0", "width {width} is not a multiple of {heads} heads"),)
 
     def __init__(
         self,
@@ -53,8 +58,7 @@ class AttentionDecoder(Decoder):
         picture: Literal["input", "state"] = "input",
     ):
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} is not a multiple of {heads} heads")
+        check(width=width, heads=heads)
         self.heads = heads
         self.language = LSTMDecoder(
             width=width,
@@ -71,32 +75,33 @@ class AttentionDecoder(Decoder):
         if tie_embeddings:
             self.language.tie(self.language.output)
 
-    def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
+    def hidden(self, memory: Memory, words: Tensor) -> Tensor:
         """h~ of every word, of shape (C, T + 1, D)."""
-        return self._look(self.language.hidden(encoded, words), encoded)
+        return self._look(self.language.hidden(memory, words), memory.encoded)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Unnormalised log-probabilities, of shape (..., V + 1)."""
         return self.language.logits(hidden)
 
-    def start(self, encoded: Encoded) -> State:
+    def start(self, memory: Memory) -> State:
         """The state after the picture: h and c, each of shape (B, 1, H)."""
-        return self.language.start(encoded)
+        return self.language.start(memory)
 
-    def step(self, words: Tensor, state: State, encoded: Encoded) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One word further, and a look at each caption's own picture."""
         states, state = self.language.advance(words, state)
-        each = states.view(len(encoded.summary), -1, states.shape[1])  # captions of a picture
-        return self.logits(self._look(each, encoded).flatten(0, 1)), state
+        pictures = len(memory.encoded.summary)
+        each = states.view(pictures, -1, states.shape[1])  # captions of a picture
+        return self.logits(self._look(each, memory.encoded).flatten(0, 1)), state
 
-    def weights(self, encoded: Encoded, words: Tensor) -> Tensor:
+    def weights(self, memory: Memory, words: Tensor) -> Tensor:
         """How much of its attention each word gives to each region.
 
         Returns:
             Mean over the heads, of shape (B, T + 1, R); a row sums to 1 over existing regions.
         """
-        states = self.language.hidden(encoded, words)
-        return self._weights(states, _regions(encoded), encoded.mask).mean(1)
+        states = self.language.hidden(memory, words)
+        return self._weights(states, _regions(memory.encoded), memory.encoded.mask).mean(1)
 
     def _look(self, states: Tensor, encoded: Encoded) -> Tensor:
         """h~ of states (B, T, H), all of which look at the regions of their picture."""

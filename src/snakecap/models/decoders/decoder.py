@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from snakecap.models.encoded import Encoded
+from snakecap.models.encoded import Encoded, Memory
 
 State = tuple[Tensor, ...]
 
 
 class Decoder(nn.Module):
-    """Base class; a test holds `step` and `forward` to agree, for every decoder there is.
+    """Base class; a test holds `step` and `hidden` to agree, for every decoder there is.
+
+    `prepare` is called once a picture; its result is what all else reads, by rows.
 
     Args:
         width: D, size of word, picture and region vectors.
@@ -28,11 +30,15 @@ class Decoder(nn.Module):
             without attention several times faster (docs/log.md).
     """
 
-    def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
+    def prepare(self, encoded: Encoded) -> Memory:
+        """What does not change while a caption is said: keys and values, projections."""
+        return Memory(encoded)
+
+    def hidden(self, memory: Memory, words: Tensor) -> Tensor:
         """What predicts each word and END.
 
         Args:
-            encoded: B pictures.
+            memory: of B pictures.
             words: ids, 0-padded on the right, of shape (B, T).
 
         Returns:
@@ -44,21 +50,21 @@ class Decoder(nn.Module):
         """Unnormalised log-probabilities of END (0) and the words, of shape (..., V + 1)."""
         raise NotImplementedError
 
-    def forward(self, encoded: Encoded, words: Tensor) -> Tensor:
+    def forward(self, memory: Memory, words: Tensor) -> Tensor:
         """Log-probabilities of every next word, of shape (B, T + 1, V + 1)."""
-        return self.logits(self.hidden(encoded, words)).log_softmax(-1)
+        return self.logits(self.hidden(memory, words)).log_softmax(-1)
 
-    def start(self, encoded: Encoded) -> State:
+    def start(self, memory: Memory) -> State:
         """The state after the pictures: tensors whose first dimension is B."""
         raise NotImplementedError
 
-    def step(self, words: Tensor, state: State, encoded: Encoded) -> tuple[Tensor, State]:
-        """One word further.
+    def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """One word further, by the same function as `hidden`, in training mode too.
 
         Args:
             words: the last words, of shape (B * W,): W captions a picture, side by side.
             state: of those captions.
-            encoded: the B pictures.
+            memory: of the B pictures.
 
         Returns:
             Logits of shape (B * W, V + 1), and the new state.

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from snakecap.models.decoders.decoder import Decoder, State
-from snakecap.models.encoded import Encoded
+from snakecap.models.encoded import Memory
+
+
+def check(*, tie_embeddings: bool, hidden_size: int, width: int) -> None:
+    """Word vectors are output weights only where both have the same size."""
+    if tie_embeddings and hidden_size != width:
+        raise ValueError(
+            f"tie_embeddings needs hidden_size = width; they are {hidden_size} and {width}"
+        )
 
 
 class LSTMDecoder(Decoder):
@@ -34,13 +42,6 @@ class LSTMDecoder(Decoder):
         ValueError: tied embeddings, and H is not D.
     """
 
-    rules = (
-        (
-            "not tie_embeddings or hidden_size == width",
-            "tie_embeddings needs hidden_size = width; they are {hidden_size} and {width}",
-        ),
-    )
-
     def __init__(
         self,
         *,
@@ -54,15 +55,13 @@ class LSTMDecoder(Decoder):
         picture: Literal["input", "state"] = "input",
     ):
         super().__init__()
-        if tie_embeddings and hidden_size != width:
-            raise ValueError(
-                f"tie_embeddings needs hidden_size = width; they are {hidden_size} and {width}"
-            )
+        check(tie_embeddings=tie_embeddings, hidden_size=hidden_size, width=width)
         self.words = nn.Embedding(vocabulary_size + 1, width)
         self.scale = 1.0
         between = dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(width, hidden_size, layers, batch_first=True, dropout=between)
         self.opening = Opening(width, hidden_size, layers) if picture == "state" else None
+        self.between = nn.Dropout(between)
         self.dropout = nn.Dropout(dropout)
         self.input_dropout = nn.Dropout(input_dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size + 1)
@@ -81,11 +80,11 @@ class LSTMDecoder(Decoder):
         vectors: Tensor = self.words(words)
         return vectors if self.scale == 1 else vectors * self.scale
 
-    def hidden(self, encoded: Encoded, words: Tensor) -> Tensor:
+    def hidden(self, memory: Memory, words: Tensor) -> Tensor:
         """Top-layer states, of shape (B, T + 1, H)."""
         start = words.new_zeros(len(words), 1)
         embedded = self.embed(torch.cat([start, words], 1))
-        dropped: Tensor = self.dropout(self._states(encoded.summary, embedded))
+        dropped: Tensor = self.dropout(self._states(memory.encoded.summary, embedded))
         return dropped
 
     def _states(self, summary: Tensor, embedded: Tensor) -> Tensor:
@@ -102,18 +101,19 @@ class LSTMDecoder(Decoder):
         logits: Tensor = self.output(hidden)
         return logits
 
-    def start(self, encoded: Encoded) -> State:
+    def start(self, memory: Memory) -> State:
         """The state after the picture: h and c, each of shape (B, L, H)."""
+        summary = memory.encoded.summary
         if self.opening is not None:
-            h, c = self.opening(encoded.summary)
+            h, c = self.opening(summary)
         else:
-            _, (h, c) = self.lstm(encoded.summary.unsqueeze(1))
+            _, (h, c) = self.lstm(self.input_dropout(summary).unsqueeze(1))
         return h.transpose(0, 1), c.transpose(0, 1)
 
-    def step(self, words: Tensor, state: State, encoded: Encoded) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One word further; the picture is in the state."""
         states, state = self.advance(words, state)
-        return self.logits(states), state
+        return self.logits(self.dropout(states)), state
 
     def advance(self, words: Tensor, state: State) -> tuple[Tensor, State]:
         """The top layer's output after one more word, of shape (B * W, H), and the new state.
@@ -122,11 +122,12 @@ class LSTMDecoder(Decoder):
         once, however many captions say it, and no weights are packed anew for every word.
         """
         h, c = (part.unbind(1) for part in state)
-        said, places = _different(words)
-        below = self.embed(said)
+        # What is dropped of a word is drawn for each caption.
+        said, places = (words, slice(None)) if self.training else _different(words)
+        below = self.input_dropout(self.embed(said))
         after: list[tuple[Tensor, Tensor]] = []
         for layer, (ih, hh, ih_bias, hh_bias) in enumerate(self.lstm.all_weights):
-            gates = F.linear(below, ih, ih_bias + hh_bias)
+            gates = F.linear(self.between(below) if layer else below, ih, ih_bias + hh_bias)
             gates = torch.addmm(gates if layer else gates[places], h[layer], hh.t())
             after.append(_cell(gates, c[layer]))
             below = after[-1][0]

@@ -1,23 +1,21 @@
-"""A backbone and a projection: NeuralTalk2's and the Show-and-Tell tutorial's encoder.
+"""A backbone's pooled features, projected: NeuralTalk2's and the Show-and-Tell tutorial's encoder.
 
 Source: neuraltalk2/misc/net_utils.lua build_cnn (Linear + ReLU); yunjey/pytorch-tutorial model.py
 (Linear + BatchNorm, momentum 0.01). Known deviation: the projection always trains; NeuralTalk2 left
 it at its random start while the CNN was frozen.
 
-Dimensions: B pictures, F backbone width, D width, S side of the picture.
+Dimensions: B pictures, F backbone width, D width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from snakecap.models.backbones.backbone import Backbone, BackboneOutput
-from snakecap.models.backbones.preprocess import preprocess
 from snakecap.models.encoded import Encoded
 
 
@@ -30,8 +28,7 @@ class CNNEncoder(nn.Module):
         self,
         *,
         width: int,
-        backbone: Backbone,
-        preprocessing: Mapping[str, Any],
+        size: int,
         activation: Literal["relu", "none"] = "relu",
         batch_norm: bool = False,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
@@ -41,8 +38,7 @@ class CNNEncoder(nn.Module):
 
         Args:
             width: D.
-            backbone: images to an output with ``pooled`` of shape (B, F); has ``width`` F.
-            preprocessing: keyword arguments of `preprocess` that the backbone was trained with.
+            size: F.
             activation: after the projection.
             batch_norm: after the projection, as the tutorial.
             dropout: on the features, cached or not; VGG-16's own last dropout (drop7) is 0.5.
@@ -50,40 +46,17 @@ class CNNEncoder(nn.Module):
                 backbones whose features are far from that, such as Caffe's.
         """
         super().__init__()
-        self.backbone = backbone
-        self.preprocessing = dict(preprocessing)
-        self.standardise = Standardise(backbone.width) if standardise else nn.Identity()
+        self.standardise = Standardise(size) if standardise else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.project = nn.Linear(backbone.width, width)
+        self.project = nn.Linear(size, width)
         self.normalise = Normalise(width, momentum=0.01) if batch_norm else nn.Identity()
         self.activate = nn.ReLU() if activation == "relu" else nn.Identity()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode a batch.
-
-        Args:
-            inputs: ``pooled`` features of shape (B, F); or ``images`` uint8 of shape (B, 3, S, S)
-                with, when augmenting, ``offset`` (B, 2) and ``flip`` (B,).
-        """
-        features = inputs.get("pooled")
-        if features is None:
-            features = seen(self.backbone, self.preprocessing, inputs).pooled
-        projected = self.project(self.dropout(self.standardise(features.float())))
+        """Encode ``pooled`` features of shape (B, F)."""
+        features = self.standardise(inputs["pooled"].float())
+        projected = self.project(self.dropout(features))
         return Encoded(self.activate(self.normalise(projected)))
-
-
-def seen(
-    backbone: Backbone, preprocessing: Mapping[str, Any], inputs: Mapping[str, Tensor]
-) -> BackboneOutput:
-    """What a backbone sees in a batch of pictures, cropped and mirrored as the inputs say."""
-    images = preprocess(
-        inputs["images"],
-        **preprocessing,
-        offset=inputs.get("offset"),
-        flip=inputs.get("flip", False),
-    )
-    output: BackboneOutput = backbone(images)
-    return output
 
 
 class Normalise(nn.BatchNorm1d):

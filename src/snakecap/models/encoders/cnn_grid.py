@@ -3,20 +3,19 @@
 Source: Xu et al., "Show, Attend and Tell", ICML 2015, section 3.1.1 (annotation vectors); the
 projection and the summary, their mean, are ours.
 
-Dimensions: B pictures, R grid cells, C backbone's grid width, D width, S side of the picture.
+Dimensions: B pictures, R grid cells, C backbone's grid width, D width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from snakecap.models.backbones.backbone import Backbone
 from snakecap.models.encoded import Encoded
-from snakecap.models.encoders.cnn import Standardise, seen
+from snakecap.models.encoders.cnn import Standardise
 
 
 class CNNGridEncoder(nn.Module):
@@ -29,8 +28,7 @@ class CNNGridEncoder(nn.Module):
         self,
         *,
         width: int,
-        backbone: Backbone,
-        preprocessing: Mapping[str, Any],
+        size: int,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         standardise: bool = False,
     ):
@@ -38,29 +36,18 @@ class CNNGridEncoder(nn.Module):
 
         Args:
             width: D.
-            backbone: images to an output with ``grid`` of shape (B, R, C); has ``grid_width`` C.
-            preprocessing: keyword arguments of `preprocess` that the backbone was trained with.
+            size: C.
             dropout: on the features, cached or not.
             standardise: each feature to mean 0 and variance 1, by its running statistics.
         """
         super().__init__()
-        self.backbone = backbone
-        self.preprocessing = dict(preprocessing)
-        size = backbone.grid_width
         self.standardise = Standardise(size) if standardise else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Sequential(nn.Linear(size, width), nn.ReLU())
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode a batch.
-
-        Args:
-            inputs: ``grid`` features of shape (B, R, C); or ``images`` uint8 of shape (B, 3, S, S)
-                with, when augmenting, ``offset`` (B, 2) and ``flip`` (B,).
-        """
-        grid = inputs.get("grid")
-        if grid is None:
-            grid = seen(self.backbone, self.preprocessing, inputs).grid
+        """Encode ``grid`` features of shape (B, R, C)."""
+        grid = inputs["grid"]
         cells = self.standardise(grid.flatten(0, 1).float()).view(grid.shape)
         regions: Tensor = self.project(self.dropout(cells))
         return Encoded(regions.mean(1), regions)

@@ -21,6 +21,12 @@ from snakecap.models.encoded import Encoded
 from snakecap.models.encoders.layout_encoder import LayoutEncoder
 
 
+def check(*, distinct: bool, location: bool | None) -> None:
+    """Distinct categories have no boxes."""
+    if distinct and location:
+        raise ValueError("distinct: categories alone have no boxes, so set location: false")
+
+
 class LayoutLSTMEncoder(LayoutEncoder):
     """Objects as a sequence; the last state is the summary, all states are regions.
 
@@ -40,7 +46,6 @@ class LayoutLSTMEncoder(LayoutEncoder):
 
     reads = "layout"
     gives_regions = True
-    rules = (("not (distinct and location)", "distinct: categories alone, so set location: false"),)
 
     def __init__(
         self,
@@ -55,8 +60,7 @@ class LayoutLSTMEncoder(LayoutEncoder):
         box_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
         super().__init__()
-        if distinct and location:
-            raise ValueError("distinct categories have no boxes: set location to false")
+        check(distinct=distinct, location=location)
         if location is None:
             location = not distinct
         self.limit = distinct_limit if distinct else None

@@ -20,6 +20,12 @@ from snakecap.models.encoded import Encoded
 from snakecap.models.encoders.layout_encoder import LayoutEncoder
 
 
+def check(*, width: int, heads: int) -> None:
+    """Each head has an equal share of the width."""
+    if width % heads:
+        raise ValueError(f"width {width} is not a multiple of {heads} heads")
+
+
 class LayoutSetEncoder(LayoutEncoder):
     """The whole's token is the summary; the objects' and the whole's are regions.
 
@@ -37,7 +43,6 @@ class LayoutSetEncoder(LayoutEncoder):
     reads = "layout"
     gives_regions = True
     by_object = True  # region r is object r
-    rules = (("width % heads == 0", "width {width} is not a multiple of {heads} heads"),)
 
     def __init__(
         self,
@@ -87,8 +92,7 @@ class Layer(nn.Module):
 
     def __init__(self, width: int, heads: int, hidden_size: int, dropout: float):
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} is not a multiple of {heads} heads")
+        check(width=width, heads=heads)
         self.heads = heads
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width)

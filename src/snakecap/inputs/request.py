@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from snakecap.formats import layout_json
 from snakecap.log import logger
@@ -18,7 +15,7 @@ Photo = str | bytes | Path
 
 
 @dataclass(frozen=True)
-class Subject:
+class Request:
     """What a caption is asked for: a photo, its layout, or both.
 
     Attributes:
@@ -29,43 +26,30 @@ class Subject:
     photo: Photo | None = None
     layout: Layout | None = None
 
-
-def collate(inputs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Inputs of single subjects as one batch; shorter layouts get zeros behind their last object.
-
-    Args:
-        inputs: of `Model.inputs`, each with a batch dimension of 1.
-    """
-    joined = {}
-    for name in inputs[0]:
-        parts = [one[name] for one in inputs]
-        longest = max(part.shape[1] for part in parts)
-        joined[name] = torch.cat([_longer(part, longest) for part in parts])
-    return joined
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        named = isinstance(self.photo, str | Path)
+        return str(self.photo) if named else "the image" if self.photo else "the layout"
 
 
-def _longer(part: Tensor, length: int) -> Tensor:
-    missing = part.new_zeros(len(part), length - part.shape[1], *part.shape[2:])
-    return torch.cat([part, missing], 1)
-
-
-def as_subject(given: Any) -> Subject:
+def as_request(given: Any) -> Request:
     """Anything that `Model.caption` takes.
 
     Raises:
         TypeError: something else.
     """
-    if isinstance(given, Subject):
+    if isinstance(given, Request):
         return given
     if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
         records = layout_json.read_json_layouts(Path(given))
         if len(records) != 1:
             raise ValueError(f"{given} holds {len(records)} layouts: give them one by one")
-        return Subject(records[0].photo, records[0].layout)
+        return Request(records[0].photo, records[0].layout)
     if isinstance(given, str | bytes | Path):
-        return Subject(photo=given)
+        return Request(photo=given)
     if isinstance(given, Layout):
-        return Subject(layout=given)
+        return Request(layout=given)
     if isinstance(given, Mapping):
         try:
             layout, notes = tidied(layout_json.from_json(given))
@@ -74,7 +58,7 @@ def as_subject(given: Any) -> Subject:
             raise ValueError(f"the layout: {reason} ({layout_json.EXPECTED})") from None
         for note in notes:
             logger.warning("the layout: %s", note)
-        return Subject(layout=layout)
+        return Request(layout=layout)
     raise TypeError(
         "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
         f"for a {type(given).__name__}"

@@ -1,0 +1,173 @@
+"""The batches of a training stage: a pure function of the iteration.
+
+A batch may come in parts: one for each process, and several one after the other where memory is
+short. What is drawn does not depend on them, and each part knows its share of the loss.
+
+Dimensions: B pictures, K captions a picture, C captions, T words, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from snakecap.config.training import Stage
+from snakecap.distributed.process_group import ProcessGroup
+from snakecap.formats.captions import Captions
+from snakecap.inputs.input import Draw, Input, Inputs
+from snakecap.inputs.sampler import Sampler, choose
+
+Targets = TypeVar("Targets")
+
+
+@dataclass(frozen=True)
+class Batch(Generic[Targets]):
+    """What a loss reads.
+
+    Attributes:
+        rows: the pictures' numbers in the data set, of shape (B,), on the CPU.
+        inputs: what the model reads of them, by the name of each input.
+        targets: what it should say.
+    """
+
+    rows: Tensor
+    inputs: Inputs
+    targets: Targets
+
+
+@dataclass(frozen=True)
+class CaptionTargets:
+    """Captions of a batch.
+
+    Attributes:
+        words: ids, 0-padded on the right, of shape (C, T); on the CPU, so that nothing has to wait
+            for a GPU to know what there is to predict.
+        owners: each caption's picture in the batch, of shape (C,).
+    """
+
+    words: Tensor
+    owners: Tensor
+
+
+@dataclass(frozen=True)
+class MicroBatch(Generic[Targets]):
+    """A part of a step's batch, computed by itself.
+
+    Attributes:
+        batch: what the loss reads.
+        share: its weight; those of all parts of a step, of all processes, sum to 1.
+        whole: captions, or whatever is counted, of the whole step.
+    """
+
+    batch: Batch[Targets]
+    share: float
+    whole: int
+
+
+class CaptionBatches:
+    """Pictures and their captions, for every iteration.
+
+    Args:
+        packed: all pictures' captions; those of the training split that have any are used.
+        inputs: what the encoders read, by name.
+        stage: batch size, parts, captions a picture, seed, order, augmentation.
+        place: device of the batches.
+        processes: make a batch together.
+
+    Raises:
+        ValueError: the training split has no captioned pictures.
+    """
+
+    def __init__(
+        self,
+        packed: Captions,
+        inputs: Mapping[str, Input],
+        stage: Stage,
+        place: torch.device,
+        processes: ProcessGroup = ProcessGroup(),
+    ):
+        rows = packed.rows("train")
+        self.sampler = Sampler(
+            torch.from_numpy(rows[packed.counts[rows] > 0]),
+            batch_size=stage.batch_size,
+            seed=stage.seed,
+            shuffle=stage.shuffle,
+        )
+        self.files, self.inputs, self.stage = packed.files, inputs, stage
+        self.place, self.processes = place, processes
+        self.labels = torch.from_numpy(packed.labels)
+        self.starts = torch.from_numpy(packed.starts)
+        self.counts = torch.from_numpy(packed.counts)
+        self.mirror = mirror(packed.words, stage.mirror_words)
+
+    def __call__(self, iteration: int) -> list[MicroBatch[CaptionTargets]]:
+        """This process's parts of a batch of B pictures, each with its share of all the tokens."""
+        rows, generator = self.sampler.batch(iteration)
+        each = self.stage.captions_per_picture
+        chosen = choose(self.starts[rows], self.counts[rows], each, generator)
+        flip = torch.rand(len(rows), generator=generator) < 0.5 if self.stage.flip else None
+        words = self.labels[chosen]  # (B, K, T)
+        if flip is not None:
+            words = torch.where(flip.view(-1, 1, 1), self.mirror[words], words)
+        tokens = (words != 0).sum((1, 2)) + each  # of each picture; every caption has an END
+        state = generator.get_state()
+        parts = []
+        for part, times in split(len(rows), self.stage.accumulate, self.processes):
+            generator.set_state(state)  # every part is augmented by the whole batch's draws
+            inputs = self._read(rows, self._draw(generator, flip, part))
+            own = words[part].flatten(0, 1)  # (C, T)
+            owners = torch.arange(len(own)) // each
+            targets = CaptionTargets(own, owners.to(self.place, non_blocking=True))
+            share = int(tokens[part].sum()) / int(tokens.sum()) / times
+            parts.append(MicroBatch(Batch(rows[part], inputs, targets), share, len(rows) * each))
+        return parts
+
+    def _draw(self, generator: torch.Generator, flip: Tensor | None, part: slice) -> Draw:
+        stage = self.stage
+        return Draw(
+            generator, flip, part, stage.random_crop, stage.object_dropout, stage.box_jitter
+        )
+
+    def _read(self, rows: Tensor, draw: Draw) -> Inputs:
+        files = [self.files[row] for row in rows.tolist()]
+        return {name: one.read(files, draw) for name, one in self.inputs.items()}
+
+
+def split(number: int, accumulate: int, processes: ProcessGroup) -> list[tuple[slice, int]]:
+    """This process's slices of a batch, and by how many processes each of them is computed.
+
+    All slices together cover the batch once. A batch of fewer pictures than processes is computed
+    by each of them: one that had nothing to do would be missed where batch norms exchange their
+    statistics.
+
+    Args:
+        number: pictures of the batch.
+        accumulate: slices that a process works through, one after the other.
+        processes: all of them.
+    """
+    rank, size = (processes.rank, processes.size) if number >= processes.size else (0, 1)
+    bounds = [number * place // size for place in range(size + 1)]
+    start, end = bounds[rank], bounds[rank + 1]
+    parts = min(accumulate, number // size)  # as many for each: batch norms meet once a part
+    inner = [start + (end - start) * place // parts for place in range(parts + 1)]
+    return [(slice(*pair), processes.size // size) for pair in pairwise(inner)]
+
+
+def mirror(words: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Tensor:
+    """What each word id becomes in a mirrored picture's caption, of shape (V + 1,).
+
+    Args:
+        words: those of ids 1..V.
+        pairs: words that change places; a pair of which one is not in the vocabulary stays.
+    """
+    ids = {word: number for number, word in enumerate(words, start=1)}
+    table = torch.arange(len(words) + 1)
+    for one, other in pairs:
+        if one in ids and other in ids:
+            table[ids[one]], table[ids[other]] = ids[other], ids[one]
+    return table

@@ -1,0 +1,139 @@
+"""What a backbone sees in pictures: its features, cached, or the pixels for it to look at.
+
+A stage that trains the backbone, or crops at random, reads ``images.h5``; others read the cache.
+The model itself turns pixels into features (`Captioner`), so that encoders see features alone.
+
+Dimensions: B pictures of a batch, N kept, F features, R grid cells, S side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from snakecap import device as devices
+from snakecap.config.data import Geometry
+from snakecap.config.parts import Backbone
+from snakecap.formats.features import FLIP, Features
+from snakecap.formats.images import Images
+from snakecap.inputs.input import Draw, Input, Tensors
+from snakecap.inputs.request import Request
+from snakecap.log import logger
+
+ROWS = 256  # features read at once
+FLOAT = 4  # bytes of a float32
+
+
+class FeaturesInput(Input):
+    """Features of a backbone, which is a row of `backbones`.
+
+    Args:
+        place: see `Input`.
+        source: the row's name.
+        backbones: the rows.
+        geometry: how pictures become squares.
+        output: one vector a picture, or one for each cell of the last feature map.
+        flip: the mirrored picture's features are cached too.
+        half: as float16: half the disk, 3 decimal digits.
+    """
+
+    table = "backbones"
+    kind = "{output}"
+
+    def __init__(
+        self,
+        *,
+        place: torch.device,
+        source: str,
+        backbones: Mapping[str, Backbone],
+        geometry: Geometry,
+        output: Literal["pooled", "grid"] = "pooled",
+        flip: bool = False,
+        half: bool = False,
+    ):
+        super().__init__(place)
+        self.output, self.geometry = output, geometry
+        self.margin = geometry.size - (backbones[source].preprocess.crop or geometry.size)
+        self.store: Features | Images | None = None
+        self.kept: Tensor | None = None
+        self.places: dict[str, int] = {}
+
+    def open(self, path: Path, keep: Sequence[str] = ()) -> None:
+        """Take cached features (.lmdb) or pictures (.h5)."""
+        if path.suffix == ".h5":
+            self.store = Images(path)
+            self.store.rows(keep)
+            return
+        self.store = Features(path)
+        mirrored = [file + FLIP for file in keep if file + FLIP in self.store]
+        self._keep(self.store, [*keep, *mirrored])
+
+    def _keep(self, store: Features, files: Sequence[str]) -> None:
+        """Hold features on the device, unless they are too large: then batches are read."""
+        size, room = FLOAT * math.prod(store.vdim) * len(files), devices.room(self.place)
+        if size > room:
+            logger.info(
+                "%s: %.1f GB of features are read batch by batch; there is room for %.1f GB",
+                store.path, size / 1e9, room / 1e9,
+            )  # fmt: skip
+            return
+        self.kept = torch.empty((len(files), *store.vdim), device=self.place)
+        for start in range(0, len(files), ROWS):  # host memory holds some rows at a time
+            some = files[start : start + ROWS]
+            self.kept[start : start + len(some)] = torch.from_numpy(store.read(some))
+        self.places = {file: row for row, file in enumerate(files)}
+
+    def has(self, file: str) -> bool:
+        """Whether the open file holds a picture."""
+        return self.store is not None and file in self.store
+
+    def read(self, files: Sequence[str], draw: Draw | None = None) -> Tensors:
+        """Features (B, F) or (B, R, F) by the name of the output; or uint8 ``images`` (B, 3, S, S).
+
+        Augmented pictures also have ``offset`` (B, 2), where their crop begins, and ``flip`` (B,).
+        Mirrored features are those of the mirrored picture.
+        """
+        assert self.store is not None, "open a file first"
+        if isinstance(self.store, Features):
+            return {self.output: self._cached(self.store, files, draw)}
+        wanted = files if draw is None else files[draw.part]
+        inputs = self._pixels(torch.from_numpy(self.store.read(self.store.rows(wanted))))
+        if draw is None:
+            return inputs
+        if draw.random_crop and self.margin:
+            offset = torch.randint(self.margin + 1, (len(files), 2), generator=draw.generator)
+            inputs["offset"] = offset[draw.part].to(self.place, non_blocking=True)
+        if draw.flip is not None:
+            inputs["flip"] = draw.flip[draw.part].to(self.place, non_blocking=True)
+        return inputs
+
+    def _cached(self, store: Features, files: Sequence[str], draw: Draw | None) -> Tensor:
+        if draw is not None:
+            files = files[draw.part]
+            if draw.flip is not None:
+                pairs = zip(files, draw.flip[draw.part].tolist(), strict=True)
+                files = [file + FLIP if flip else file for file, flip in pairs]
+        if self.kept is None or not all(file in self.places for file in files):
+            return torch.from_numpy(store.read(files)).to(self.place, non_blocking=True)
+        rows = torch.tensor([self.places[file] for file in files], dtype=torch.long)
+        return self.kept[rows.to(self.place, non_blocking=True)]
+
+    def _pixels(self, images: Tensor) -> Tensors:
+        return {"images": images.to(self.place, non_blocking=True)}
+
+    def of(self, request: Request) -> Tensors:
+        """The pixels of a photo, as in training."""
+        from snakecap.formats.decode import Unreadable, load
+
+        if request.photo is None:
+            raise ValueError("the model looks at pictures: a layout alone is not enough")
+        try:
+            image = load(request.photo, **self.geometry.model_dump())
+        except Unreadable as error:
+            raise Unreadable(f"{request.name}: {error}") from None
+        return self._pixels(torch.from_numpy(image).unsqueeze(0))
