@@ -23,7 +23,7 @@ from snakecap.search.hypothesis import (
 Choose = Callable[[Tensor], Tensor]
 
 
-def roll(
+def unroll(
     step: Step,
     state: State,
     choose: Choose,
@@ -32,7 +32,7 @@ def roll(
     copies: int,
     max_length: int,
     constraints: Constraints,
-) -> list[list[Hypothesis]]:
+) -> tuple[Tensor, Tensor]:
     """Say a caption for each copy of each picture.
 
     Captions that have ended leave the batch: a picture with its last one, and otherwise as many of
@@ -43,12 +43,13 @@ def roll(
         state: the model's state, a row for each picture.
         choose: picks a word of each row of logits (R, V + 1): int64 (R,); END if all are -inf.
         pictures: P.
-        copies: captions of each picture.
-        max_length: words; a caption that gets there is cut, without END.
+        copies: K, captions of each picture.
+        max_length: T, words; a caption that gets there is cut, without END.
         constraints: what may not be said.
 
     Returns:
-        For each picture, its captions in the order of the copies.
+        The words, of shape (P, K, T), 0 behind the last; and the captions' log-probabilities,
+        float64 of shape (P, K), END included; gradients flow through them where asked for.
     """
     device = device_of(state)
     said = torch.zeros((pictures, copies, max_length), dtype=torch.long, device=device)
@@ -63,10 +64,12 @@ def roll(
         logits, state = step(words.flatten(), state, active)
         logits = widen(logits)
         total = normaliser(logits)
+        if logits.requires_grad:  # what forbids words writes into them
+            logits = logits.clone()
         constraints.apply(logits, said[owner, copy, :t].flatten(0, 1))
         chosen = choose(logits)
         gained = logits.gather(1, chosen.unsqueeze(1)).squeeze(1) - total
-        words = chosen.view(owner.shape)
+        words = chosen.view(owner.shape).masked_fill(~open_, END)
         log_probs[owner, copy] += gained.view(owner.shape).masked_fill(~open_, 0.0)
         said[owner, copy, t] = words
         open_ &= words != END
@@ -81,6 +84,30 @@ def roll(
             state = select(state, (kept * owner.shape[1] + places).flatten())
             active = active[kept[:, 0]]
             owner, copy, words, open_ = (part[kept, places] for part in (owner, copy, words, open_))
+    return said, log_probs
+
+
+@torch.no_grad()
+def roll(
+    step: Step,
+    state: State,
+    choose: Choose,
+    *,
+    pictures: int,
+    copies: int,
+    max_length: int,
+    constraints: Constraints,
+) -> list[list[Hypothesis]]:
+    """What `unroll` says, for each picture its captions in the order of the copies."""
+    said, log_probs = unroll(
+        step,
+        state,
+        choose,
+        pictures=pictures,
+        copies=copies,
+        max_length=max_length,
+        constraints=constraints,
+    )
     refuse_nan(log_probs, torch.arange(pictures))
     return [
         [_hypothesis(*pair) for pair in zip(captions, values, strict=True)]
