@@ -26,7 +26,7 @@ class SettingsError(ValueError):
     """A setting is unknown, of the wrong type or out of range; the message says which."""
 
 
-class Model(BaseModel):
+class Section(BaseModel):
     """Base of all settings: immutable, and a misspelt key is an error."""
 
     model_config = ConfigDict(

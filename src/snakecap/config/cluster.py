@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from snakecap.config.base import Count, Model, Positive
+from snakecap.config.base import Count, Positive, Section
 
 
-class Cluster(Model):
+class Cluster(Section):
     """A cluster's names and limits; for runs through SLURM alone."""
 
     partition: str | None = Field(None, description="of jobs; null: the cluster's default")

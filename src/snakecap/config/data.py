@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Count, Fraction, Model, Positive, Split
+from snakecap.config.base import Count, Fraction, Positive, Section, Split
 from snakecap.config.options import check as check_options
 
 
-class Download(Model):
+class Download(Section):
     """One file that a data set needs from the network."""
 
     url: Annotated[str, Field(min_length=1)] = Field(
@@ -24,7 +24,7 @@ class Download(Model):
     unpack: bool = Field(False, description="a zip or tar archive to unpack beside the download")
 
 
-class Dataset(Model):
+class Dataset(Section):
     """A row of `datasets`: where pictures and captions come from."""
 
     reader: str = Field(description="how to read it: a name in registry.DATASETS")
@@ -43,7 +43,7 @@ class Dataset(Model):
         return self
 
 
-class Geometry(Model):
+class Geometry(Section):
     """Pictures to one square size; a model records it to treat a user's photos alike."""
 
     size: Annotated[int, Field(ge=8, le=4096)] = Field(256, description="side in pixels")
@@ -63,7 +63,7 @@ class Resize(Geometry):
     )
 
 
-class Vocabulary(Model):
+class Vocabulary(Section):
     """A row of `vocabularies`: captions to words to ids."""
 
     tokenizer: str = Field("neuraltalk2", description="a name in registry.TOKENIZERS")

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Fraction, Model, Positive, Split
+from snakecap.config.base import Fraction, Positive, Section, Split
 from snakecap.config.options import check as check_options
 from snakecap.config.options import constant
 from snakecap.config.training import Learning, Optimiser, Schedule
@@ -43,7 +43,7 @@ class DetectorTraining(Learning):
     validation_pictures: int = Field(1000, ge=-1, description="how many to judge by; -1: all")
 
 
-class Detector(Model):
+class Detector(Section):
     """A row of `detectors`: what says which objects a picture shows, and where."""
 
     part: str = Field(description=f"what looks: {', '.join(registry.DETECTORS)}")
@@ -110,7 +110,7 @@ class Detector(Model):
         return registry.module("detector", self.part)
 
 
-class Arrangement(Model):
+class Arrangement(Section):
     """Which objects of a picture a model reads, in which order, and in which frame."""
 
     order: Literal["detector", "score", "size", "left_to_right"] = Field(

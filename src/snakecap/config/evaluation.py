@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Count, Model, Positive, Seed
+from snakecap.config.base import Count, Positive, Section, Seed
 
 
-class Decoding(Model):
+class Decoding(Section):
     """How words are searched for."""
 
     method: str = Field(
@@ -52,7 +52,7 @@ class Decoding(Model):
         return self
 
 
-class Score(Model):
+class Score(Section):
     """Metrics and their intervals."""
 
     metrics: tuple[str, ...] = Field(
@@ -70,7 +70,7 @@ class Score(Model):
         return self
 
 
-class Report(Model):
+class Report(Section):
     """The static page and the plots."""
 
     title: str = Field("Image captioning systems compared", description="of the page")

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Above, Model, Positive
+from snakecap.config.base import Above, Positive, Section
 
 
-class Preprocess(Model):
+class Preprocess(Section):
     """Square uint8 RGB pictures to what a backbone was trained on."""
 
     crop: Positive | None = Field(224, description="centre crop in pixels; null: the whole picture")
@@ -25,7 +25,7 @@ class Preprocess(Model):
     bgr: bool = Field(False, description="Caffe's channel order")
 
 
-class Backbone(Model):
+class Backbone(Section):
     """A row of `backbones`: a convolutional network and how to feed it."""
 
     architecture: str = Field(
@@ -76,7 +76,7 @@ class Backbone(Model):
         return self.architecture if self.architecture in registry.BACKBONES else "torchvision"
 
 
-class Features(Model):
+class Features(Section):
     """What is cached of a backbone."""
 
     output: Literal["pooled", "grid"] = Field(
@@ -86,7 +86,7 @@ class Features(Model):
     half: bool = Field(False, description="float16: half the disk, 3 decimal digits")
 
 
-class Part(Model):
+class Part(Section):
     """A part of a model by name, with its keyword options checked against its constructor."""
 
     part: str = Field(description="a name in the registry, see below")

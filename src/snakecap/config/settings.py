@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from snakecap.config.base import Count, Model, Name, Positive, Seed, SettingsError, Split
+from snakecap.config.base import Count, Name, Positive, Section, Seed, SettingsError, Split
 from snakecap.config.cluster import Cluster
 from snakecap.config.data import Dataset, Download, Geometry, Resize, Vocabulary
 from snakecap.config.detection import Arrangement, Detector, DetectorTraining, Layout
@@ -35,7 +35,6 @@ __all__ = [
     "Features",
     "Geometry",
     "Layout",
-    "Model",
     "Optimiser",
     "Part",
     "Preprocess",
@@ -43,6 +42,7 @@ __all__ = [
     "Resize",
     "Schedule",
     "Score",
+    "Section",
     "Settings",
     "SettingsError",
     "Stage",
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-class Settings(Model):
+class Settings(Section):
     """The whole of ``config.yaml``."""
 
     dataset: str = Field("shapes", description="a row of `datasets`, or several joined with +")
@@ -237,7 +237,7 @@ def _explain(item: Any) -> str:
 
 def _keys_at(place: tuple[str | int, ...]) -> list[str]:
     """The settings known at a place such as ("systems", "neuraltalk2", "stages", 0)."""
-    model: type[Model] = Settings
+    model: type[Section] = Settings
     for part in place:
         field = model.model_fields.get(str(part))
         found = _models_in(field.annotation) if field else []
@@ -245,8 +245,8 @@ def _keys_at(place: tuple[str | int, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _models_in(annotation: Any) -> list[type[Model]]:
-    if isinstance(annotation, type) and issubclass(annotation, Model):
+def _models_in(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     inner = getattr(annotation, "__args__", ())
     return [model for argument in inner for model in _models_in(argument)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from snakecap.config import options
-from snakecap.config.base import Model, Name, Positive, Seed
+from snakecap.config.base import Name, Positive, Section, Seed
 from snakecap.config.data import Geometry
 from snakecap.config.evaluation import Decoding
 from snakecap.config.parts import Backbone, Features, Part
@@ -79,7 +79,7 @@ def _sorted(inputs: dict[str, Input]) -> dict[str, Input]:
 Inputs = Annotated[dict[Name, Input], AfterValidator(_sorted), Field(min_length=1)]
 
 
-class System(Model):
+class System(Section):
     """A row of `systems`: what it reads, parts, training stages and decoding."""
 
     vocabulary: str = Field(description="a row of `vocabularies`")
@@ -194,7 +194,7 @@ def _new(old: Mapping[str, Any]) -> str:
     return "inputs: {" + ", ".join(lines) + "}"
 
 
-class Training(Model):
+class Training(Section):
     """What one training job depends on: a stage, the parts it trains, and what those read."""
 
     inputs: Inputs = Field(description="see systems")

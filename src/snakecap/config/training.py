@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Count, Fraction, Model, Name, Positive, Seed
+from snakecap.config.base import Count, Fraction, Name, Positive, Section, Seed
 from snakecap.config.options import check as check_options
 from snakecap.config.parts import Part
 
@@ -16,7 +16,7 @@ from snakecap.config.parts import Part
 VALIDATION_METRICS = ("Bleu", "ROUGE_L", "CIDEr")
 
 
-class Optimiser(Model):
+class Optimiser(Section):
     """One parameter group's optimiser (NeuralTalk2's optim_updates.lua, and AdamW)."""
 
     name: str = Field("adam", description="a name in registry.OPTIMISERS")
@@ -42,7 +42,7 @@ class Optimiser(Model):
         return self
 
 
-class Schedule(Model):
+class Schedule(Section):
     """Learning-rate factor by iteration; the same for every optimiser of a stage."""
 
     name: str = Field("constant", description="a name in registry.SCHEDULES")
@@ -54,7 +54,7 @@ class Schedule(Model):
         return self
 
 
-class Learning(Model):
+class Learning(Section):
     """How long and how fast something is trained, and when it is looked at."""
 
     epochs: Annotated[float, Field(gt=0)] | None = Field(10, description="passes over the pictures")

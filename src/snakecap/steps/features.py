@@ -29,7 +29,7 @@ Found = tuple[list[str], Views]  # file names, and what was seen of them
 OUT_OF_MEMORY = "lower the backbone's batch_size"
 
 
-class Extraction(models.Model):
+class Extraction(models.Section):
     """A backbone, and what is kept of what it sees."""
 
     backbone: models.Backbone = models.Backbone()

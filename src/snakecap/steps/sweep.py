@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field
 
 from snakecap.config import settings as configuration
-from snakecap.config.base import Model, Positive
+from snakecap.config.base import Positive, Section
 from snakecap.formats.atomic import write_text
 
 HEAD = """\
@@ -25,7 +25,7 @@ HEAD = """\
 """
 
 
-class Sweep(Model):
+class Sweep(Section):
     """What is drawn."""
 
     spread: Annotated[float, Field(ge=1)] = Field(
