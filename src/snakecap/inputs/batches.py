@@ -98,7 +98,7 @@ class CaptionBatches:
             seed=stage.seed,
             shuffle=stage.shuffle,
         )
-        self.files, self.inputs, self.stage = packed.files, inputs, stage
+        self.packed, self.inputs, self.stage = packed, inputs, stage
         self.place, self.processes = place, processes
         self.labels = torch.from_numpy(packed.labels)
         self.starts = torch.from_numpy(packed.starts)
@@ -134,7 +134,7 @@ class CaptionBatches:
         )
 
     def _read(self, rows: Tensor, draw: Draw) -> Inputs:
-        files = [self.files[row] for row in rows.tolist()]
+        files = [self.packed.files[row] for row in rows.tolist()]
         return {name: one.read(files, draw) for name, one in self.inputs.items()}
 
 

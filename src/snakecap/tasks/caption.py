@@ -52,7 +52,11 @@ class CaptionTask:
         self.batches, self.validation = batches, validation
         self.inputs, self.vocabulary = inputs, vocabulary
         self.epoch_length = batches.sampler.epoch_length
-        available = {"model": captioner, "vocabulary": vocabulary}
+        available = {
+            "model": captioner,
+            "vocabulary": vocabulary,
+            "references": batches.packed,  # by the rows that batches name
+        }
         row = stage.objective
         self.objective = options.build("objective", row.part, row.options, available)
         self.every_group = self._sorted_parameters()

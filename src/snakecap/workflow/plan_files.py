@@ -62,6 +62,11 @@ class Files:
                         f"backbones.{backbone}.weights: no file {path}; give a .pth, .safetensors "
                         "or .npz state dict, `torchvision` or `random`"
                     )
+        for name, system in self.systems.items():
+            for key, one in system.inputs.items():
+                if one.table is None and not Path(one.source).is_file():
+                    place = f"systems.{name}.inputs.{key}.source"
+                    raise SettingsError(f"{place}: there is no file {one.source}")
         for name in self.detectors:
             row = self.settings.detectors[name]
             for path in row.named:
