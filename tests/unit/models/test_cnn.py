@@ -2,28 +2,14 @@
 
 import pytest
 import torch
-from torch import nn
 
 from snakecap import registry
 from snakecap.config import options
-from snakecap.models.backbones.backbone import BackboneOutput
 from snakecap.models.encoders.cnn import CNNEncoder, Standardise
-
-PREPROCESSING = {"crop": None, "scale": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3}
-
-
-class Means(nn.Module):
-    """A backbone whose features are the channels' means."""
-
-    width = grid_width = 3
-
-    def forward(self, images):
-        return BackboneOutput(images.mean((2, 3)), images.flatten(2).transpose(1, 2))
-
 
 def encoder(**options):
     torch.manual_seed(0)
-    return CNNEncoder(width=5, backbone=Means(), preprocessing=PREPROCESSING, **options)
+    return CNNEncoder(width=5, size=3, **options)
 
 
 @pytest.mark.parametrize("name", registry.ENCODERS)
@@ -38,7 +24,7 @@ def test_what_settings_are_told_of_an_encoder_is_true(name):
     reads = options.constant("encoder", name, "reads")
     seen = {name: inputs[name] for name in ("categories", "boxes")}
     seen = seen if reads == "layout" else {reads: inputs[reads]}
-    given = {"width": 8, "categories": 3, "backbone": Means(), "preprocessing": PREPROCESSING}
+    given = {"width": 8, "categories": 3, "size": 3}
     needed = {key: given[key] for key in options.needs("encoder", name)}
     encoded = registry.load("encoder", name)(**needed)(seen)
     gives = bool(options.constant("encoder", name, "gives_regions"))
@@ -51,23 +37,6 @@ def test_projection_and_relu_by_hand():
     expected = (features @ model.project.weight.T + model.project.bias).clamp(min=0)
     torch.testing.assert_close(model({"pooled": features}).summary, expected)
     assert (encoder(activation="none")({"pooled": features}).summary < 0).any()
-
-
-def test_pictures_and_their_features_encode_alike():
-    model = encoder()
-    images = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)
-    pooled = images.float().mean((2, 3))
-    seen = model({"images": images}).summary
-    torch.testing.assert_close(seen, model({"pooled": pooled}).summary)
-
-
-def test_flip_and_offset_reach_the_pixels():
-    options = {**PREPROCESSING, "crop": 4}
-    model = CNNEncoder(width=5, backbone=Means(), preprocessing=options)
-    images = torch.randint(0, 255, (1, 3, 8, 8), dtype=torch.uint8)
-    corner = model({"images": images, "offset": torch.tensor([[0, 0]])}).summary
-    expected = model({"pooled": images[:, :, :4, :4].float().mean((2, 3))}).summary
-    torch.testing.assert_close(corner, expected)
 
 
 def test_batch_norm_is_the_tutorials():

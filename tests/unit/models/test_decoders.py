@@ -4,6 +4,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 import torch
+from torch import nn
 
 from snakecap import registry
 from snakecap.config import options
@@ -47,12 +48,46 @@ def pictures(number=B, seed=1):
     return Encoded(summary, torch.randn(number, R, D, generator=generator))
 
 
+def said(model, encoded, words):
+    """Log-probabilities of every next word."""
+    return model(model.prepare(encoded), words)
+
+
 WORDS = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [1, 0, 0, 0]])
+
+
+def unrolled(model, memory, words):
+    """The same, a word at a time."""
+    logits, state = [], model.start(memory)
+    for said_last in torch.cat([words.new_zeros(len(words), 1), words], 1).unbind(1):
+        one, state = model.step(said_last, state, memory)
+        logits.append(one)
+    return torch.stack(logits, 1).log_softmax(-1)
+
+
+class Halved(nn.Module):
+    """What a dropout of 0.5 could do: every other number is left out, the others are doubled."""
+
+    def forward(self, values):
+        mask = torch.arange(values.shape[-1]) % 2
+        return values * mask * 2
+
+
+def fixed(model):
+    """A decoder in training mode whose dropouts draw nothing, but do something."""
+    for parent in list(model.modules()):
+        for name, module in list(parent.named_children()):
+            if isinstance(module, nn.Dropout) and module.p > 0:
+                between = name == "between"  # an LSTM's own can be predicted where all is dropped
+                setattr(parent, name, nn.Dropout(1.0) if between else Halved())
+            if isinstance(module, nn.LSTM) and module.dropout:
+                module.dropout = 1.0
+    return model.train()
 
 
 def test_shapes_and_probabilities(variant):
     model = build(variant).eval()
-    log_probs = model(pictures(), WORDS)
+    log_probs = said(model, pictures(), WORDS)
     assert log_probs.shape == (B, T + 1, V + 1)
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(B, T + 1))
 
@@ -62,28 +97,49 @@ def test_what_settings_are_told_of_a_decoder_is_true(variant):
     model, bare = build(variant).eval(), Encoded(pictures().summary)
     if options.constant("decoder", variant[0], "reads_regions"):
         with pytest.raises(ValueError, match="regions"):
-            model.hidden(bare, WORDS)
+            model.hidden(model.prepare(bare), WORDS)
     else:
-        assert len(model.hidden(bare, WORDS)) == B
+        assert len(model.hidden(model.prepare(bare), WORDS)) == B
 
 
 def test_step_by_step_is_the_whole(variant):
     model = build(variant).eval()
-    encoded = pictures()
-    whole = model(encoded, WORDS)
-    state = model.start(encoded)
+    memory = model.prepare(pictures())
+    state = model.start(memory)
     assert all(len(part) == B for part in state)
-    said = torch.cat([torch.zeros(B, 1, dtype=torch.long), WORDS], 1)
-    for t in range(T + 1):
-        logits, state = model.step(said[:, t], state, encoded)
-        torch.testing.assert_close(logits.log_softmax(-1), whole[:, t])
+    torch.testing.assert_close(unrolled(model, memory, WORDS), model(memory, WORDS))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("dropped", ["dropout", "input_dropout", "both"])
+def test_step_by_step_is_the_whole_in_training_too(variant, layers, dropped):
+    """Values and gradients, with every dropout at its place: the picture's, between layers, ..."""
+    name, given = variant
+    known = options.model("decoder", name).model_fields
+    shares = {key: 0.5 * (dropped in (key, "both")) for key in ("dropout", "input_dropout")}
+    chosen = {**given, "layers": layers, **shares}
+    if layers > 1 and "layers" not in known:
+        pytest.skip(f"{name} has no layers")
+    small = {key: value for key, value in chosen.items() if key in known}
+    model = fixed(build((name, small)))
+    memory = model.prepare(pictures())
+    values, gradients = [], []
+    for say in (model, lambda *given: unrolled(model, *given)):
+        model.zero_grad()
+        values.append(say(memory, WORDS))
+        values[-1].square().sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
+    whole = build((name, small)).eval()
+    assert not torch.allclose(values[0], said(whole, pictures(), WORDS)), "nothing was dropped"
 
 
 def test_no_word_sees_what_follows_it(variant):
     model = build(variant).eval()
     later = WORDS.clone()
     later[0, 2:] = torch.tensor([6, 6])
-    one, other = model(pictures(), WORDS), model(pictures(), later)
+    one, other = said(model, pictures(), WORDS), said(model, pictures(), later)
     torch.testing.assert_close(one[0, :3], other[0, :3])
     assert not torch.allclose(one[0, 3], other[0, 3])
 
@@ -93,12 +149,16 @@ def test_captions_and_pictures_do_not_influence_each_other(variant):
     encoded = pictures()
     alone = torch.tensor([1])
     short = WORDS[1:2, :2]
-    torch.testing.assert_close(model(encoded.select(alone), short), model(encoded, WORDS)[1:2, :3])
+    together = said(model, encoded, WORDS)[1:2, :3]
+    torch.testing.assert_close(said(model, encoded.select(alone), short), together)
+    # What was prepared is selected as well as what is prepared of a selection.
+    memory = model.prepare(encoded)
+    torch.testing.assert_close(model(memory.select(alone), short), together)
 
 
 def test_the_picture_matters(variant):
     model = build(variant).eval()
-    one, other = model(pictures(seed=1), WORDS), model(pictures(seed=2), WORDS)
+    one, other = (said(model, pictures(seed=seed), WORDS) for seed in (1, 2))
     assert bool(((one - other).abs().amax(-1) > 1e-6).all())
 
 
@@ -109,11 +169,12 @@ def test_every_parameter_learns_and_eight_pictures_are_learnt(variant):
     model.eval()  # without dropout, all of it can be learnt
     group = Group(model.named_parameters(), update, Numbers(0.03))
     for step in range(150):
-        loss = caption_loss(model, encoded, words)
+        loss = caption_loss(model, model.prepare(encoded), words)
         loss.backward()
         if step == 0:
             assert all(p.grad is not None and bool((p.grad != 0).any()) for p in group.parameters)
         group.step()
     assert loss.item() < 0.1
-    found = beam(stepper(model, encoded), model.start(encoded), pictures=8, width=3, max_length=6)
+    memory = model.prepare(encoded)
+    found = beam(stepper(model, memory), model.start(memory), pictures=8, width=3, max_length=6)
     assert [best[0].words for best in found] == [tuple(row) for row in words.tolist()]

@@ -152,7 +152,7 @@ def test_objclass_reads_so_many_categories():
     model = build("layout_lstm", location=False, distinct=True, distinct_limit=4)
     same(model(layouts(ids)), model(layouts(ids[:, :4])))
     same(model(layouts(ids)), build("layout_lstm", distinct=True, distinct_limit=4)(layouts(ids)))
-    with pytest.raises(ValueError, match="location to false"):
+    with pytest.raises(ValueError, match="set location: false"):
         build("layout_lstm", distinct=True, location=True)
 
 

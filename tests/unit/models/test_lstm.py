@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from snakecap.models.decoders.lstm import LSTMDecoder, Opening
-from snakecap.models.encoded import Encoded
+from snakecap.models.encoded import Encoded, Memory
 from snakecap.objectives.cross_entropy import caption_loss
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adagrad as update
@@ -16,6 +16,11 @@ from snakecap.training.optimisers import adagrad as update
 def decoder(V=5, E=7, H=24, **options):
     torch.manual_seed(0)
     return LSTMDecoder(width=E, vocabulary_size=V, hidden_size=H, **options)
+
+
+def picture(summary):
+    """What the decoder looks at: summaries (B, D) alone."""
+    return Memory(Encoded(summary))
 
 
 def by_hand(model, summary, words):
@@ -39,27 +44,27 @@ def test_forward_matches_the_equations():
     model = decoder().eval()
     words = torch.tensor([[1, 2, 3], [5, 4, 0]])
     summary = torch.randn(2, 7)
-    torch.testing.assert_close(model(Encoded(summary), words), by_hand(model, summary, words))
+    torch.testing.assert_close(model(picture(summary), words), by_hand(model, summary, words))
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_step_by_step_agrees_with_forward(layers):
     model = decoder(layers=layers).eval()
     words = torch.tensor([[1, 2, 3], [5, 4, 2]])
-    encoded = Encoded(torch.randn(2, 7))
-    whole = model(encoded, words)
-    state = model.start(encoded)
+    pictures = picture(torch.randn(2, 7))
+    whole = model(pictures, words)
+    state = model.start(pictures)
     said = torch.cat([torch.zeros(2, 1, dtype=torch.long), words], 1)
     for t in range(4):
-        logits, state = model.step(said[:, t], state, encoded)
+        logits, state = model.step(said[:, t], state, pictures)
         torch.testing.assert_close(logits.log_softmax(-1), whole[:, t])
 
 
 def test_the_loss_asks_the_device_for_no_value():
     """Tensors on `meta` have no values: whatever asked for one would fail."""
     model = decoder().to("meta")
-    encoded = Encoded(torch.randn(2, 7, device="meta"))
-    loss = caption_loss(model, encoded, torch.tensor([[1, 2, 3], [5, 4, 0]]))
+    pictures = picture(torch.randn(2, 7, device="meta"))
+    loss = caption_loss(model, pictures, torch.tensor([[1, 2, 3], [5, 4, 0]]))
     loss.backward()
     assert loss.is_meta and all(weight.grad is not None for weight in model.parameters())
     with pytest.raises(RuntimeError, match="meta"):
@@ -69,22 +74,22 @@ def test_the_loss_asks_the_device_for_no_value():
 def test_the_picture_changes_every_prediction():
     model = decoder().eval()
     words = torch.tensor([[1, 2, 3]])
-    one, other = (model(Encoded(torch.full((1, 7), value)), words) for value in (0.0, 1.0))
+    one, other = (model(picture(torch.full((1, 7), value)), words) for value in (0.0, 1.0))
     assert bool(((one - other).abs().amax(-1) > 1e-6).all())
 
 
 def test_loss_is_the_mean_over_words_and_end():
     model = decoder().eval()
-    encoded = Encoded(torch.randn(3, 7))
+    pictures = picture(torch.randn(3, 7))
     words = torch.tensor([[1, 2, 0, 0], [3, 0, 0, 0], [5, 4, 3, 2]])
-    log_probs = model(encoded, words)
+    log_probs = model(pictures, words)
     total, count = 0.0, 0
     for row, caption in enumerate(words.tolist()):
         targets = [word for word in caption if word] + [0]
         total -= sum(log_probs[row, t, word].item() for t, word in enumerate(targets))
         count += len(targets)
-    assert caption_loss(model, encoded, words).item() == pytest.approx(total / count, rel=1e-5)
-    summed = caption_loss(model, encoded, words, reduction="sum").item()
+    assert caption_loss(model, pictures, words).item() == pytest.approx(total / count, rel=1e-5)
+    summed = caption_loss(model, pictures, words, reduction="sum").item()
     assert summed == pytest.approx(total, rel=1e-5)
 
 
@@ -99,7 +104,7 @@ def test_padding_gets_no_gradient():
 
     model.words.register_forward_hook(keep)
     words = torch.tensor([[1, 2, 0, 0], [5, 4, 3, 2]])
-    caption_loss(model, Encoded(torch.randn(2, 7)), words).backward()
+    caption_loss(model, picture(torch.randn(2, 7)), words).backward()
     size = embedded["words"].grad.abs().sum(-1)
     assert bool((size[0, :3] > 0).all()) and bool((size[0, 3:] == 0).all())
     assert bool((size[1] > 0).all())
@@ -109,9 +114,9 @@ def test_padding_does_not_change_a_caption_in_a_longer_batch():
     model = decoder().eval()
     short = torch.tensor([[1, 2]])
     padded = torch.tensor([[1, 2, 0, 0], [5, 4, 3, 2]])
-    encoded = Encoded(torch.randn(2, 7))
-    alone = model(encoded.select(torch.tensor([0])), short)
-    torch.testing.assert_close(model(encoded, padded)[:1, :3], alone)
+    pictures = picture(torch.randn(2, 7))
+    alone = model(pictures.select(torch.tensor([0])), short)
+    torch.testing.assert_close(model(pictures, padded)[:1, :3], alone)
 
 
 def test_parameter_count_and_first_loss_are_neuraltalk2s():
@@ -120,18 +125,18 @@ def test_parameter_count_and_first_loss_are_neuraltalk2s():
     both_biases = sum(p.numel() for p in model.parameters())
     assert both_biases == 4 * (7 + 24) * 24 + 8 * 24 + 24 * 6 + 6 + 6 * 7 == 3360
     words = torch.randint(1, 6, (6, 7))
-    loss = caption_loss(model.eval(), Encoded(torch.randn(6, 7)), words)
+    loss = caption_loss(model.eval(), picture(torch.randn(6, 7)), words)
     assert loss.item() == pytest.approx(math.log(6), abs=0.1)
 
 
 def test_it_overfits_a_toy_set():
     """M6, as NeuralTalk2's test: thirty Adagrad steps at 0.1 reach a loss under 0.2."""
     model = decoder(dropout=0.0)
-    encoded = Encoded(torch.randn(6, 7))
+    pictures = picture(torch.randn(6, 7))
     words = torch.randint(1, 6, (6, 7))
     group = Group(model.named_parameters(), update, Numbers(0.1))
     for _ in range(30):
-        loss = caption_loss(model, encoded, words)
+        loss = caption_loss(model, pictures, words)
         loss.backward()
         group.step()
     assert loss.item() < 0.2
@@ -161,19 +166,32 @@ class _Loss(nn.Module):
         self.model = model
 
     def forward(self, summary, words):
-        logits = self.model(Encoded(summary), words)
+        logits = self.model(picture(summary), words)
         return -(logits * torch.linspace(0, 1, logits.numel()).view_as(logits)).sum()
 
 
 def test_dropout_is_on_the_output_only():
     """NeuralTalk2 drops the top output, not the words and not the picture."""
     model = decoder(dropout=0.5)
-    hidden = model.hidden(Encoded(torch.randn(64, 7)), torch.ones(64, 3, dtype=torch.long))
+    hidden = model.hidden(picture(torch.randn(64, 7)), torch.ones(64, 3, dtype=torch.long))
     assert (hidden == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
     seen = {}
     model.lstm.register_forward_hook(lambda module, inputs, output: seen.update(x=inputs[0]))
-    model.hidden(Encoded(torch.ones(2, 7)), torch.ones(2, 3, dtype=torch.long))
+    model.hidden(picture(torch.ones(2, 7)), torch.ones(2, 3, dtype=torch.long))
     assert torch.equal(seen["x"][:, 0], torch.ones(2, 7))
+
+
+def test_between_layers_a_step_drops_as_often_as_torchs_lstm():
+    """Whose own dropout no test can replace: by mean and spread over many captions."""
+    model, number = decoder(layers=3, dropout=0.5), 20_000
+    memory = picture(torch.randn(1, 7).expand(number, 7))
+    start = torch.zeros(number, 1, dtype=torch.long)
+    with torch.no_grad():
+        hidden = model.logits(model.hidden(memory, start[:, :0]))[:, 0]
+        state = model.start(memory)
+        step, _ = model.step(start[:, 0], state, memory)
+    torch.testing.assert_close(step.mean(0), hidden.mean(0), atol=0.005, rtol=0)
+    torch.testing.assert_close(step.std(0), hidden.std(0), rtol=0.04, atol=0)
 
 
 def test_tied_embeddings_share_one_matrix():
@@ -189,8 +207,8 @@ def test_tied_word_vectors_are_scaled_where_they_are_read():
     state = dict(tied.state_dict())
     state["words.weight"] = tied.output.weight * 24**0.5
     untied.load_state_dict(state)
-    encoded, words = Encoded(torch.randn(2, 24)), torch.tensor([[1, 2], [3, 0]])
-    torch.testing.assert_close(tied(encoded, words), untied(encoded, words))
+    pictures, words = picture(torch.randn(2, 24)), torch.tensor([[1, 2], [3, 0]])
+    torch.testing.assert_close(tied(pictures, words), untied(pictures, words))
 
 
 def test_the_picture_as_the_initial_state_by_hand():
