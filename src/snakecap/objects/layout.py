@@ -76,8 +76,8 @@ class Reading:
     frame: str = "picture"
 
     def as_json(self) -> dict[str, Any]:
-        """As a model's header keeps it."""
-        return asdict(self)
+        """As a model's header keeps it, and gives it back: lists, no tuples."""
+        return {**asdict(self), "categories": list(self.categories)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Reading:
