@@ -8,9 +8,7 @@ import torch
 
 from snakecap.config import settings as configuration
 from snakecap.config.settings import Training
-from snakecap.formats import model as models
 from snakecap.inputs.input import Input
-from snakecap.models.build import build
 from snakecap.models.encoded import Encoded
 from snakecap.steps.annotations import annotations
 from snakecap.steps.caption import caption
@@ -101,18 +99,6 @@ def caption_test(data, model, captions, inputs, **given):
     """Caption the test split of what `generate` made."""
     pictures = {"pictures": data / "pictures.json", **given}
     caption(model=model, inputs=inputs, captions=captions, device="cpu", **pictures)
-
-
-def write_model(path, chosen, words, sizes=None, facts=None):
-    """A model of random weights, as a training job would write it."""
-    sizes = {name: {} for name in chosen.inputs} if sizes is None else sizes
-    captioner = build(chosen, vocabulary_size=len(words), sizes=sizes)
-    header = {
-        "settings": chosen.model_dump(mode="json"),
-        "vocabulary": words.as_json(),
-        "inputs": {name: {} for name in chosen.inputs} if facts is None else facts,
-    }
-    return path, captioner, lambda: models.write(path, captioner.state_dict(), header)
 
 
 class Stored(Input):

@@ -20,7 +20,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SEEN = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate", "open"}
-BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
 TRAINING = {"epochs": 3, "batch_size": 8, "checkpoint_every": 0.02}
 DETECTOR = {
     "part": "yolov2",
@@ -36,6 +35,9 @@ def settings():
     from snakecap.config.detection import Detector
     from snakecap.steps.features import Extraction
 
+    sys.path.insert(0, str(ROOT / "tests"))
+    from systems import TINY, training
+
     stage = {**TRAINING, "name": "frozen", "language_eval": False, "validate_every": 9}
     return {
         "dataset": rows.Dataset(
@@ -44,18 +46,10 @@ def settings():
         "resize": rows.Resize(size=32),
         "vocabulary": rows.Vocabulary(min_count=0),
         "features": Extraction(
-            backbone=rows.Backbone(**BACKBONE), features=rows.Features(flip=True, batch_size=4)
+            backbone=rows.Backbone(**TINY, batch_size=4), features=rows.Features(flip=True)
         ),
         "detector": Detector(**DETECTOR),
-        "training": rows.Training.model_validate(
-            {
-                "width": 12,
-                "decoder": {"part": "lstm", "options": {"hidden_size": 12}},
-                "backbone": BACKBONE,
-                "geometry": {"size": 32},
-                "stage": stage,
-            }
-        ),
+        "training": training(stage),
         "decoding": rows.Decoding(beam_width=3, batch_size=2),
         "score": rows.Score(bootstrap=50),
     }
@@ -118,11 +112,11 @@ def arguments(stage, data, out):
             "weights": data / "detector.safetensors", "settings": rows["detector"],
         },
         "train": lambda: {
-            **pictures, **images, **trained, **makes("model", "last", "history"), **here,
-            "features": data / "features.lmdb", "settings": rows["training"],
+            **pictures, **trained, **makes("model", "last", "history"), **here,
+            "inputs": [data / "features.lmdb"], "settings": rows["training"],
         },
         "caption": lambda: {
-            **pictures, **images, **makes("captions", "shuffled"), **here,
+            **pictures, **makes("captions", "shuffled"), **here, "inputs": [data / "images.h5"],
             "model": data / "model.safetensors", "settings": rows["decoding"],
         },
         "score": lambda: {

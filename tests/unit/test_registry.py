@@ -17,8 +17,9 @@ CALLED_WITH = {
     "optimiser": ["parameters", "gradients", "slots", "numbers"],
     "metric": ["references"],
 }
-# models/build.py, stages/detecting.py
-BUILT_WITH = {"width", "vocabulary_size", "backbone", "preprocessing", "categories"}
+# models/build.py, inputs/build.py, tasks/caption.py, inference/detecting.py
+BUILT_WITH = {"width", "vocabulary_size", "size", "categories"}
+BUILT_WITH |= {"source", "backbones", "geometry", "model", "vocabulary"}
 BUILT_WITH |= {"file", "min_score", "overlap", "limit", "place", "ids"}
 
 
@@ -30,7 +31,7 @@ def test_every_part_is_what_its_family_is_called_with(family, name):
         positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         assert positional == CALLED_WITH[family]
         assert all(p.default is not p.empty for p in parameters if p.kind is p.KEYWORD_ONLY)
-    else:  # encoders and decoders are built from what the system has
+    else:  # `options.build` gives them what the system has
         assert all(p.kind is p.KEYWORD_ONLY for p in parameters)
         assert {p.name for p in parameters if p.default is p.empty} <= BUILT_WITH
     assert inspect.getdoc(part)

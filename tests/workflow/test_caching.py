@@ -140,7 +140,10 @@ def test_how_a_detector_is_trained_redoes_all_that_it_sees(finished):
 def test_another_detector_is_another_branch(finished):
     def change(config):
         config["layouts"]["annotated"] = {"detector": "truth"}
-        config["systems"]["gold"] = {**config["systems"]["obj2text"], "layout": "annotated"}
+        config["systems"]["gold"] = {
+            **config["systems"]["obj2text"],
+            "inputs": {"objects": {"part": "layout", "source": "annotated"}},
+        }
 
     with configured(finished, change):
         branch = {"detect truth", "judge truth", "layout annotated"}

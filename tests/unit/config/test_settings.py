@@ -15,6 +15,8 @@ from snakecap.models.build import build
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "workflow" / "recipes"
 FROZEN = ("systems", "neuraltalk2", "stages", 0)
+PICTURE = ("systems", "neuraltalk2", "inputs", "picture")
+FEATURES = {"part": "features", "source": "tiny"}
 
 
 def load(path):
@@ -61,7 +63,12 @@ MISTAKES = [
     (("pathvars",), {"result": "x"}, ["pathvars", "'results' or 'logs'", "'result'"]),
     ((*FROZEN, "precision"), "fp16", ["stages.0.precision", "'bfloat16'", "'fp16'"]),
     ((*FROZEN, "optimiser", "learning_rate"), -1, ["stages.0.optimiser.learning_rate", "-1"]),
-    ((*FROZEN, "label_smoothing"), 1.0, ["stages.0.label_smoothing", "less than 1", "1.0"]),
+    (
+        (*FROZEN, "objective"),
+        {"part": "cross_entropy", "options": {"label_smoothing": 1.0}},
+        ["stages.0", "objective cross_entropy: label_smoothing", "less than 1", "1.0"],
+    ),
+    ((*FROZEN, "objective"), {"part": "hinge"}, ["stages.0", "'hinge'", "cross_entropy"]),
     ((*FROZEN, "validation_pictures"), -2, ["validation_pictures", "equal to -1", "-2"]),
     ((*FROZEN, "explosion"), 0.5, ["stages.0.explosion", "greater than 1", "0.5"]),
     # Unknown parts, and unknown or wrong options of parts.
@@ -133,9 +140,42 @@ MISTAKES = [
         ["systems.neuraltalk2.vocabulary: no row 'none'", "neuraltalk2, tutorial"],
     ),
     (
-        ("systems", "neuraltalk2", "backbone"),
+        (*PICTURE, "source"),
         "vgg",
-        ["systems.neuraltalk2.backbone: no row 'vgg'", "known: tiny"],
+        ["systems.neuraltalk2.inputs.picture.source: no row 'vgg' in backbones", "known: tiny"],
+    ),
+    (
+        ("systems", "obj2text", "inputs", "objects", "source"),
+        "yolo",
+        ["systems.obj2text.inputs.objects.source: no row 'yolo' in layouts", "known: "],
+    ),
+    ((*PICTURE, "part"), "pixels", ["inputs.picture", "unknown input 'pixels'", "features, lay"]),
+    (
+        (*PICTURE, "options"),
+        {"size": 3},
+        ["inputs.picture: input features: unknown option size", "output, flip, half"],
+    ),
+    (
+        (*PICTURE, "options"),
+        {"output": "cells"},
+        ["inputs.picture: input features: output", "'pooled' or 'grid'", "'cells'"],
+    ),
+    (("systems", "neuraltalk2", "inputs"), {}, ["systems.neuraltalk2.inputs", "at least 1"]),
+    (("systems", "neuraltalk2", "inputs"), {"a b": FEATURES}, ["neuraltalk2.inputs", "pattern"]),
+    (
+        ("systems", "neuraltalk2", "inputs", "second"),
+        FEATURES,
+        ["encoder cnn reads pooled: say which with `reads`", "picture (pooled), second (pooled)"],
+    ),
+    (
+        ("systems", "neuraltalk2", "inputs", "objects"),
+        {"part": "layout", "source": "seen"},
+        ["systems.neuraltalk2: inputs.objects: seen is read by no encoder"],
+    ),
+    (
+        ("systems", "neuraltalk2", "encoders", 0, "reads"),
+        "nothing",
+        ["the encoder cnn reads pooled: say which with `reads`; there: picture (pooled)"],
     ),
     # What contradicts itself.
     (
@@ -145,13 +185,17 @@ MISTAKES = [
     ),
     (("systems", "neuraltalk2", "stages"), [], ["systems.neuraltalk2", "at least one"]),
     (("systems", "neuraltalk2", "stages", 1, "name"), "a/b", ["stages.1.name", "pattern", "'a/b'"]),
-    (("systems", "neuraltalk2", "backbone"), None, ["systems.neuraltalk2", "needs a backbone"]),
-    ((*FROZEN, "epochs"), None, ["stages.0", "epochs or max_iterations"]),
-    ((*FROZEN, "flip"), True, ["systems.neuraltalk2", "features.flip"]),
     (
-        ("systems", "neuraltalk2", "features"),
+        ("systems", "obj2text", "stages", 0, "finetune_from"),
+        "all",
+        ["systems.obj2text", "a stage that reads pictures needs an input of a backbone"],
+    ),
+    ((*FROZEN, "epochs"), None, ["stages.0", "epochs or max_iterations"]),
+    ((*FROZEN, "flip"), True, ["systems.neuraltalk2", "options of inputs.picture too"]),
+    (
+        (*PICTURE, "options"),
         {"output": "grid"},
-        ["systems.neuraltalk2", "cnn reads pooled", "set features.output: pooled"],
+        ["systems.neuraltalk2", "cnn reads pooled: add one to `inputs`; there: picture (grid)"],
     ),
     (
         ("backbones", "tiny", "architecture"),
@@ -283,9 +327,8 @@ def test_options_as_text_are_what_they_say(config):
     config["systems"]["obj2text"]["decoder"] = {"part": "attention", "options": given}
     config["systems"]["obj2text"]["width"] = 32
     checked = settings.read(config)
-    model = build(
-        checked.training(checked.systems["obj2text"], "train"), vocabulary_size=9, categories=3
-    )
+    training = checked.training(checked.systems["obj2text"], "train")
+    model = build(training, vocabulary_size=9, sizes={"objects": {"categories": 3}})
     assert (model.decoder.heads, model.decoder.query.in_features) == (4, 64)
 
 

@@ -12,29 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from systems import TINY, generate, training
 from torch import nn
 
-from snakecap.config import settings as configuration
 from snakecap.config.detection import Detector
-from snakecap.config.settings import Stage, Training
+from snakecap.config.settings import Stage
 from snakecap.distributed.process_group import ProcessGroup, share
 from snakecap.formats.features import Features
+from snakecap.inputs.batches import split
 from snakecap.provenance import code, sidecar
-from snakecap.steps.annotations import annotations
-from snakecap.steps.encode import encode
-from snakecap.steps.resize import resize
-from snakecap.steps.vocabulary import vocabulary
-from snakecap.training.batches import split
 from snakecap.workflow.resources import start
 
 HERE = Path(__file__).parent
-READS = (("captions", "h5"), ("vocabulary", "json"), ("pictures", "json"), ("images", "h5"))
+READS = (("captions", "h5"), ("vocabulary", "json"), ("pictures", "json"))
 # Sums are taken in another order, in float32, over a few dozen steps of a small network.
 TOLERANCE = {"rel": 2e-4, "abs": 2e-5}
-BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
 
 
-def training(dropout=0.0, **stage):
+def settings(dropout=0.0, **stage):
     """A CNN that is fine-tuned, with batch norm, mirroring and a last batch that is smaller."""
     row = {
         "name": "finetune",
@@ -51,16 +46,7 @@ def training(dropout=0.0, **stage):
     }
     encoder = {"part": "cnn", "options": {"batch_norm": True}}
     decoder = {"part": "lstm", "options": {"hidden_size": 12, "dropout": dropout}}
-    return Training.model_validate(
-        {
-            "width": 12,
-            "encoders": [encoder],
-            "decoder": decoder,
-            "backbone": BACKBONE,
-            "geometry": {"size": 32},
-            "stage": {**row, **stage},
-        }
-    )
+    return training({**row, **stage}, encoders=[encoder], decoder=decoder)
 
 
 def detector():
@@ -71,32 +57,7 @@ def detector():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    pictures = folder / "pictures.json"
-    options = {"train": 20, "val": 7, "test": 5, "size": 32}
-    annotations(
-        pictures=pictures,
-        folder=folder / "shapes",
-        settings=configuration.Dataset(reader="shapes", options=options),
-    )
-    words = folder / "vocabulary.json"
-    row = configuration.Vocabulary(min_count=0)
-    resize(
-        pictures=pictures,
-        images=folder / "images.h5",
-        rejected=folder / "rejected.tsv",
-        settings=configuration.Resize(size=32),
-        workers=1,
-    )
-    vocabulary(pictures=pictures, vocabulary=words, settings=row)
-    encode(
-        pictures=pictures,
-        vocabulary=words,
-        captions=folder / "captions.h5",
-        images=folder / "images.h5",
-        settings=row,
-    )
-    return folder
+    return generate(tmp_path_factory.mktemp("data"), train=20, val=7)
 
 
 def jobs(data, out):
@@ -104,20 +65,20 @@ def jobs(data, out):
     images, pictures = str(data / "images.h5"), str(data / "pictures.json")
     packed = {"captions": str(data / "captions.h5"), "vocabulary": str(data / "vocabulary.json")}
 
-    def train(name, settings):
+    def train(name, row):
         made = {key: f"{out}/{name}/{key}" for key in ("model", "last", "history")}
-        chosen = settings.model_dump(mode="json")
-        return ["train", {**packed, "pictures": pictures, "images": images, **made}, chosen]
+        chosen = row.model_dump(mode="json")
+        return ["train", {**packed, "pictures": pictures, "inputs": [images], **made}, chosen]
 
     found = [
-        train("plain", training()),
-        train("one_picture_a_member", training(batch_size=3, epochs=1)),
-        train("parts", training(batch_size=7, epochs=1, accumulate=4)),
+        train("plain", settings()),
+        train("one_picture_a_process", settings(batch_size=3, epochs=1)),
+        train("parts", settings(batch_size=7, epochs=1, accumulate=4)),
         ["train_detector", {"pictures": pictures, "images": images, "model": f"{out}/detector",
           "history": f"{out}/detector.json"}, detector().model_dump(mode="json")],
         ["features", {"images": images, "features": f"{out}/features.lmdb"},
-         {"backbone": BACKBONE, "features": {"flip": True, "batch_size": 4}}],
-        ["caption", {"model": f"{out}/plain/model", "pictures": pictures, "images": images,
+         {"backbone": {**TINY, "batch_size": 4}, "features": {"flip": True}}],
+        ["caption", {"model": f"{out}/plain/model", "pictures": pictures, "inputs": [images],
           "captions": f"{out}/captions.json", "shuffled": f"{out}/shuffled.json"},
          {"beam_width": 2, "batch_size": 2}],
     ]  # fmt: skip
@@ -156,7 +117,9 @@ def read(folder, name):
     return json.loads((folder / name).read_text())
 
 
-@pytest.mark.parametrize("name", ["plain/history", "one_picture_a_member/history", "detector.json"])
+@pytest.mark.parametrize(
+    "name", ["plain/history", "one_picture_a_process/history", "detector.json"]
+)
 def test_the_losses_are_those_of_one_process(both, name):
     one, two = (read(folder, name) for folder in both)
     assert one["iteration"] == two["iteration"] and one["captions"] == two["captions"]
@@ -208,7 +171,7 @@ def test_nothing_but_results_is_left(both):
 def test_slices_count_every_picture_once(number, accumulate, size):
     counted = [Fraction(0)] * number
     together = {len(split(number, accumulate, ProcessGroup(rank, size))) for rank in range(size)}
-    assert len(together) == 1, "members meet once a part"
+    assert len(together) == 1, "processes meet once a part"
     for rank in range(size):
         mine = split(number, accumulate, ProcessGroup(rank, size))
         assert mine and len(mine) <= accumulate
@@ -219,7 +182,7 @@ def test_slices_count_every_picture_once(number, accumulate, size):
     assert counted == [1] * number
 
 
-def test_a_team_of_one_changes_nothing():
+def test_a_group_of_one_changes_nothing():
     processes = ProcessGroup()
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     state = torch.get_rng_state()
@@ -248,11 +211,11 @@ def test_accumulation_is_a_setting_that_must_be_positive():
         Stage(name="x", accumulate=0)
 
 
-def test_what_the_leader_need_not_make_the_others_do_not_wait_for(data, tmp_path):
+def test_what_rank_0_need_not_make_the_others_do_not_wait_for(data, tmp_path):
     """A job whose outputs another process made before ends, in all of its processes."""
     script = HERE.parents[2] / "workflow" / "scripts" / "features.py"
     made = tmp_path / "features.lmdb"
-    settings = json.dumps({"backbone": BACKBONE})
+    settings = json.dumps({"backbone": TINY})
     words = [*TWO, script, "--makes", made, "--images", data / "images.h5"]
     words += ["--features", made, "--settings", settings, "--device", "cpu"]
     run(*words)
@@ -261,14 +224,14 @@ def test_what_the_leader_need_not_make_the_others_do_not_wait_for(data, tmp_path
     assert made.stat().st_mtime_ns == first.st_mtime_ns
 
 
-def test_a_team_computes_nothing_that_is_in_the_shared_folder(data, tmp_path, monkeypatch):
-    """Its leader looks, and tells; also for one process, which takes what the team made."""
+def test_a_group_computes_nothing_that_is_in_the_shared_folder(data, tmp_path, monkeypatch):
+    """Rank 0 looks, and broadcasts; also for one process, which takes what the group made."""
     monkeypatch.setenv("SNAKECAP_CACHE", str(tmp_path / "shared"))
     names = "snakecap.steps.features,snakecap.models.backbones.tiny"
     script = HERE.parents[2] / "workflow" / "scripts" / "features.py"
     words = [script, "--code", f"{names}={code.digest(*names.split(','))}", "--lock", "none"]
     words += ["--images", data / "images.h5", "--device", "cpu"]
-    words += ["--settings", json.dumps({"backbone": BACKBONE})]
+    words += ["--settings", json.dumps({"backbone": TINY})]
     said, made = [], []
     for name, launcher in (("first", TWO), ("second", TWO), ("alone", ())):
         made.append(tmp_path / name / "features.lmdb")
@@ -283,12 +246,13 @@ def test_a_team_computes_nothing_that_is_in_the_shared_folder(data, tmp_path, mo
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
-def test_a_team_that_is_stopped_goes_on_to_the_same_bits(data, tmp_path, number):
-    """Dropout is drawn by member and iteration: checkpoints hold the leader's state alone."""
-    chosen = training(0.5, checkpoint_every=1e-6).model_dump(mode="json")
+def test_a_group_that_is_stopped_goes_on_to_the_same_bits(data, tmp_path, number):
+    """Dropout is drawn by process and iteration: checkpoints hold rank 0's state alone."""
+    chosen = settings(0.5, checkpoint_every=1e-6).model_dump(mode="json")
     for name in ("whole", "stopped"):
         files = {key: str(tmp_path / name / key) for key in ("model", "last", "history")}
         given = {key: str(data / f"{key}.{end}") for key, end in READS}
+        given["inputs"] = [str(data / "images.h5")]
         job = ["train", {**given, **files, "settings": chosen, "device": "cpu"}]
         (tmp_path / f"{name}.jobs").write_text(json.dumps([job]))
     run(*TWO, HERE / "group_jobs.py", tmp_path / "whole.jobs")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from snakecap.formats.pictures import Object, Picture
 from snakecap.inputs.augmentation import Augmentation, augmented, moved_images, moved_truths
-from snakecap.inputs.detection import Batches, Examples
+from snakecap.inputs.detection import DetectionBatches, Examples
 from snakecap.inputs.squares import Squares
 from snakecap.objects.boxes import Frame
 
@@ -44,12 +44,16 @@ def five():
 
 def batches(root, augmentation=Augmentation(True, 0.2, 0.3), seed=1, batch_size=2, **store):
     examples = Examples(Squares(root, five(), 32, **store), NAMES)
-    return Batches(examples, augmentation, CPU, batch_size=batch_size, seed=seed)
+    return DetectionBatches(examples, augmentation, CPU, batch_size=batch_size, seed=seed)
 
 
 def same(one, other):
-    pairs = zip([one[0], *one[1]], [other[0], *other[1]], strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+    pairs = zip([images(one), *one.targets], [images(other), *other.targets], strict=True)
+    return torch.equal(one.rows, other.rows) and all(torch.equal(a, b) for a, b in pairs)
+
+
+def images(batch):
+    return batch.inputs["pictures"]["images"]
 
 
 def test_a_batch_is_a_pure_function_of_seed_and_iteration(root):
@@ -79,9 +83,11 @@ def test_a_file_that_vanishes_is_named(root):
 def test_every_picture_comes_once_an_epoch(root):
     feed = batches(root, Augmentation())
     assert feed.sampler.epoch_length == 3
-    seen = [row.tolist() for k in range(3) for row in feed(k)[0]]
+    seen = [row.tolist() for k in range(3) for row in images(feed(k))]
     every = [row.tolist() for row in feed.examples.batch(range(5), CPU)[0]]
     assert sorted(seen) == sorted(every)
+    rows = torch.cat([feed(k).rows for k in range(3)]).tolist()
+    assert [every[row] for row in rows] == seen
 
 
 def test_boxes_are_of_the_square(root):
@@ -159,11 +165,11 @@ def test_an_unknown_category_is_named(root):
 def test_pictures_without_objects_teach_nothing(root):
     rows = [picture("0.png"), *five()[1:2], picture("2.png", ("cat", (0.0, 0.0, 5.0, 5.0), True))]
     examples = Examples(Squares(root, rows, 32), NAMES)
-    feed = Batches(examples, Augmentation(), CPU, batch_size=8, seed=1)
-    assert len(feed(0)[0]) == 1
+    feed = DetectionBatches(examples, Augmentation(), CPU, batch_size=8, seed=1)
+    assert len(images(feed(0))) == 1
     nothing = Examples(Squares(root, rows[:1], 32), NAMES)
     with pytest.raises(ValueError, match="no picture of the train split shows an object"):
-        Batches(nothing, Augmentation(), CPU, batch_size=8, seed=1)
+        DetectionBatches(nothing, Augmentation(), CPU, batch_size=8, seed=1)
 
 
 def painted(boxes, side=64):

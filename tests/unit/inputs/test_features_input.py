@@ -65,7 +65,7 @@ def test_pictures_are_plain_unless_asked(pictures):
 
 
 def test_augmented_pictures_have_each_their_own_crop_and_the_batchs_mirroring(pictures):
-    values, path = pictures
+    _, path = pictures
     source, files = opened(path, crop=8), FILES[:6]
     flip = torch.tensor([True, False, False, True, True, False])
 
@@ -100,7 +100,7 @@ def test_cached_features_are_mirrored_where_the_batch_is_in_training_only(tmp_pa
 
 def test_mirrored_features_that_were_not_cached_are_missed(tmp_path):
     source = opened(cached(tmp_path / "f.lmdb", np.zeros((50, 2))), FILES)
-    with pytest.raises(ValueError, match="no features of '0.jpg@flip'"):
+    with pytest.raises(ValueError, match=r"no features of '0\.jpg@flip'"):
         source.read(FILES, Draw(generator(), torch.ones(50, dtype=torch.bool)))
 
 

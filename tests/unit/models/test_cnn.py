@@ -7,6 +7,7 @@ from snakecap import registry
 from snakecap.config import options
 from snakecap.models.encoders.cnn import CNNEncoder, Standardise
 
+
 def encoder(**options):
     torch.manual_seed(0)
     return CNNEncoder(width=5, size=3, **options)

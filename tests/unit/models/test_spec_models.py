@@ -7,6 +7,7 @@ from snakecap import device
 from snakecap.models.decoders.lstm import LSTMDecoder
 from snakecap.models.encoders.cnn import CNNEncoder
 
+
 def encoder(width=512, features=4096, **options):
     torch.manual_seed(0)
     return CNNEncoder(width=width, size=features, **options)

@@ -1,7 +1,6 @@
 """The features stage and its file: the right vector for every picture, also after a kill."""
 
 import json
-import math
 import os
 import pickle
 import subprocess
@@ -16,8 +15,6 @@ import torch
 from snakecap.config import settings as models
 from snakecap.formats import images as images_h5
 from snakecap.formats.features import FLIP, Features, Writer
-from snakecap.inputs import sources
-from snakecap.inputs.inputs import OnDisk
 from snakecap.models.backbones import tiny, weights
 from snakecap.models.backbones.preprocess import preprocess
 from snakecap.steps.features import Extraction, features
@@ -28,8 +25,9 @@ PREPROCESS = {"crop": 16, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
 
 def extraction(**kept: object) -> Extraction:
-    backbone = {"architecture": "tiny", "weights": "random", "preprocess": PREPROCESS}
-    return Extraction.model_validate({"backbone": backbone, "features": {"batch_size": 2, **kept}})
+    size = {"batch_size": kept.pop("batch_size", 2)}
+    backbone = {"architecture": "tiny", "weights": "random", "preprocess": PREPROCESS, **size}
+    return Extraction.model_validate({"backbone": backbone, "features": kept})
 
 
 @pytest.fixture
@@ -84,37 +82,6 @@ def test_mirrored_pictures(images, tmp_path):
     mirrored = found.read([name + FLIP for name in NAMES])
     np.testing.assert_allclose(mirrored, expected(images, flip=True)[0], rtol=1e-4, atol=1e-5)
     assert not np.allclose(mirrored, found.read(NAMES))
-
-
-@pytest.mark.parametrize("output", ["pooled", "grid"])
-@pytest.mark.parametrize("flip", [False, True])
-def test_features_beyond_memory_are_read_batch_by_batch_and_are_the_same(
-    images, tmp_path, monkeypatch, caplog, flip, output
-):
-    caplog.set_level("INFO", logger="snakecap")
-    monkeypatch.setattr(sources, "ROWS", 2)
-    found = run(images, tmp_path / "some.lmdb", flip=flip, output=output)
-    size = 4 * len(found) * math.prod(found.vdim)
-    rows, mirrored = torch.tensor([3, 0, 4, 0]), torch.tensor([True, False, False, True])
-    names = [NAMES[row] for row in rows]
-    wanted = [name + FLIP * flip * bool(m) for name, m in zip(names, mirrored, strict=True)]
-    for room, kind in ((size, torch.Tensor), (size - 1, OnDisk)):
-        monkeypatch.setattr(sources.devices, "room", lambda place, room=room: room)
-        cpu = torch.device("cpu")
-        source = sources._cached(found.path, NAMES, cpu, flip=flip, output=output)
-        assert isinstance(source.values, kind)
-        assert ("some.lmdb: 0.0 GB of features are read batch by" in caplog.text) == (
-            kind is OnDisk
-        )
-        plainly = source.plainly(rows)[output]
-        augmented = source.augmented(rows, mirrored, torch.Generator(), slice(1, 4))[output]
-        np.testing.assert_array_equal(plainly, found.read(names))
-        np.testing.assert_array_equal(augmented, found.read(wanted[1:]))
-
-
-def test_features_from_disk_go_where_they_are_wanted():
-    source = OnDisk(lambda rows: np.zeros((len(rows), 2), np.float32), torch.device("meta"))
-    assert source[torch.tensor([3, 1])].device.type == "meta"
 
 
 def test_half_precision_is_three_digits(images, tmp_path):

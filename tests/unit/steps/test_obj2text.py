@@ -8,27 +8,21 @@ import numpy as np
 import pytest
 import tiny_yolox
 import torch
+from systems import EVERY_INPUT, TINY, caption_test, generate, train_on, training
 
 from snakecap import load
 from snakecap.config import settings as configuration
-from snakecap.config.settings import Training
 from snakecap.formats import layouts as layout_files
 from snakecap.formats import pictures as records
 from snakecap.formats.layout_json import read_json_layouts
 from snakecap.inference.model import Model
-from snakecap.inference.requests import Subject
-from snakecap.steps.annotations import annotations
+from snakecap.inputs.request import Request
 from snakecap.steps.caption import caption
 from snakecap.steps.detect import detect
-from snakecap.steps.encode import encode
 from snakecap.steps.features import Extraction, features
 from snakecap.steps.layout import layout
 from snakecap.steps.photos import photos
-from snakecap.steps.resize import resize
-from snakecap.steps.train import train
-from snakecap.steps.vocabulary import vocabulary
 
-BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
 STAGE = {
     "name": "train",
     "max_iterations": 3,
@@ -62,27 +56,11 @@ MODES = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Generated pictures through every stage before training; the detector is the truth."""
-    folder = tmp_path_factory.mktemp("data")
-    options = {"train": 16, "val": 4, "test": 5, "size": 32}
-    paths = {name: folder / name for name in ("pictures.json", "images.h5", "captions.h5")}
-    pictures, images, captions = paths.values()
-    shapes = configuration.Dataset(reader="shapes", options=options)
-    annotations(pictures=pictures, folder=folder / "shapes", settings=shapes)
-    geometry = configuration.Resize(size=32)
-    rejected = folder / "rejected.tsv"
-    resize(pictures=pictures, images=images, rejected=rejected, settings=geometry, workers=1)
-    row = configuration.Vocabulary(min_count=0)
-    vocabulary(pictures=pictures, vocabulary=folder / "vocabulary.json", settings=row)
-    encode(
-        pictures=pictures,
-        vocabulary=folder / "vocabulary.json",
-        captions=captions,
-        images=images,
-        settings=row,
-    )
+    folder = generate(tmp_path_factory.mktemp("data"))
+    pictures, images = folder / "pictures.json", folder / "images.h5"
     for output in ("pooled", "grid"):
         chosen = configuration.Features(output=output, flip=True)
-        extraction = Extraction(backbone=configuration.Backbone(**BACKBONE), features=chosen)
+        extraction = Extraction(backbone=configuration.Backbone(**TINY), features=chosen)
         features(images=images, features=folder / f"{output}.lmdb", settings=extraction)
     found, facts = folder / "detections.json", folder / "info.json"
     detect(
@@ -103,46 +81,26 @@ def data(tmp_path_factory):
     return folder
 
 
+# Where an input is read from: what `data` made of it.
+FILES = {"grid": "grid.lmdb", "objects": "layouts.h5", "picture": "pooled.lmdb"}
+READS = {"cnn": "picture", "cnn_grid": "grid", "layout_lstm": "objects", "layout_set": "objects"}
+
+
 def row(encoders, decoder, **stage):
-    grid = GRID in encoders
-    return Training.model_validate(
-        {
-            "width": 12,
-            "encoders": encoders,
-            "decoder": decoder,
-            "backbone": BACKBONE if grid or CNN in encoders else None,
-            "features_output": "grid" if grid else "pooled",
-            "geometry": {"size": 32},
-            "stage": {**STAGE, **stage},
-        }
-    )
+    read = {READS[encoder["part"]] for encoder in encoders}
+    inputs = {name: EVERY_INPUT[name] for name in read}
+    return training({**STAGE, **stage}, inputs=inputs, encoders=encoders, decoder=decoder)
 
 
 def run(data, folder, settings, **given):
     """Train, and caption the test split; returns the model's path and the results."""
-    folder.mkdir(parents=True, exist_ok=True)
-    inputs = {}
-    if settings.backbone is not None and not settings.stage.reads_pictures:
-        inputs["features"] = data / f"{settings.features_output}.lmdb"
-    elif settings.backbone is not None:
-        inputs["images"] = data / "images.h5"
-    if any(part.part.startswith("layout") for part in settings.encoders):
-        inputs["layouts"] = data / "layouts.h5"
-    model = folder / "model.safetensors"
-    train(
-        captions=data / "captions.h5",
-        vocabulary=data / "vocabulary.json",
-        pictures=data / "pictures.json",
-        model=model,
-        last=folder / "last.safetensors",
-        history=folder / "history.json",
-        settings=settings,
-        device="cpu",
-        **inputs,
-        **given,
-    )
-    said = folder / "test.json"
-    caption(model=model, pictures=data / "pictures.json", captions=said, device="cpu", **inputs)
+    pixels = settings.stage.reads_pictures
+    inputs = [
+        data / ("images.h5" if pixels and name != "objects" else FILES[name])
+        for name in settings.inputs
+    ]
+    model, said = train_on(data, folder, settings, inputs, **given), folder / "test.json"
+    caption_test(data, model, said, inputs)
     return model, json.loads(said.read_text())
 
 
@@ -157,8 +115,8 @@ def test_every_mode_trains_is_saved_and_captions(data, tmp_path, mode, attends):
     found = read_json_layouts(data / "layouts.json")
     layouts = {record.name: record.layout for record in found}
     root = records.read(data / "pictures.json").root
-    subjects = [Subject(root / picture.file, layouts[picture.file]) for picture in pictures]
-    assert Model(model, "cpu").caption(subjects) == [record["caption"] for record in results]
+    requests = [Request(root / picture.file, layouts[picture.file]) for picture in pictures]
+    assert Model(model, "cpu").caption(requests) == [record["caption"] for record in results]
     by_object = attends and mode not in ("objclass", "image")
     assert ("attention" in results[0]) == by_object
 
@@ -190,7 +148,7 @@ def test_layouts_alone_read_no_picture_and_load_no_network(data, tmp_path, monke
         monkeypatch.setattr(module, name, refuse)
     model, _ = run(data, tmp_path, row([OBJECTS], LSTM))
     captioner = Model(model, "cpu").captioner
-    assert captioner.backbone is None
+    assert not captioner.backbones
     assert any("lstm" in name for name in captioner.encoders.state_dict())  # it is in the file
 
 
@@ -200,12 +158,15 @@ def test_the_combined_mode_adds_the_summaries(data, tmp_path):
     captioner = Model(model, "cpu").captioner
     layouts = layout_files.read(data / "layouts.h5")
     inputs = {
-        "pooled": torch.rand(3, captioner.backbone.width),
-        "categories": torch.from_numpy(layouts.ids[:3]),
-        "boxes": torch.from_numpy(layouts.boxes[:3]),
+        "picture": {"pooled": torch.rand(3, captioner.backbones["tiny"].width)},
+        "objects": {
+            "categories": torch.from_numpy(layouts.ids[:3]),
+            "boxes": torch.from_numpy(layouts.boxes[:3]),
+        },
     }
+    pairs = zip(captioner.encoders, ("objects", "picture"), strict=True)
     with torch.inference_mode():
-        parts = [encoder(inputs).summary for encoder in captioner.encoders]
+        parts = [encoder(inputs[name]).summary for encoder, name in pairs]
         torch.testing.assert_close(captioner.encode(inputs).summary, parts[0] + parts[1])
 
 
@@ -305,7 +266,7 @@ def test_pictures_that_nobody_described_are_captioned(data, model, tmp_path):
     caption(
         model=model,
         pictures=tmp_path / "pictures.json",
-        layouts=data / "layouts.h5",
+        inputs=[data / "layouts.h5"],
         captions=made[0],
         shuffled=made[1],
         device="cpu",
@@ -482,17 +443,8 @@ def test_layouts_of_another_reading_are_refused(data, model, tmp_path):
         settings=configuration.Arrangement(order="score"),
     )
     with pytest.raises(ValueError, match="other settings"):
-        caption(
-            model=model,
-            pictures=data / "pictures.json",
-            captions=tmp_path / "out.json",
-            layouts=tmp_path / "other.h5",
-            device="cpu",
-        )
-    with pytest.raises(ValueError, match="--layouts"):
-        caption(
-            model=model,
-            pictures=data / "pictures.json",
-            captions=tmp_path / "out.json",
-            device="cpu",
-        )
+        caption_test(data, model, tmp_path / "out.json", [tmp_path / "other.h5"])
+    with pytest.raises(ValueError, match=r"--inputs: give 1 files.*objects \(layouts\.h5\)"):
+        caption_test(data, model, tmp_path / "out.json", [])
+    with pytest.raises(ValueError, match=r"images\.h5 is not a layouts file"):
+        caption_test(data, model, tmp_path / "out.json", [data / "images.h5"])

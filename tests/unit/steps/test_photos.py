@@ -9,14 +9,16 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from systems import training
 
 import snakecap
 from snakecap.config import settings as configuration
-from snakecap.config.settings import Decoding, Training
+from snakecap.config.settings import Decoding
 from snakecap.formats import model as models
 from snakecap.formats.results import read_captions
 from snakecap.formats.vocabulary import Vocabulary
 from snakecap.inference.model import Model
+from snakecap.inputs.request import Request
 from snakecap.models.build import build
 from snakecap.provenance.record import recorded
 from snakecap.steps.photos import find, photos
@@ -27,26 +29,15 @@ WORDS = ("a", "dog", "on", "red", "grass", "UNK")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A small model with random weights."""
-    training = Training.model_validate(
-        {
-            "width": 8,
-            "decoder": {"part": "lstm", "options": {"hidden_size": 8}},
-            "backbone": {
-                "architecture": "tiny",
-                "weights": "random",
-                "preprocess": {"crop": None},
-            },
-            "geometry": {"size": 32},
-            "stage": {"name": "frozen"},
-        }
-    )
     torch.manual_seed(3)
-    captioner = build(training, vocabulary_size=len(WORDS))
-    captioner.decoder.words.weight.data.mul_(2)
+    chosen = training({"name": "frozen"}, width=8)
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    captioner = build(chosen, vocabulary_size=len(WORDS), sizes={})
+    captioner.decoder.words.weight.data.mul_(2)
     header = {
-        "settings": training.model_dump(mode="json"),
+        "settings": chosen.model_dump(mode="json"),
         "vocabulary": Vocabulary(WORDS).as_json(),
+        "inputs": {"picture": {}},
     }
     models.write(path, captioner.state_dict(), header)
     return path
@@ -259,7 +250,7 @@ def test_unknown_options_are_named_and_the_known_listed(model, folder):
 def test_decoding_options(model, folder):
     loaded = Model(model, "cpu")
     file = folder / "a.png"
-    inputs = loaded.pixels(loaded.read(file)[None])
+    inputs = loaded.read(Request(photo=file))
 
     def search(**options):
         return loaded.search(inputs, Decoding(max_length=8, **options))[0]

@@ -104,7 +104,7 @@ def test_what_a_stage_says_nothing_about_is_neuraltalk2s(neuraltalk2):
     """The defaults of the settings are its numbers too, where they are not our choice."""
     stage, row = settings.Stage(name="x"), neuraltalk2.systems["coco_neuraltalk2"]
     for name in ("batch_size", "captions_per_picture", "optimiser", "backbone_optimiser", "seed",
-                 "finetune_after", "label_smoothing", "flip", "validation_pictures", "log_every",
+                 "finetune_after", "objective", "flip", "validation_pictures", "log_every",
                  "explosion"):  # fmt: skip
         assert getattr(stage, name) == getattr(row.stages[1], name), name
     assert settings.Decoding(suppress_unknown=False) == row.decoding
@@ -122,7 +122,7 @@ OBJ2TEXT = [
     ("generate_from objname_location", "systems.coco_objname_location.encoders.0.options", {}),
     ("generate_from objname", "systems.coco_objname.encoders.0.options.location", False),
     ("generate_from objclass", "systems.coco_objclass.encoders.0.options.distinct", True),
-    ("generate_from image", "systems.coco_image.layout", None),
+    ("generate_from image", "systems.coco_image.inputs", ["picture"]),
     ("the sum", f"{BOTH}.encoders.1.part", "cnn"),
     ("rnn_size", f"{BOTH}.decoder.options.hidden_size", 512),
     ("input_encoding_size", f"{BOTH}.width", 512),
@@ -145,6 +145,8 @@ def test_obj2texts_numbers_are_in_its_recipe(flag, place, default):
     if default is None and place.endswith("picture"):
         options = look_up(found, place.removesuffix(".picture"))
         assert "picture" not in options, "`input`, the default"
+    elif place.endswith("inputs"):
+        assert list(look_up(found, place)) == default
     else:
         assert look_up(found, place) == default
 

@@ -7,22 +7,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from systems import GRID, PICTURE, TINY, caption_test, generate, train_on, training
 
 from snakecap.config import settings as configuration
-from snakecap.config.settings import Training
 from snakecap.formats import captions as packing
 from snakecap.formats import model as models
 from snakecap.inference.model import Model
 from snakecap.models.backbones.tiny import build_backbone
-from snakecap.steps.annotations import annotations
-from snakecap.steps.caption import caption, derangement
-from snakecap.steps.encode import encode
+from snakecap.steps.caption import derangement
 from snakecap.steps.features import Extraction, features
-from snakecap.steps.resize import resize
-from snakecap.steps.train import train
 from snakecap.steps.vocabulary import vocabulary
 
-BACKBONE = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
 STAGE = {
     "name": "frozen",
     "epochs": 2,
@@ -35,75 +30,31 @@ STAGE = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Sixteen generated pictures, through every stage before training."""
-    folder = tmp_path_factory.mktemp("data")
-    options = {"train": 16, "val": 4, "test": 5, "size": 32}
-    pictures = folder / "pictures.json"
-    annotations(
-        pictures=pictures,
-        folder=folder / "shapes",
-        settings=configuration.Dataset(reader="shapes", options=options),
-    )
-    geometry = configuration.Resize(size=32)
-    resize(
-        pictures=pictures,
-        images=folder / "images.h5",
-        rejected=folder / "rejected.tsv",
-        settings=geometry,
-        workers=1,
-    )
-    row = configuration.Vocabulary(min_count=0)
-    vocabulary(pictures=pictures, vocabulary=folder / "vocabulary.json", settings=row)
-    encode(
-        pictures=pictures,
-        vocabulary=folder / "vocabulary.json",
-        captions=folder / "captions.h5",
-        images=folder / "images.h5",
-        settings=row,
-    )
+    """Sixteen generated pictures, through every step before training."""
+    folder = generate(tmp_path_factory.mktemp("data"))
+    chosen = configuration.Features(flip=True)
+    backbone = configuration.Backbone(**TINY)
     features(
         images=folder / "images.h5",
         features=folder / "features.lmdb",
-        settings=Extraction(
-            backbone=configuration.Backbone(**BACKBONE),
-            features=configuration.Features(flip=True),
-        ),
+        settings=Extraction(backbone=backbone, features=chosen),
     )
     return folder
 
 
 def chosen(**stage):
-    return Training.model_validate(
-        {
-            "width": 12,
-            "decoder": {"part": "lstm", "options": {"hidden_size": 12}},
-            "backbone": BACKBONE,
-            "geometry": {"size": 32},
-            "stage": {**STAGE, **stage},
-        }
-    )
+    return training({**STAGE, **stage})
 
 
-def run(data, folder, training, **files):
-    given = {"images": data / "images.h5", "features": data / "features.lmdb"}
-    given |= {"vocabulary": data / "vocabulary.json", **files}
-    folder.mkdir(exist_ok=True)
-    train(
-        captions=data / "captions.h5",
-        pictures=data / "pictures.json",
-        model=folder / "model.safetensors",
-        last=folder / "last.safetensors",
-        history=folder / "history.json",
-        settings=training,
-        device="cpu",
-        **given,
-    )
+def run(data, folder, settings, inputs=None, **files):
+    reads = "images.h5" if settings.stage.reads_pictures else "features.lmdb"
+    train_on(data, folder, settings, [data / reads] if inputs is None else inputs, **files)
     return models.read(folder / "last.safetensors")[0]
 
 
 def split(weights):
     """The backbone's weights, and the others."""
-    inside = {k: v for k, v in weights.items() if ".backbone." in k}
+    inside = {k: v for k, v in weights.items() if k.startswith("backbones.")}
     return inside, {k: v for k, v in weights.items() if k not in inside}
 
 
@@ -195,8 +146,8 @@ def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path,
     file = tmp_path / "tiny.safetensors"
     save_file(build_backbone().net.state_dict(), file)
     settings = chosen(max_iterations=4, checkpoint_every=1e-9, random_crop=True)
-    row = settings.backbone.model_copy(update={"weights": str(file)})
-    settings = settings.model_copy(update={"backbone": row})
+    row = settings.backbones["tiny"].model_copy(update={"weights": str(file)})
+    settings = settings.model_copy(update={"backbones": {"tiny": row}})
 
     def broken_off(*_):
         raise KeyboardInterrupt
@@ -204,7 +155,7 @@ def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path,
     def attempt(name, file_changes, resumes):
         caplog.clear()
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("snakecap.steps.train.Validator.__call__", broken_off)
+            patch.setattr("snakecap.steps.train.CaptionValidation.__call__", broken_off)
             run(data, tmp_path / name, settings)
         file_changes()
         run(data, tmp_path / name, settings)
@@ -277,10 +228,18 @@ def test_captions_of_another_vocabulary_are_refused(data, tmp_path):
 
 
 def test_missing_inputs_are_named(data, tmp_path):
-    with pytest.raises(ValueError, match="give --features"):
-        run(data, tmp_path, chosen(), features=None)
-    with pytest.raises(ValueError, match="give --images"):
-        run(data, tmp_path, chosen(finetune_from="all"), images=None)
+    message = r"--inputs: give 1 files, in this order: picture \(features or images\.h5\)"
+    for inputs in ([], [data / "features.lmdb"] * 2):
+        with pytest.raises(ValueError, match=message):
+            run(data, tmp_path, chosen(), inputs)
+    with pytest.raises(ValueError, match=r"frozen reads pictures: for picture give an images\.h5"):
+        run(data, tmp_path, chosen(finetune_from="all"), [data / "features.lmdb"])
+    several = training(
+        STAGE, inputs={**PICTURE, **GRID}, encoders=[{"part": "cnn"}, {"part": "cnn_grid"}]
+    )
+    message = r"give 2 files, in this order: grid \(features or images\.h5\), picture"
+    with pytest.raises(ValueError, match=message):
+        run(data, tmp_path, several)
     with pytest.raises(ValueError, match="no layer 'blokcs'"):
         run(data, tmp_path, chosen(finetune_from="blokcs"))
 
@@ -299,29 +258,23 @@ def test_a_model_alone_captions(data, frozen, tmp_path):
 
 
 def test_captions_of_a_split_with_and_without_cached_features(data, frozen, tmp_path):
-    row = configuration.Decoding(batch_size=2)
-    common = {
-        "model": frozen[0] / "model.safetensors",
-        "pictures": data / "pictures.json",
-        "settings": row,
-        "device": "cpu",
-    }
-    caption(
-        **common,
-        captions=tmp_path / "a.json",
-        images=data / "images.h5",
-        shuffled=tmp_path / "s.json",
-    )
-    caption(**common, captions=tmp_path / "b.json", features=data / "features.lmdb")
+    model, row = frozen[0] / "model.safetensors", configuration.Decoding(batch_size=2)
+
+    def captions(name, *inputs, **given):
+        given = {"settings": row, **given}
+        caption_test(data, model, tmp_path / name, [data / file for file in inputs], **given)
+
+    captions("a.json", "images.h5", shuffled=tmp_path / "s.json")
+    captions("b.json", "features.lmdb")
     seen, cached, shuffled = (json.loads((tmp_path / f"{n}.json").read_text()) for n in "abs")
     assert [r["caption"] for r in seen] == [r["caption"] for r in cached]
     assert [r["image_id"] for r in seen] == [r["image_id"] for r in shuffled]
     assert len({r["image_id"] for r in seen}) == len(seen) == 5
     assert sorted(r["caption"] for r in seen) == sorted(r["caption"] for r in shuffled)
-    with pytest.raises(ValueError, match="--images or --features"):
-        caption(**common, captions=tmp_path / "c.json")
+    with pytest.raises(ValueError, match=r"--inputs: give 1 files, in this order: picture"):
+        captions("c.json")
     with pytest.raises(ValueError, match="no readable pictures"):
-        caption(**common, captions=tmp_path / "c.json", split="extra", images=data / "images.h5")
+        captions("c.json", "images.h5", split="extra")
 
 
 @pytest.mark.parametrize("number", [2, 3, 10, 101])

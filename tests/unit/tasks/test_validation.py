@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from systems import Pooled, Stored
 
 from snakecap.config.settings import Stage
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats.captions import Captions, pack
 from snakecap.formats.pictures import Collection, Picture
 from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inputs.inputs import CachedFeatures
 from snakecap.models.captioner import Captioner
 from snakecap.models.decoders.lstm import LSTMDecoder
-from snakecap.models.encoded import Encoded
+from snakecap.models.encoded import Encoded, Memory
 from snakecap.objectives.cross_entropy import caption_loss
 from snakecap.search.greedy import greedy
-from snakecap.training.validation import Validator
+from snakecap.tasks.validation import CaptionValidation
 
 WORDS = ("a", "dog", "runs", "UNK")
 # Three validation pictures with 1, 3 and 2 captions of unlike lengths; one more for training.
@@ -23,16 +23,11 @@ SAID = [[[1, 2]], [[1], [1, 2, 3, 3, 2], [3]], [[2, 3, 1], [2]], [[1, 1]]]
 SPLITS = ("val", "val", "val", "train")
 
 
-class Look(torch.nn.Module):
-    def forward(self, inputs):
-        return Encoded(inputs["pooled"])
-
-
 @pytest.fixture
 def captioner():
     torch.manual_seed(0)
     decoder = LSTMDecoder(width=4, vocabulary_size=4, hidden_size=16, dropout=0.5)
-    return Captioner([Look()], decoder)
+    return Captioner([Pooled()], decoder, ["picture"])
 
 
 FEATURES = torch.randn(4, 4, generator=torch.Generator().manual_seed(1)) * 5
@@ -49,9 +44,9 @@ def validator(captioner, **stage):
         for i in range(4)
     )
     row = Stage.model_validate({"name": "x", "language_eval": False, **stage})
-    return Validator(
+    return CaptionValidation(
         captioner,
-        CachedFeatures(FEATURES),
+        {"picture": Stored(files, pooled=FEATURES)},
         packed,
         Vocabulary(WORDS, "neuraltalk2", dict.fromkeys(WORDS, 1)),
         Collection(None, pictures),
@@ -66,9 +61,9 @@ def test_the_loss_is_the_mean_over_tokens_of_the_whole_split(captioner):
     captioner.eval()
     for picture, captions in enumerate(SAID[:3]):
         for caption in captions:
-            encoded = Encoded(FEATURES[picture : picture + 1])
+            memory = Memory(Encoded(FEATURES[picture : picture + 1]))
             words = torch.tensor([caption])
-            total += caption_loss(captioner.decoder, encoded, words, reduction="sum").item()
+            total += caption_loss(captioner.decoder, memory, words, reduction="sum").item()
             tokens += len(caption) + 1
     assert found.loss == pytest.approx(total / tokens, rel=1e-5)
     assert found.by == "loss" and found.score == -found.loss
@@ -77,7 +72,7 @@ def test_the_loss_is_the_mean_over_tokens_of_the_whole_split(captioner):
 def test_captions_are_greedy_whatever_the_system_decodes_with(captioner):
     found = validator(captioner)()
     captioner.eval()
-    step, state, number = captioner.start({"pooled": FEATURES[:3]})
+    step, state, number = captioner.start({"picture": {"pooled": FEATURES[:3]}})
     best = greedy(step, state, pictures=number, max_length=6)
     expected = [" ".join(WORDS[word - 1] for word in row[0].words) for row in best]
     assert [row["caption"] for row in found.predictions] == expected
@@ -85,13 +80,13 @@ def test_captions_are_greedy_whatever_the_system_decodes_with(captioner):
     assert any(expected), "the toy model should say something"
 
 
-def test_a_member_of_a_team_may_have_no_pictures_to_validate(captioner, monkeypatch):
+def test_a_process_may_have_no_pictures_to_validate(captioner, monkeypatch):
     """There are three; the fifth process has an empty share."""
-    told = []
-    monkeypatch.setattr(ProcessGroup, "gather", lambda processes, value: told.append(value) or [])
+    shares = []
+    monkeypatch.setattr(ProcessGroup, "gather", lambda processes, value: shares.append(value) or [])
     judge = validator(captioner)
     judge.processes = ProcessGroup(rank=4, size=5)
-    assert judge() is None and told == [(0.0, 0, [])]
+    assert judge() is None and shares == [(0.0, 0, [])]
 
 
 def test_looking_changes_nothing(captioner):

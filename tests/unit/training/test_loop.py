@@ -9,12 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from snakecap.config.training import Learning
 from snakecap.distributed import signals
+from snakecap.inputs.batches import Batch, MicroBatch
 from snakecap.training.checkpoints import History
-from snakecap.training.lesson import Lesson, Part, Plan, Validation
 from snakecap.training.loop import fit
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adam as update
+from snakecap.training.task import Validation
 
 
 class KilledError(Exception):
@@ -32,53 +34,58 @@ def batch(iteration):
 
 
 class Run:
-    """A run that can be killed after some iterations."""
+    """A task, and a run of it that can be killed after some iterations."""
+
+    title, unit, epoch_length = "train", "captions", 1000
 
     def __init__(
-        self, work, *, iterations=20, kill_at=None, scores=None, rate=0.01, parts=1, **plan
+        self, work, *, iterations=20, kill_at=None, scores=None, rate=0.01, parts=1, **learning
     ):
         self.model = network()
-        self.parts = parts
-        self.group = Group(self.model.named_parameters(), update, Numbers(rate))
+        self.number = parts
+        self.every_group = [Group(self.model.named_parameters(), update, Numbers(rate))]
         self.kill_at = kill_at
         self.scores = scores
         self.reports = []
+        self.iterations = []
         self.validated = 0
         self.work = work
-        plan = {"validate_every": 5, "log_every": 2, "checkpoint_every": 0.0, **plan}
-        self.plan = Plan(iterations=iterations, **plan)
+        chosen = {"validate_every": 5, "log_every": 2, "checkpoint_every": 1e-9, **learning}
+        self.settings = Learning(epochs=None, max_iterations=iterations, **chosen)
 
-    def batch(self, iteration):
+    def parts(self, iteration):
         if iteration == self.kill_at:
             raise KilledError
         examples = batch(iteration)
-        size = len(examples) // self.parts
-        return [Part(some, 1 / self.parts, len(examples)) for some in examples.split(size)]
+        size = len(examples) // self.number
+        return [
+            MicroBatch(Batch(torch.arange(size), {}, some), 1 / self.number, len(examples))
+            for some in examples.split(size)
+        ]
 
-    def loss(self, examples):
+    def groups(self, iteration):
         self.model.train()
-        return {"square": (self.model(examples) - examples.sum(1, keepdim=True)).square().mean()}
+        return self.every_group
+
+    def loss(self, batch, iteration):
+        self.iterations.append(iteration)
+        return {"square": self.square(batch.targets)}
+
+    def square(self, examples):
+        return (self.model(examples) - examples.sum(1, keepdim=True)).square().mean()
 
     def validate(self):
-        self.model.eval()
         with torch.no_grad():
-            value = self.loss(batch(-1 % 1000))["square"].item()
+            value = self.square(batch(-1 % 1000)).item()
         self.validated += 1
         scores = {"CIDEr": self.scores[self.validated - 1]} if self.scores else {}
         return Validation(value, scores, [{"image_id": 1, "caption": "a"}], "CIDEr")
 
     def go(self):
-        lesson = Lesson(
-            self.model,
-            loss=self.loss,
-            batch=self.batch,
-            groups=lambda iteration: [self.group],
-            every_group=[self.group],
-            factor=lambda iteration: 1.0,
-            validate=self.validate,
-            report=lambda history: self.reports.append(json.dumps(vars(history))),
-        )
-        return fit(lesson, self.plan, self.work)
+        def report(history):
+            self.reports.append(json.dumps(vars(history)))
+
+        return fit(self, self.settings, self.work, report=report)
 
 
 @pytest.mark.parametrize("kill_at", [1, 7, 10, 19])
@@ -179,10 +186,10 @@ def test_best_weights_stay_as_long_as_a_checkpoint_needs_them(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_and_the_next_run_ends_with_the_same_bits(tmp_path, at, number):
     class Signalled(Run):
-        def batch(self, iteration):
+        def groups(self, iteration):
             if at == "step" and iteration == 6:
                 signal.raise_signal(number)
-            return super().batch(iteration)
+            return super().groups(iteration)
 
         def validate(self):
             if at == "validation":
@@ -268,7 +275,7 @@ def test_an_explosion_before_any_validation_leaves_no_model(tmp_path):
 
 def test_a_loss_that_is_not_a_number_stops_training(tmp_path):
     run = Run(tmp_path, iterations=50)
-    run.loss = lambda examples: {"nan": run.model(examples).mean() * float("nan")}
+    run.loss = lambda batch, _: {"nan": run.model(batch.targets).mean() * float("nan")}
     with pytest.raises(RuntimeError, match="loss nan at iteration 1 is over"):
         run.go()
 
@@ -282,6 +289,14 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(tmp_path):
     run.validate = lambda: Validation(math.inf, {}, [], "loss")
     with pytest.raises(RuntimeError, match="the validation loss is not finite; no model was"):
         run.go()
+
+
+def test_a_loss_is_told_the_iteration_also_after_a_kill(tmp_path):
+    with pytest.raises(KilledError):
+        Run(tmp_path, kill_at=7, parts=2).go()
+    resumed = Run(tmp_path, parts=2)
+    resumed.go()
+    assert resumed.iterations == [now for now in range(7, 20) for _ in range(2)]
 
 
 def test_a_batch_in_parts_is_the_whole_batch(tmp_path):

@@ -14,7 +14,12 @@ ROW = {"reader": "coco", "options": {"splits": {"train": "train"}}}
 
 def planned(root, **options):
     row = {**ROW, "root": str(root), "options": {**ROW["options"], **options}}
-    system = {"vocabulary": "words", "stages": [{"name": "frozen"}], "backbone": "tiny"}
+    system = {
+        "vocabulary": "words",
+        "inputs": {"picture": {"part": "features", "source": "tiny"}},
+        "encoders": [{"part": "cnn"}],
+        "stages": [{"name": "frozen"}],
+    }
     raw = {
         "dataset": "mine",
         "datasets": {"mine": row},
@@ -64,7 +69,7 @@ def seen(tmp_path, pixels=False, **row):
         "systems": {
             "one": {
                 "vocabulary": "words",
-                "layout": "theirs",
+                "inputs": {"objects": {"part": "layout", "source": "theirs"}},
                 "encoders": [{"part": "layout_lstm"}],
                 "stages": [{"name": "train"}],
             }
@@ -149,11 +154,11 @@ def test_obj2texts_recipe_compares_every_mode_with_and_without_attention():
         for name, decoder in ((mode, "lstm"), (f"{mode}_attention", "attention")):
             assert name in whole.compare
             assert whole.systems[name].decoder.part == decoder
-            assert (whole.systems[name].backbone is None) == ("image" not in mode)
-            assert (whole.systems[name].layout is None) == (mode == "image")
+            assert bool(whole.systems[name].sources("backbones")) == ("image" in mode)
+            assert bool(whole.systems[name].sources("layouts")) == (mode != "image")
     seen = {
-        whole.layouts[whole.systems[name].layout].detector
+        whole.layouts[layout].detector
         for name in whole.compare
-        if whole.systems[name].layout
+        for layout in whole.systems[name].sources("layouts")
     }
     assert seen == {"truth", "yolov2"}

@@ -216,7 +216,8 @@ def test_mirrored_features_ask_for_twice_the_time(tmp_path):
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     asked = []
     for flip in (False, True):
-        systems = {"one": {**raw["systems"]["neuraltalk2"], "features": {"flip": flip}}}
+        inputs = {"picture": {"part": "features", "source": "tiny", "options": {"flip": flip}}}
+        systems = {"one": {**raw["systems"]["neuraltalk2"], "inputs": inputs}}
         config = checked(
             pathvars={"results": str(tmp_path), "logs": "x"}, compare=["one"], systems=systems
         )
