@@ -25,10 +25,10 @@ from snakecap import device
 from snakecap.models.captioner import stepper
 from snakecap.models.decoders.decoder import State
 from snakecap.models.decoders.lstm import LSTMDecoder
-from snakecap.models.encoded import Encoded
+from snakecap.models.encoded import Encoded, Memory
 from snakecap.search.beam import beam
 
-Search = Callable[[LSTMDecoder, Encoded, int], list[int]]
+Search = Callable[[LSTMDecoder, Memory, int], list[int]]
 PICTURES, WORDS, VOCABULARY, SIZE = 64, 16, 9487, 512
 
 
@@ -54,30 +54,30 @@ class Trained(LSTMDecoder):
         super().__init__(width=width, vocabulary_size=vocabulary_size)
         self.output.bias.data[1:] = -torch.arange(1.0, vocabulary_size + 1).log()
 
-    def start(self, encoded: Encoded) -> State:
+    def start(self, memory: Memory) -> State:
         """The decoder's state, and how many words are left."""
         generator = torch.Generator().manual_seed(1)
-        left = 10.5 + 2.4 * torch.randn(len(encoded.summary), 1, generator=generator)
-        return (*super().start(encoded), left.to(encoded.summary.device))
+        left = 10.5 + 2.4 * torch.randn(len(memory.encoded.summary), 1, generator=generator)
+        return (*super().start(memory), left.to(memory.encoded.summary.device))
 
-    def step(self, words: Tensor, state: State, encoded: Encoded) -> tuple[Tensor, State]:
+    def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One word further, and nearer to the end."""
         *lstm, left = state
-        logits, lstm = super().step(words, tuple(lstm), encoded)
+        logits, lstm = super().step(words, tuple(lstm), memory)
         logits[:, 0] -= 8 * left[:, 0]
         return logits, (*lstm, left - 1)
 
 
 def compare(model: LSTMDecoder, place: torch.device, rounds: int) -> dict[str, object]:
     """All ways of searching, at three widths."""
-    encoded = Encoded(torch.randn(PICTURES, SIZE, device=place))
+    memory = model.prepare(Encoded(torch.randn(PICTURES, SIZE, device=place)))
     found = {}
     for width in (1, 2, 5):
         medians = alternate(
             {
-                "ours": lambda w=width: ours(model, encoded, w),
-                "beam_by_beam": lambda w=width: one_by_one(beam_by_beam, model, encoded, w),
-                "batch_of_beams": lambda w=width: one_by_one(batch_of_beams, model, encoded, w),
+                "ours": lambda w=width: ours(model, memory, w),
+                "beam_by_beam": lambda w=width: one_by_one(beam_by_beam, model, memory, w),
+                "batch_of_beams": lambda w=width: one_by_one(batch_of_beams, model, memory, w),
             },
             rounds,
         )
@@ -89,27 +89,27 @@ def compare(model: LSTMDecoder, place: torch.device, rounds: int) -> dict[str, o
 
 
 @torch.inference_mode()
-def ours(model: LSTMDecoder, encoded: Encoded, width: int) -> None:
-    step = stepper(model, encoded)
-    beam(step, model.start(encoded), pictures=PICTURES, width=width, max_length=WORDS)
+def ours(model: LSTMDecoder, memory: Memory, width: int) -> None:
+    step = stepper(model, memory)
+    beam(step, model.start(memory), pictures=PICTURES, width=width, max_length=WORDS)
 
 
 @torch.inference_mode()
-def one_by_one(search: Search, model: LSTMDecoder, encoded: Encoded, width: int) -> None:
+def one_by_one(search: Search, model: LSTMDecoder, memory: Memory, width: int) -> None:
     for row in range(PICTURES):
-        alone = encoded.select(torch.tensor([row], device=encoded.summary.device))
+        alone = memory.select(torch.tensor([row], device=memory.encoded.summary.device))
         search(model, alone, width)
 
 
-def beam_by_beam(model: LSTMDecoder, encoded: Encoded, width: int) -> list[int]:
+def beam_by_beam(model: LSTMDecoder, memory: Memory, width: int) -> list[int]:
     """NeuralTalk2's sample_beam: sorted candidates in Python lists, one state a beam."""
-    beams = [([], 0.0, model.start(encoded))]
+    beams = [([], 0.0, model.start(memory))]
     done = []
     for t in range(WORDS):
         candidates = []
         for words, total, state in beams:
-            last = torch.tensor([words[-1] if words else 0], device=encoded.summary.device)
-            logits, state = model.step(last, state, encoded)
+            last = torch.tensor([words[-1] if words else 0], device=memory.encoded.summary.device)
+            logits, state = model.step(last, state, memory)
             values, indices = logits.log_softmax(1)[0].sort(descending=True)
             for value, index in zip(values[:width].tolist(), indices[:width].tolist(), strict=True):
                 candidates.append(([*words, index], total + value, state))
@@ -119,18 +119,18 @@ def beam_by_beam(model: LSTMDecoder, encoded: Encoded, width: int) -> list[int]:
     return max(done, key=lambda finished: finished[1])[0]
 
 
-def batch_of_beams(model: LSTMDecoder, encoded: Encoded, width: int) -> list[int]:
+def batch_of_beams(model: LSTMDecoder, memory: Memory, width: int) -> list[int]:
     """One step for all beams of the picture, the best words without a sort, and an end.
 
     As Show, Attend and Tell's best known port to PyTorch: a beam that has said END is done and
     leaves, the others are so many fewer, and the picture is done with its last one.
     """
-    device = encoded.summary.device
-    state = model.start(encoded)
+    device = memory.encoded.summary.device
+    state = model.start(memory)
     said, totals = torch.zeros(1, 1, dtype=torch.long, device=device), torch.zeros(1, device=device)
     done: list[tuple[float, list[int]]] = []
     for t in range(WORDS):
-        logits, state = model.step(said[:, -1], state, encoded)
+        logits, state = model.step(said[:, -1], state, memory)
         scores = totals.unsqueeze(1) + logits.log_softmax(1)
         totals, places = scores.flatten().topk(width - len(done))
         parents, words = places // scores.shape[1], places % scores.shape[1]

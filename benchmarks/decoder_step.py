@@ -18,7 +18,7 @@ from torch import nn
 
 from snakecap import device
 from snakecap.models.decoders.lstm import LSTMDecoder
-from snakecap.models.encoded import Encoded
+from snakecap.models.encoded import Encoded, Memory
 from snakecap.objectives.cross_entropy import caption_loss
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adam as update
@@ -77,7 +77,7 @@ def ours(words: torch.Tensor, summary: torch.Tensor):
     group = Group(model.named_parameters(), update, Numbers(4e-4), clip=0.1)
 
     def step() -> None:
-        caption_loss(model, Encoded(summary), words).backward()
+        caption_loss(model, Memory(Encoded(summary)), words).backward()
         group.step()
 
     return step

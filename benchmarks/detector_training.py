@@ -22,9 +22,9 @@ from snakecap.data.shapes import Looks, generate
 from snakecap.detectors import untrained
 from snakecap.detectors.yolov2 import decode
 from snakecap.formats.decode import load_whole
-from snakecap.inputs.augmentation import Augmentation
-from snakecap.inputs.detection import Batches, Examples
-from snakecap.inputs.prefetch import Ahead
+from snakecap.inputs.augmentation import Augmentation, Truths
+from snakecap.inputs.detection import DetectionBatches, Examples
+from snakecap.inputs.prefetch import Prefetch
 from snakecap.inputs.squares import Squares
 from snakecap.objectives.yolov2 import region_loss
 from snakecap.objects.letterbox import letterbox
@@ -38,8 +38,7 @@ def network(examples: Examples, size: int, width: int) -> untrained.Network:
     return untrained.build(untrained.cfg_for(plan, len(KINDS), examples.shapes()))
 
 
-def loss(model: untrained.Network, batch: tuple) -> torch.Tensor:
-    images, truths = batch
+def loss(model: untrained.Network, images: torch.Tensor, truths: Truths) -> torch.Tensor:
     raw = model(images)
     parts = region_loss(raw, decode(raw, model.anchors), model.anchors, truths)
     return torch.stack(list(parts.values())).sum()
@@ -47,11 +46,12 @@ def loss(model: untrained.Network, batch: tuple) -> torch.Tensor:
 
 def ours(examples: Examples, model: untrained.Network, batch_size: int) -> None:
     place = model.anchors.device
-    batches = Batches(examples, Augmentation(), place, batch_size=batch_size, seed=1)
+    batches = DetectionBatches(examples, Augmentation(), place, batch_size=batch_size, seed=1)
     weights = make_group(list(model.named_parameters()), Optimiser(grad_clip=None))
-    ahead = Ahead(batches, batches.sampler.epoch_length)
+    ahead = Prefetch(batches, batches.sampler.epoch_length)
     for iteration in range(batches.sampler.epoch_length):
-        loss(model, ahead(iteration)).backward()
+        batch = ahead(iteration)
+        loss(model, batch.inputs["pictures"]["images"], batch.targets).backward()
         weights.step()
     ahead.close()
 
@@ -66,7 +66,7 @@ def plain(examples: Examples, model: untrained.Network, batch_size: int) -> None
         pixels = [letterbox(load_whole(file), squares.size)[0] for file in files]
         images = torch.from_numpy(np.stack(pixels)).to(place).float() / 255
         optimiser.zero_grad()
-        loss(model, (images, examples.batch(rows, place)[1])).backward()
+        loss(model, images, examples.batch(rows, place)[1]).backward()
         optimiser.step()
 
 

@@ -47,8 +47,8 @@ def plain(path: Path, row: settings.Backbone) -> None:
 
 def ours(path: Path, row: settings.Backbone, batch_size: int, device: str) -> None:
     output = path.with_name("features.lmdb")
-    job = Extraction(backbone=row, features=settings.Features(batch_size=batch_size))
-    features(images=path, features=output, settings=job, device=device)
+    files = {"images": path, "features": output}
+    features(**files, settings=Extraction(backbone=row), batch_size=batch_size, device=device)
     output.unlink()
 
 

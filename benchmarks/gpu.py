@@ -15,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,17 @@ import torch
 
 from snakecap import device as devices
 from snakecap import registry
-from snakecap.config.settings import Backbone, Decoding, Features, Preprocess, Training
+from snakecap.config.settings import Backbone, Decoding, Preprocess, Training
 from snakecap.detectors import untrained
 from snakecap.formats.captions import Captions
-from snakecap.inputs.inputs import CachedFeatures, Pixels, Source
+from snakecap.formats.vocabulary import Vocabulary
+from snakecap.inputs.batches import CaptionBatches
+from snakecap.inputs.input import Draw, Input, Tensors
 from snakecap.models.build import build
 from snakecap.steps.features import Extraction, eye, load
-from snakecap.training.batches import Batches
-from snakecap.training.groups import Groups
-from snakecap.training.lesson import Lesson, Plan, Validation
+from snakecap.tasks.caption import CaptionTask
 from snakecap.training.loop import fit
+from snakecap.training.task import Validation
 
 WORDS, VOCABULARY, EACH = 16, 9487, 5
 
@@ -46,7 +47,7 @@ def coco(pictures: int) -> Captions:
     labels = random.integers(1, VOCABULARY + 1, (number, WORDS), dtype=np.int64)
     labels[np.arange(WORDS) >= lengths[:, None]] = 0
     starts = np.arange(pictures) * EACH
-    files = tuple(f"{row}.jpg" for row in range(pictures))
+    files = tuple(map(str, range(pictures)))
     words = tuple(f"w{place}" for place in range(VOCABULARY))
     splits = ("train",) * pictures
     return Captions(
@@ -56,52 +57,71 @@ def coco(pictures: int) -> Captions:
 
 def training(architecture: str, batch_size: int, **stage: Any) -> Training:
     """NeuralTalk2's model on some backbone, and one stage of it."""
+    row = {"architecture": architecture, "weights": "random", "preprocess": {"crop": None}}
     return Training.model_validate(
         {
             "width": 512,
+            "inputs": {"picture": {"part": "features", "source": "seen"}},
+            "encoders": [{"part": "cnn", "reads": "picture"}],
             "decoder": {"part": "lstm", "options": {"hidden_size": 512}},
-            "backbone": {"architecture": architecture, "weights": "random"},
+            "backbones": {"seen": row},
             "geometry": {"size": 256},
             "stage": {"name": "stage", "batch_size": batch_size, **stage},
         }
     )
 
 
+class Held(Input):
+    """Features on the device, or some pixels on the host, over and over."""
+
+    def __init__(self, name: str, values: torch.Tensor, place: torch.device):
+        super().__init__(place)
+        self.name, self.values = name, values
+
+    def read(self, files: Sequence[str], draw: Draw | None = None) -> Tensors:
+        """A row for each picture, mirrored as the batch is."""
+        assert draw is not None
+        rows = torch.tensor([int(file) for file in files[draw.part]]) % len(self.values)
+        rows = rows.to(self.values.device, non_blocking=True)
+        found = {self.name: self.values[rows].to(self.place, non_blocking=True)}
+        if draw.flip is not None:
+            found["flip"] = draw.flip[draw.part].to(self.place, non_blocking=True)
+        return found
+
+
+class Timed(CaptionTask):
+    """A stage that is not judged; it notes the time at every tenth step."""
+
+    marks: list[float]
+
+    def groups(self, iteration: int) -> list[Any]:
+        """See `Task`."""
+        if iteration % 10 == 0:  # waiting for the device at every step would slow it
+            wait(self.batches.place)
+            self.marks.append(time.perf_counter())
+        return super().groups(iteration)
+
+    def validate(self) -> Validation:
+        """See `Task`."""
+        return Validation(0.0, {}, [], "loss")
+
+
 def learning(
-    settings: Training, packed: Captions, source: Source, place: torch.device, steps: int
+    settings: Training, packed: Captions, source: Input, place: torch.device, steps: int
 ) -> dict[str, float]:
     """Seconds of a step, and of an epoch."""
-    captioner = build(settings, vocabulary_size=VOCABULARY).to(place)
-    stage = settings.stage
-    batches, groups = Batches(packed, source, stage, place), Groups(captioner, stage)
-    marks: list[float] = []
-
-    def batch(now: int) -> list[Any]:
-        if now % 10 == 0:  # waiting for the device at every step would slow it
-            wait(place)
-            marks.append(time.perf_counter())
-        return batches(now)
-
-    lesson = Lesson(
-        captioner,
-        loss=lambda examples: captioner(*examples),
-        batch=batch,
-        groups=groups,
-        every_group=groups.all(),
-        factor=lambda _: 1.0,
-        validate=lambda: Validation(0.0, {}, [], "loss"),
-        report=lambda _: None,
-    )
-    plan = Plan(
-        iterations=steps,
-        validate_every=steps,
-        checkpoint_every=1e9,
-        explosion=1e9,
-        precision=devices.precision("auto", place),
-    )
+    captioner = build(settings, vocabulary_size=VOCABULARY, sizes={}).to(place)
+    ends = {"epochs": None, "max_iterations": steps, "validate_every": steps}
+    stage = settings.stage.model_copy(update={**ends, "checkpoint_every": 1e9, "explosion": 1e9})
+    inputs = {"picture": source}
+    batches = CaptionBatches(packed, inputs, stage, place)
+    words = Vocabulary(packed.words)
+    task = Timed(captioner, batches, None, inputs, words, stage)  # type: ignore[arg-type]
+    task.marks = []
+    precision = devices.precision("auto", place)
     with tempfile.TemporaryDirectory() as folder:
-        fit(lesson, plan, Path(folder))
-    step = statistics.median(np.diff(marks[1:])) / 10
+        fit(task, stage, Path(folder), report=lambda _: None, precision=precision)
+    step = statistics.median(np.diff(task.marks[1:])) / 10
     return {
         "batch_size": stage.batch_size,
         "seconds_a_step": step,
@@ -113,7 +133,7 @@ def learning(
 def looking(architecture: str, place: torch.device, batch_size: int, size: int, rounds: int) -> Any:
     """Features of pictures that are in memory: pictures/s."""
     row = Backbone(architecture=architecture, weights="random", preprocess=Preprocess(crop=None))
-    settings = Extraction(backbone=row, features=Features(batch_size=batch_size))
+    settings = Extraction(backbone=row)
     see = eye(load(row).to(place), settings, place)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, 3, size, size), np.uint8)
     return batch_size / median(lambda: see(images), place, rounds)
@@ -121,8 +141,9 @@ def looking(architecture: str, place: torch.device, batch_size: int, size: int, 
 
 def captioning(place: torch.device, pictures: int, rounds: int) -> dict[str, float]:
     """Beam 5, 2 and 1 from given features: pictures/s."""
-    captioner = build(training("resnet50", 16), vocabulary_size=VOCABULARY).to(place).eval()
-    inputs = {"pooled": torch.randn(pictures, 2048, device=place)}
+    captioner = build(training("resnet50", 16), vocabulary_size=VOCABULARY, sizes={})
+    captioner.eval().to(place)
+    inputs = {"picture": {"pooled": torch.randn(pictures, 2048, device=place)}}
 
     @torch.inference_mode()
     def search(width: int) -> None:
@@ -176,17 +197,16 @@ def stages(place: torch.device, *, small: bool) -> Iterator[tuple[str, Callable[
     features = torch.randn(pictures, 2048).to(place)
     for batch in (8,) if small else (16, 256, 1024):
         job = training("resnet50", batch)
-        source = CachedFeatures(features)
+        source = Held("pooled", features, place)
         yield (
             f"frozen_{batch}",
             lambda job=job, source=source: learning(job, packed, source, place, steps),
         )
     pixels = np.random.default_rng(0).integers(0, 256, (256, 3, size, size), np.uint8)
-    looked = Pixels(lambda rows: pixels[rows % 256], place)
+    looked = Held("images", torch.from_numpy(pixels), place)
     for batch in (2,) if small else (16, 64):
         tuned = {"finetune_from": "all", "flip": True}
         job = training("squeezenet1_0" if small else "vgg16", batch, **tuned)
-        job = job.model_copy(update={"backbone": _uncropped(job)})
         yield (
             f"finetune_{batch}",
             lambda job=job: learning(job, packed, looked, place, steps if small else 101),
@@ -195,11 +215,6 @@ def stages(place: torch.device, *, small: bool) -> Iterator[tuple[str, Callable[
         yield f"features_{name}", lambda name=name: looking(name, place, wide, size, rounds)
     yield "captioning", lambda: captioning(place, wide, rounds)
     yield "detecting", lambda: detecting(place, wide // 4, 64 if small else 416, rounds)
-
-
-def _uncropped(job: Training) -> Backbone:
-    assert job.backbone is not None
-    return job.backbone.model_copy(update={"preprocess": Preprocess(crop=None)})
 
 
 def main() -> None:

@@ -20,11 +20,13 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from snakecap import device
+from snakecap.inputs.batches import Batch, CaptionTargets
 from snakecap.models.captioner import Captioner
 from snakecap.models.decoders.attention import AttentionDecoder
 from snakecap.models.decoders.lstm import LSTMDecoder
 from snakecap.models.encoders.layout_lstm import LayoutLSTMEncoder
 from snakecap.models.encoders.layout_set import LayoutSetEncoder
+from snakecap.objectives.cross_entropy import CrossEntropy
 from snakecap.search.beam import beam
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adamw as update
@@ -45,9 +47,12 @@ def models() -> dict[str, Captioner]:
     size = {"width": WIDTH, "vocabulary_size": VOCABULARY, "hidden_size": WIDTH}
     objects = {"width": WIDTH, "categories": CATEGORIES}
     return {
-        "lstm": Captioner([LayoutLSTMEncoder(**objects)], LSTMDecoder(**size)),
-        "lstm_attention": Captioner([LayoutLSTMEncoder(**objects)], AttentionDecoder(**size)),
-        "set_attention": Captioner([LayoutSetEncoder(**objects)], AttentionDecoder(**size)),
+        name: Captioner([encoder(**objects)], decoder(**size), ["objects"])
+        for name, encoder, decoder in (
+            ("lstm", LayoutLSTMEncoder, LSTMDecoder),
+            ("lstm_attention", LayoutLSTMEncoder, AttentionDecoder),
+            ("set_attention", LayoutSetEncoder, AttentionDecoder),
+        )
     }
 
 
@@ -100,10 +105,12 @@ def step(model: Captioner, inputs: dict[str, torch.Tensor], words: torch.Tensor)
     group = Group(model.named_parameters(), update, Numbers(3e-3), clip=0.1)
     place = next(model.parameters()).device
     owners = torch.arange(PICTURES, device=place).repeat_interleave(EACH)
+    batch = Batch(torch.arange(PICTURES), {"objects": inputs}, CaptionTargets(words, owners))
+    objective = CrossEntropy(model=model, label_smoothing=0.1)
 
     def run() -> None:
         model.train()
-        model(inputs, words, owners, label_smoothing=0.1)["caption"].backward()
+        objective(batch, 0)["caption"].backward()
         group.step()
 
     return run
@@ -113,7 +120,7 @@ def search(model: Captioner, inputs: dict[str, torch.Tensor]):
     @torch.inference_mode()
     def run() -> None:
         model.eval()
-        step, state, number = model.start(inputs)
+        step, state, number = model.start({"objects": inputs})
         beam(step, state, pictures=number, width=3, max_length=WORDS)
 
     return run

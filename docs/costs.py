@@ -7,14 +7,15 @@ and from a machine's speed, a row of `MACHINES`. Dimensions as there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import file_sizes
 from file_sizes import FLOAT, RUNNING
 
 from snakecap.config.settings import Settings, Stage, System
+from snakecap.workflow.plan_files import features_name
 
 # Estimates, until benchmarks/gpu.py has run on a GPU.
 PROGRAM = 3.0e9  # bytes of host memory of a job with CUDA: torch, its libraries, batches made ahead
@@ -74,14 +75,14 @@ class Network:
     """What a system is made of.
 
     Attributes:
-        parameters: P, the backbone's included.
-        backbone: of these, the backbone's.
-        values: F.
+        parameters: P, the backbones' included.
+        backbone: of these, the backbones'.
+        values: F of each input that a backbone sees, by the input's name.
     """
 
     parameters: int
     backbone: int = 0
-    values: int = 0
+    values: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,30 +118,28 @@ def gpu_memory(network: Network, stage: Stage, data: Data, *, flip: bool = False
     Activations come on top: they grow with `batch_size`, and out-of-memory names it.
     """
     kept = FLOAT * (1 + RUNNING.get(stage.optimiser.name, 2)) * trained(network, stage)
-    cached = 0 if stage.reads_pictures else FLOAT * data.pictures * network.values
+    cached = 0 if stage.reads_pictures else FLOAT * data.pictures * sum(network.values.values())
     return CONTEXT + FLOAT * network.parameters + kept + cached * (2 if flip else 1)
 
 
 def host_memory(network: Network, stage: Stage, data: Data, *, flip: bool = False) -> float:
     """Host memory: 3 GB + 160 M + 8 P, and 4 N F when features are cached."""
-    cached = 0 if stage.reads_pictures else FLOAT * data.pictures * network.values
+    cached = 0 if stage.reads_pictures else FLOAT * data.pictures * sum(network.values.values())
     packed = 8 * data.captions * 20
     return PROGRAM + packed + 2 * FLOAT * network.parameters + cached * (2 if flip else 1)
 
 
 def stage_seconds(
-    network: Network, architecture: str | None, stage: Stage, data: Data, machine: Machine
+    network: Network, architectures: Sequence[str], stage: Stage, data: Data, machine: Machine
 ) -> float:
     """Seconds of a training stage: iterations x (operations of a step / speed + 5 ms)."""
-    per_epoch = math.ceil(data.training / stage.batch_size)
-    bounds = [stage.max_iterations or math.inf]
-    bounds.append(math.inf if stage.epochs is None else stage.epochs * per_epoch)
-    iterations = min(bounds)
+    iterations = stage.iterations(math.ceil(data.training / stage.batch_size))
     head = network.parameters - network.backbone
     of_caption = 2 * BACKWARD * head * TOKENS
     of_picture = 0.0
-    if architecture is not None and stage.reads_pictures:
-        of_picture = 2 * OPERATIONS[architecture] * (BACKWARD if stage.finetunes else 1)
+    if stage.reads_pictures:
+        looks = sum(OPERATIONS[architecture] for architecture in architectures)
+        of_picture = 2 * looks * (BACKWARD if stage.finetunes else 1)
     of_step = stage.batch_size * (of_picture + stage.captions_per_picture * of_caption)
     return iterations * (of_step / (machine.products * machine.share) + machine.step)
 
@@ -182,10 +181,10 @@ def recipe(
         work=max(
             file_sizes.work(n.parameters, trained(n, s), s.optimiser.name) for n, _, s in jobs
         ),
-        gpu=max(gpu_memory(n, s, data, flip=row.features.flip) for n, row, s in jobs),
-        host=max(host_memory(n, s, data, flip=row.features.flip) for n, row, s in jobs),
+        gpu=max(gpu_memory(n, s, data, flip=flips(row)) for n, row, s in jobs),
+        host=max(host_memory(n, s, data, flip=flips(row)) for n, row, s in jobs),
         seconds=looks
-        + sum(stage_seconds(n, _architecture(settings, r), s, data, machine) for n, r, s in jobs),
+        + sum(stage_seconds(n, _architectures(settings, r), s, data, machine) for n, r, s in jobs),
     )
 
 
@@ -206,19 +205,28 @@ def _runs(settings: Settings) -> list[tuple[str, System]]:
     return [(name, settings.systems[name]) for name in names for _ in settings.seeds or (0,)]
 
 
-def _architecture(settings: Settings, row: System) -> str | None:
-    return None if row.backbone is None else settings.backbones[row.backbone].architecture
+def flips(row: System) -> bool:
+    """Whether mirrored features are cached of a system's inputs."""
+    return any(one.features.flip for one in row.inputs.values() if one.table == "backbones")
+
+
+def _architectures(settings: Settings, row: System) -> list[str]:
+    return [settings.backbones[name].architecture for name in row.sources("backbones")]
 
 
 def _features(
     settings: Settings, data: Data, networks: Mapping[str, Network]
 ) -> dict[object, float]:
     return {
-        (row.backbone, row.features): file_sizes.features(
-            data.pictures, networks[name].values, half=row.features.half, flip=row.features.flip
+        features_name(one): file_sizes.features(
+            data.pictures,
+            networks[name].values[key],
+            half=one.features.half,
+            flip=one.features.flip,
         )
         for name, row in _runs(settings)
-        if row.backbone is not None
+        for key, one in row.inputs.items()
+        if one.table == "backbones"
     }
 
 
@@ -233,9 +241,13 @@ def _captions(settings: Settings, data: Data) -> dict[str, float]:
 
 def _looks(settings: Settings, data: Data, machine: Machine) -> dict[object, float]:
     return {
-        (row.backbone, row.features): look_seconds(
-            architecture, data.pictures, machine, flip=row.features.flip
+        features_name(one): look_seconds(
+            settings.backbones[one.source].architecture,
+            data.pictures,
+            machine,
+            flip=one.features.flip,
         )
         for _, row in _runs(settings)
-        if (architecture := _architecture(settings, row)) is not None
+        for one in row.inputs.values()
+        if one.table == "backbones"
     }

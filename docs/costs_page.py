@@ -67,14 +67,16 @@ def checked(recipe: str, more: Mapping[str, Any] | None = None) -> settings.Sett
 def network(row: settings.System, whole: settings.Settings) -> costs.Network:
     """A system's numbers, counted."""
     training = whole.training(row, row.stages[0].name)
-    categories = CATEGORIES if row.layout else None
+    layouts = (name for name, one in row.inputs.items() if one.table == "layouts")
+    sizes = {name: {"categories": CATEGORIES} for name in layouts}
     with torch.device("meta"):
-        model = build(training, vocabulary_size=WORDS, categories=categories)
+        model = build(training, vocabulary_size=WORDS, sizes=sizes)
     count = sum(parameter.numel() for parameter in model.parameters())
-    if model.backbone is None:
-        return costs.Network(count)
-    own = sum(parameter.numel() for parameter in model.backbone.parameters())
-    return costs.Network(count, own, model.backbone.width)
+    own = sum(parameter.numel() for parameter in model.backbones.parameters())
+    looks = model.looks.items()
+    return costs.Network(
+        count, own, {name: model.backbones[look.backbone].width for name, look in looks}
+    )
 
 
 def cost(recipe: str) -> costs.Cost:

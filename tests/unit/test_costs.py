@@ -169,7 +169,7 @@ def test_networks_are_counted_as_their_authors_did(page):
     """NeuralTalk2's own numbers: VGG-16 to fc7, its projection, and the language model."""
     whole = page.checked("neuraltalk2")
     found = page.network(whole.systems["coco_neuraltalk2"], whole)
-    assert (found.backbone, found.values) == (134_260_544, 4096)
+    assert (found.backbone, found.values) == (134_260_544, {"picture": 4096})
     # 1,025 numbers a word more than the original's 9,567 words: an embedding and a row of logits
     language = 11_908_448 + (page.WORDS - 9_567) * (512 + 513)
     assert found.parameters - found.backbone == pytest.approx(2_097_664 + language, rel=0.001)
@@ -183,14 +183,14 @@ def test_operations_are_torchvisions():
         assert operations == pytest.approx(published * 1e9, rel=0.01), name
 
 
-NETWORK = costs.Network(parameters=150_000_000, backbone=134_000_000, values=4096)
+NETWORK = costs.Network(parameters=150_000_000, backbone=134_000_000, values={"picture": 4096})
 COCO = costs.DATA["coco2014"]
 H200 = costs.MACHINES["H200"]
 
 
 def seconds(**options):
     stage = Stage(**{"name": "one", "epochs": 1, **options})
-    return costs.stage_seconds(NETWORK, "vgg16", stage, COCO, H200)
+    return costs.stage_seconds(NETWORK, ["vgg16"], stage, COCO, H200)
 
 
 def test_hours_grow_with_what_is_computed():
@@ -204,7 +204,7 @@ def test_hours_grow_with_what_is_computed():
 
 def test_memory_holds_the_features_and_what_is_trained():
     frozen, tuned = Stage(name="one"), Stage(name="two", finetune_from="all")
-    cached = 4 * COCO.pictures * NETWORK.values
+    cached = 4 * COCO.pictures * NETWORK.values["picture"]
     plain = costs.gpu_memory(NETWORK, frozen, COCO)
     assert costs.gpu_memory(NETWORK, frozen, COCO, flip=True) == pytest.approx(plain + cached)
     assert costs.trained(NETWORK, frozen) == 16_000_000
@@ -233,7 +233,7 @@ def test_a_training_job_asks_for_twice_the_memory_that_it_needs(page, recipe):
         row = whole.systems[name]
         for stage in row.stages:
             parts = page.network(row, whole), stage, costs.DATA[whole.dataset]
-            asked, needed = asked_and_needed(*parts, row.features.flip)
+            asked, needed = asked_and_needed(*parts, costs.flips(row))
             assert asked >= 2 * needed, (name, stage.name, asked, needed)
 
 
