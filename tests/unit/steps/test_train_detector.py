@@ -20,7 +20,7 @@ from snakecap.formats.pictures import Object
 from snakecap.steps import train_detector as stage
 from snakecap.steps.annotations import annotations
 from snakecap.steps.train_detector import train_detector
-from snakecap.training import detector as detector_learner
+from snakecap.tasks import detect as task
 
 TRAINING = {
     "epochs": 2,
@@ -217,13 +217,50 @@ def test_a_darknet_cfg_trains(pictures, tmp_path):
 def test_validation_looks_at_as_many_pictures_as_asked(pictures, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        detector_learner,
+        task,
         "average_precision",
         lambda truth, found, categories: seen.append((len(truth), len(found))) or {"AP": 0.5},
     )
     for asked, used in ((-1, 4), (3, 3), (100, 4)):
         run(pictures, tmp_path, row(epochs=0.1, validation_pictures=asked))
         assert seen.pop() == (used, used)
+
+
+def test_training_ends_with_the_iterations_or_the_epochs(pictures, tmp_path):
+    """Its settings are those of any training."""
+    for training, iterations in (
+        ({"max_iterations": 4}, 4),
+        ({"max_iterations": 4, "epochs": None}, 4),
+        ({"max_iterations": 100}, 6),
+    ):
+        history = run(pictures, tmp_path, row(**training))[2]
+        assert history["iteration"] == iterations
+    with pytest.raises(ValueError, match="give epochs or max_iterations"):
+        row(epochs=None)
+
+
+def test_a_detector_can_be_trained_deterministically_and_in_short_numbers(
+    pictures, tmp_path, monkeypatch
+):
+    seen, choose = [], stage.devices.choose
+
+    def chosen(*given, deterministic=False):
+        seen.append(deterministic)
+        return choose(*given)
+
+    monkeypatch.setattr(stage.devices, "choose", chosen)
+    plain = run(pictures, tmp_path, row(epochs=None, max_iterations=2))[0]
+    short = {"precision": "bfloat16", "deterministic": True}
+    rounded = run(pictures, tmp_path, row(epochs=None, max_iterations=2, **short))[0]
+    assert seen == [False, True]
+    assert any(not torch.equal(plain[name], rounded[name]) for name in plain)
+
+
+def test_a_detectors_exploding_loss_stops_it(pictures, tmp_path):
+    rate = {"name": "sgd", "learning_rate": 1e9, "grad_clip": None}
+    settings = row(epochs=20, explosion=1.5, optimiser=rate)
+    with pytest.raises(RuntimeError, match="lower the learning rate"):
+        run(pictures, tmp_path, settings)
 
 
 def test_only_the_pictures_of_images_h5_are_used(pictures, tmp_path, monkeypatch):
