@@ -144,19 +144,19 @@ class KilledError(Exception):
 @pytest.mark.parametrize("kill_at", [2, 4])
 def test_a_killed_run_resumes_to_the_bit(trained, pictures, tmp_path, monkeypatch, kill_at):
     settings = row(checkpoint_every=1e-9)
-    whole = stage.Batches.__call__
+    whole = task.DetectionBatches.__call__
 
     def killed(self, iteration):
         if iteration == kill_at:
             raise KilledError
         return whole(self, iteration)
 
-    monkeypatch.setattr(stage.Batches, "__call__", killed)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", killed)
     with pytest.raises(KilledError):
         run(pictures, tmp_path, settings)
     assert not (tmp_path / "model.safetensors").exists()
     assert list((tmp_path / ".work").glob("*/checkpoint-*"))
-    monkeypatch.setattr(stage.Batches, "__call__", whole)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", whole)
     weights, header, history = run(pictures, tmp_path, settings)
     _, expected, before, other = trained
     assert header["best"] == before["best"] and history["loss_history"] == other["loss_history"]
@@ -171,17 +171,17 @@ def test_after_a_photo_was_replaced_training_starts_anew(trained, pictures, tmp_
     collection = records.read(pictures)
     shutil.copytree(collection.root, tmp_path / "photos")
     records.write(again, replace(collection, root=tmp_path / "photos"))
-    whole, settings = stage.Batches.__call__, row(checkpoint_every=1e-9)
+    whole, settings = task.DetectionBatches.__call__, row(checkpoint_every=1e-9)
 
     def killed(self, iteration):
         if iteration == 3:
             raise KilledError
         return whole(self, iteration)
 
-    monkeypatch.setattr(stage.Batches, "__call__", killed)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", killed)
     with pytest.raises(KilledError):
         run(again, tmp_path, settings)
-    monkeypatch.setattr(stage.Batches, "__call__", whole)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", whole)
     first = next(picture for picture in collection.split("train") if picture.objects)
     Image.new("RGB", (32, 32)).save(tmp_path / "photos" / first.file)
     weights, _, _ = run(again, tmp_path, settings)
