@@ -184,12 +184,12 @@ class System(Section):
 def _new(old: Mapping[str, Any]) -> str:
     """What to write in place of an old row's `backbone`, `features` and `layout`."""
     lines, more = [], ""
-    if old.get("backbone"):
-        chosen = dict(old.get("features") or {})
+    if old.get("backbone") or old.get("features"):
+        chosen, source = dict(old.get("features") or {}), old.get("backbone") or "BACKBONE"
         size = chosen.pop("batch_size", None)
-        more = f"; batch_size: {size} goes to backbones.{old['backbone']}" if size else ""
+        more = f"; batch_size: {size} goes to backbones.{source}" if size else ""
         options = f", options: {json.dumps(chosen)}" if chosen else ""
-        lines.append(f"picture: {{part: features, source: {old['backbone']}{options}}}")
+        lines.append(f"picture: {{part: features, source: {source}{options}}}")
     if old.get("layout"):
         lines.append(f"objects: {{part: layout, source: {old['layout']}}}")
     encoders = "" if "encoders" in old else ", encoders: [{part: cnn}]"

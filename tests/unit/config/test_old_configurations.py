@@ -57,6 +57,13 @@ def test_an_old_system_is_told_its_inputs(name):
         assert old["features"].items() <= kept.model_dump().items()
 
 
+def test_features_alone_are_options_of_an_input():
+    """As somebody writes who changed the rest."""
+    row = {**CONFIG["systems"]["neuraltalk2"], "features": {"flip": True}}
+    said = refused({**CONFIG, "systems": {**CONFIG["systems"], "neuraltalk2": row}})
+    assert 'picture: {part: features, source: BACKBONE, options: {"flip": true}}' in said
+
+
 def test_label_smoothing_is_an_option_of_the_objective():
     config = copy.deepcopy(CONFIG)
     stage = config["systems"]["neuraltalk2"]["stages"][0]
