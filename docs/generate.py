@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ A part is chosen by its name in a table of `src/snakecap/registry.py`; its optio
 arguments of its constructor. Adding one: docs/adding.md.
 """
 WHERE = {
-    "encoder": "systems.*.encoders: `{part, options}`",
+    "input": "systems.*.inputs: `{part, source, options}`",
+    "encoder": "systems.*.encoders: `{part, options, reads}`",
     "backbone": "backbones.*.architecture; `torchvision` stands for every name of torchvision's",
     "decoder": "systems.*.decoder: `{part, options}`",
     "detector": "detectors.*: `{part, options, file, training}`",
@@ -83,11 +85,13 @@ WHERE = {
     "tokenizer": "vocabularies.*.tokenizer",
     "search": "systems.*.decoding.method; the other keys of `decoding` are its options",
     "schedule": "systems.*.stages.*.schedule: `{name, options}`",
+    "objective": "systems.*.stages.*.objective: `{part, options}`",
     "optimiser": "systems.*.stages.*.optimiser.name; every one reads the numbers it needs",
     "metric": "score.metrics",
 }
 
 
+@cache
 def schema() -> dict[str, Any]:
     """The JSON schema of ``config.yaml``."""
     return settings.Settings.model_json_schema()
@@ -96,11 +100,10 @@ def schema() -> dict[str, Any]:
 def settings_page() -> str:
     """Every setting: key, type, default, meaning; then every registered part and its options."""
     definitions = schema()["$defs"]
-    text = [HEAD, OVERVIEW, "\n## config.yaml\n\n", _model(settings.Settings)]
+    text = [HEAD, OVERVIEW, "\n## config.yaml\n\n", _section(schema())]
     for name in _reached(schema(), definitions):
-        model = getattr(settings, name)
-        text += [f"\n## {name}\n\n{_code(inspect.getdoc(model) or '')}\n\n"]
-        text += [_model(model)]
+        text += [f"\n## {name}\n\n{_code(definitions[name].get('description', ''))}\n\n"]
+        text += [_section(definitions[name])]
     text.append(PARTS)
     for family, rows in registry.FAMILIES.items():
         plural = "es" if family.endswith("ch") else "s"
@@ -121,8 +124,7 @@ def _reached(node: Any, definitions: dict[str, Any]) -> list[str]:
     return list(found)
 
 
-def _model(model: Any) -> str:
-    own = model.model_json_schema()
+def _section(own: dict[str, Any]) -> str:
     rows = []
     for name, entry in own["properties"].items():
         default = "" if name in own.get("required", ()) else _default(entry)
@@ -210,8 +212,7 @@ def _default(entry: dict[str, Any]) -> str:
     """A property's default; of a model's fields only those that are not that model's own."""
     value = entry.get("default")
     if "$ref" in entry:
-        model = getattr(settings, entry["$ref"].rpartition("/")[2])
-        own = model.model_json_schema()["properties"]
+        own = schema()["$defs"][entry["$ref"].rpartition("/")[2]]["properties"]
         value = {k: v for k, v in value.items() if own[k].get("default") != v}
         if not value:
             return "its own"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -182,16 +183,17 @@ class System(Section):
 
 def _new(old: Mapping[str, Any]) -> str:
     """What to write in place of an old row's `backbone`, `features` and `layout`."""
-    lines = []
-    if old.get("backbone"):
-        chosen = {k: v for k, v in (old.get("features") or {}).items() if k != "batch_size"}
-        more = ", options: {" + ", ".join(f"{k}: {v}" for k, v in chosen.items()) + "}"
-        lines.append(
-            f"picture: {{part: features, source: {old['backbone']}{more if chosen else ''}}}"
-        )
+    lines, more = [], ""
+    if old.get("backbone") or old.get("features"):
+        chosen, source = dict(old.get("features") or {}), old.get("backbone") or "BACKBONE"
+        size = chosen.pop("batch_size", None)
+        more = f"; batch_size: {size} goes to backbones.{source}" if size else ""
+        options = f", options: {json.dumps(chosen)}" if chosen else ""
+        lines.append(f"picture: {{part: features, source: {source}{options}}}")
     if old.get("layout"):
         lines.append(f"objects: {{part: layout, source: {old['layout']}}}")
-    return "inputs: {" + ", ".join(lines) + "}"
+    encoders = "" if "encoders" in old else ", encoders: [{part: cnn}]"
+    return "inputs: {" + ", ".join(lines) + "}" + encoders + more
 
 
 class Training(Section):

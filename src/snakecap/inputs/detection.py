@@ -136,7 +136,18 @@ class Examples:
 
     def shapes(self) -> NDArray[np.float64]:
         """Widths and heights of all boxes in 0..1 of the square, of shape (N, 2)."""
-        return torch.cat([boxes for boxes, _ in self.targets])[:, 2:].double().numpy()
+        return torch.cat([self.targets[row][0] for row in self.rows()])[:, 2:].double().numpy()
+
+    def rows(self) -> list[int]:
+        """The pictures that teach: those with an object.
+
+        Raises:
+            ValueError: there is none.
+        """
+        found = [row for row, (boxes, _) in enumerate(self.targets) if len(boxes)]
+        if not found:
+            raise ValueError("no picture of the train split shows an object: nothing to learn from")
+        return found
 
 
 def _target(row: Objects, frame: Frame) -> tuple[Tensor, Tensor]:
@@ -169,10 +180,8 @@ class DetectionBatches:
             ValueError: no picture has an object.
         """
         self.examples, self.augmentation, self.place = examples, augmentation, place
-        rows = [row for row, (boxes, _) in enumerate(examples.targets) if len(boxes)]
-        if not rows:
-            raise ValueError("no picture of the train split shows an object: nothing to learn from")
-        self.sampler = Sampler(torch.tensor(rows), batch_size=batch_size, seed=seed)
+        rows = torch.tensor(examples.rows())
+        self.sampler = Sampler(rows, batch_size=batch_size, seed=seed)
 
     def __call__(self, iteration: int) -> Batch[Truths]:
         """Images (B, 3, S, S) in 0..1 and their objects, on the device."""

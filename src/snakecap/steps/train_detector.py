@@ -63,7 +63,7 @@ def train_detector(
     training = settings.training
     if training is None:
         raise ValueError(f"the detector {settings.part} has no `training` in its row")
-    place = devices.choose(device, threads)
+    place = devices.choose(device, threads, deterministic=training.deterministic)
     processes = join()
     row = settings.model_dump(mode="json")
     collection = _chosen(records.read(pictures), images)

@@ -78,8 +78,8 @@ class Plan(Files):
         """How often a job goes over the data set."""
         if rule == "features":
             return 2 if self.features[wildcards["features"]][1].flip else 1
-        if rule == "train_detector" and (training := self._detector(wildcards).training):
-            return training.epochs or 1
+        if rule == "train_detector":
+            return resources.passes(self._detector(wildcards).training, pictures)
         return resources.passes(stage, pictures)
 
     def _dataset(self, wildcards: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 from snakecap.config.cluster import Cluster
-from snakecap.config.training import Stage
+from snakecap.config.training import Learning, Stage
 
 
 class Need(NamedTuple):
@@ -63,13 +63,13 @@ def kind(rule: str, stage: Stage | None) -> str:
     return "train on pixels" if rule == "train" and stage and stage.reads_pictures else rule
 
 
-def passes(stage: Stage | None, pictures: int) -> float:
-    """How often a job goes over the data set: once, or as often as a training stage."""
-    if stage is None:
+def passes(training: Learning | None, pictures: int) -> float:
+    """How often a job goes over the data set: once, or as often as training does."""
+    if training is None:
         return 1.0
-    limits = [stage.epochs] if stage.epochs is not None else []
-    if stage.max_iterations is not None:
-        limits.append(stage.max_iterations * stage.batch_size / max(pictures, 1))
+    limits = [training.epochs] if training.epochs is not None else []
+    if training.max_iterations is not None:
+        limits.append(training.max_iterations * training.batch_size / max(pictures, 1))
     return float(min(limits))
 
 

@@ -149,7 +149,7 @@ def one_names(folder):
     from snakecap.formats.images import Images
 
     job = json.loads(folder.with_suffix(".jobs").read_text())[0][1]
-    return Images(Path(job["images"])).files
+    return Images(Path(job["inputs"][0])).files
 
 
 def test_captions_are_the_same_in_the_same_order(both):

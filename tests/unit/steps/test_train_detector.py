@@ -20,7 +20,7 @@ from snakecap.formats.pictures import Object
 from snakecap.steps import train_detector as stage
 from snakecap.steps.annotations import annotations
 from snakecap.steps.train_detector import train_detector
-from snakecap.training import detector as detector_learner
+from snakecap.tasks import detect as task
 
 TRAINING = {
     "epochs": 2,
@@ -144,19 +144,19 @@ class KilledError(Exception):
 @pytest.mark.parametrize("kill_at", [2, 4])
 def test_a_killed_run_resumes_to_the_bit(trained, pictures, tmp_path, monkeypatch, kill_at):
     settings = row(checkpoint_every=1e-9)
-    whole = stage.Batches.__call__
+    whole = task.DetectionBatches.__call__
 
     def killed(self, iteration):
         if iteration == kill_at:
             raise KilledError
         return whole(self, iteration)
 
-    monkeypatch.setattr(stage.Batches, "__call__", killed)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", killed)
     with pytest.raises(KilledError):
         run(pictures, tmp_path, settings)
     assert not (tmp_path / "model.safetensors").exists()
     assert list((tmp_path / ".work").glob("*/checkpoint-*"))
-    monkeypatch.setattr(stage.Batches, "__call__", whole)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", whole)
     weights, header, history = run(pictures, tmp_path, settings)
     _, expected, before, other = trained
     assert header["best"] == before["best"] and history["loss_history"] == other["loss_history"]
@@ -171,17 +171,17 @@ def test_after_a_photo_was_replaced_training_starts_anew(trained, pictures, tmp_
     collection = records.read(pictures)
     shutil.copytree(collection.root, tmp_path / "photos")
     records.write(again, replace(collection, root=tmp_path / "photos"))
-    whole, settings = stage.Batches.__call__, row(checkpoint_every=1e-9)
+    whole, settings = task.DetectionBatches.__call__, row(checkpoint_every=1e-9)
 
     def killed(self, iteration):
         if iteration == 3:
             raise KilledError
         return whole(self, iteration)
 
-    monkeypatch.setattr(stage.Batches, "__call__", killed)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", killed)
     with pytest.raises(KilledError):
         run(again, tmp_path, settings)
-    monkeypatch.setattr(stage.Batches, "__call__", whole)
+    monkeypatch.setattr(task.DetectionBatches, "__call__", whole)
     first = next(picture for picture in collection.split("train") if picture.objects)
     Image.new("RGB", (32, 32)).save(tmp_path / "photos" / first.file)
     weights, _, _ = run(again, tmp_path, settings)
@@ -217,13 +217,50 @@ def test_a_darknet_cfg_trains(pictures, tmp_path):
 def test_validation_looks_at_as_many_pictures_as_asked(pictures, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        detector_learner,
+        task,
         "average_precision",
         lambda truth, found, categories: seen.append((len(truth), len(found))) or {"AP": 0.5},
     )
     for asked, used in ((-1, 4), (3, 3), (100, 4)):
         run(pictures, tmp_path, row(epochs=0.1, validation_pictures=asked))
         assert seen.pop() == (used, used)
+
+
+def test_training_ends_with_the_iterations_or_the_epochs(pictures, tmp_path):
+    """Its settings are those of any training."""
+    for training, iterations in (
+        ({"max_iterations": 4}, 4),
+        ({"max_iterations": 4, "epochs": None}, 4),
+        ({"max_iterations": 100}, 6),
+    ):
+        history = run(pictures, tmp_path, row(**training))[2]
+        assert history["iteration"] == iterations
+    with pytest.raises(ValueError, match="give epochs or max_iterations"):
+        row(epochs=None)
+
+
+def test_a_detector_can_be_trained_deterministically_and_in_short_numbers(
+    pictures, tmp_path, monkeypatch
+):
+    seen, choose = [], stage.devices.choose
+
+    def chosen(*given, deterministic=False):
+        seen.append(deterministic)
+        return choose(*given)
+
+    monkeypatch.setattr(stage.devices, "choose", chosen)
+    plain = run(pictures, tmp_path, row(epochs=None, max_iterations=2))[0]
+    short = {"precision": "bfloat16", "deterministic": True}
+    rounded = run(pictures, tmp_path, row(epochs=None, max_iterations=2, **short))[0]
+    assert seen == [False, True]
+    assert any(not torch.equal(plain[name], rounded[name]) for name in plain)
+
+
+def test_a_detectors_exploding_loss_stops_it(pictures, tmp_path):
+    rate = {"name": "sgd", "learning_rate": 1e9, "grad_clip": None}
+    settings = row(epochs=20, explosion=1.5, optimiser=rate)
+    with pytest.raises(RuntimeError, match="lower the learning rate"):
+        run(pictures, tmp_path, settings)
 
 
 def test_only_the_pictures_of_images_h5_are_used(pictures, tmp_path, monkeypatch):
