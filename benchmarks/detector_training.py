@@ -27,7 +27,7 @@ from snakecap.inputs.detection import DetectionBatches, Examples
 from snakecap.inputs.prefetch import Prefetch
 from snakecap.inputs.squares import Squares
 from snakecap.objectives.yolov2 import region_loss
-from snakecap.objects.letterbox import letterbox
+from snakecap.objects.boxes import letterbox
 from snakecap.training.optimisers import make_group
 
 KINDS = ("circle", "square", "star", "triangle")

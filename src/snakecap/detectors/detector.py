@@ -49,7 +49,7 @@ class Detector:
         Returns:
             One entry for each picture; it does not depend on the others of the batch. Boxes are in
             pixels of the images and inside them; of a detector that reads no images, in pixels of
-            the records, and as they were written: `snakecap.inference.detecting` clips them.
+            the records, and as they were written: `snakecap.inference.detector` clips them.
         """
         raise NotImplementedError
 

@@ -10,11 +10,11 @@ from snakecap.config import settings as configuration
 from snakecap.formats import detections as detection_files
 from snakecap.formats import layouts as files
 from snakecap.formats import pictures as records
-from snakecap.formats.detections import Found
 from snakecap.formats.pictures import Picture, sized
 from snakecap.log import logger
 from snakecap.objects import layout as layouts
 from snakecap.objects.layout import Layout, Reading, encode
+from snakecap.objects.object import Object
 from snakecap.provenance import code
 
 
@@ -45,7 +45,7 @@ def layout(
         raise ValueError(f"{layout}: the output must end in .h5; a .json is written beside it")
     collection = records.read(pictures)
     chosen = _pictures(collection.pictures, images)
-    seen = detection_files.read_of(detections, collection.pictures)
+    seen = detection_files.read(detections, collection.pictures)
     if seen and not any(picture.id in seen for picture in chosen):
         raise ValueError(f"{detections} is of other pictures than {pictures}: no id is in both")
     facts = detection_files.read_info(info)
@@ -83,7 +83,7 @@ def _pictures(pictures: Sequence[Picture], images: Path | None) -> Sequence[Pict
     return [by_file[file] for file in Images(images).files]
 
 
-def _arranged(picture: Picture, found: Sequence[Found], reading: Reading) -> Layout:
+def _arranged(picture: Picture, found: Sequence[Object], reading: Reading) -> Layout:
     """One picture's layout, its boxes in 0..1."""
     width, height = picture.width, picture.height
     if found and not (width and height):
@@ -91,13 +91,13 @@ def _arranged(picture: Picture, found: Sequence[Found], reading: Reading) -> Lay
             f"picture {picture.id} ({picture.file}) has objects, but neither pictures.json nor an "
             "image file says how large it is: its boxes cannot be brought to 0..1"
         )
-    whole = Layout.from_pixels(((row.category, row.box, row.score) for row in found), width, height)
+    whole = Layout.from_pixels(found, width, height)
     return replace(whole, objects=layouts.arrange(whole.objects, reading))
 
 
 def _count(
     arranged: Sequence[Layout],
-    seen: Mapping[int | str, Sequence[Found]],
+    seen: Mapping[int | str, Sequence[Object]],
     keys: Sequence[tuple[int | str, str]],
 ) -> None:
     kept = sum(len(one.objects) for one in arranged)
