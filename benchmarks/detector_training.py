@@ -34,7 +34,7 @@ KINDS = ("circle", "square", "star", "triangle")
 
 
 def network(examples: Examples, size: int, width: int) -> untrained.Network:
-    plan = untrained.Plan(None, size, width, 3, 1)
+    plan = untrained.Architecture(None, size, width, 3, 1)
     return untrained.build(untrained.cfg_for(plan, len(KINDS), examples.shapes()))
 
 

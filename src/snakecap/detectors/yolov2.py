@@ -77,10 +77,6 @@ class YOLOv2(Detector):
 
         Args:
             file: a model.safetensors of ours, or darknet's ``.weights``.
-            min_score: weaker boxes are left out.
-            overlap: IoU above which the weaker of two boxes of a category goes.
-            limit: boxes a picture, the best.
-            place: where it computes.
             cfg: darknet's ``.cfg``: of the ``.weights``, or of a network to train; null: a small
                 network of our own.
             names: file of the names of its categories, one a line; null: COCO's 80 for

@@ -63,9 +63,6 @@ class YOLOX(Detector):
 
         Args:
             file: the .onnx.
-            min_score: boxes below it are left out.
-            overlap: IoU above which the weaker of two boxes of a category goes.
-            limit: boxes a picture, the best.
             place: CUDA needs an onnxruntime that was built with it, else the CPU is used.
             names: of the categories, in the order of the network's training; empty: COCO's 80.
 
