@@ -74,6 +74,12 @@ class Section:
             raise self.error(f"{key}={value} is not a list of numbers")
         return found
 
+    def require(self, **values: str) -> None:
+        """Refuse an option that has another value: it would be another network."""
+        for key, value in values.items():
+            if self.options.get(key, value) != value:
+                raise self.error(f"{key}={self.options[key]} is not supported, only {value}")
+
     def error(self, reason: str) -> ValueError:
         """An error that says where."""
         return ValueError(f"{self.place or 'cfg'}: [{self.name}] {reason}")

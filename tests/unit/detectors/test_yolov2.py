@@ -7,7 +7,7 @@ import torch
 
 from snakecap.config.settings import Detector
 from snakecap.detectors import untrained
-from snakecap.detectors.darknet_network import MaxPool, Network, Reorg
+from snakecap.detectors.darknet_network import MaxPool, Network, Reorg, Shape
 from snakecap.detectors.untrained import cluster, overlaps
 from snakecap.detectors.yolov2 import YOLOv2, decode
 from snakecap.formats import model as models
@@ -80,14 +80,15 @@ def test_one_negative_variance_of_a_network_is_refused(tmp_path):
 @pytest.mark.parametrize(("channels", "side", "stride"), [(4, 4, 2), (8, 6, 2), (18, 6, 3)])
 def test_reorg_moves_memory_as_darknet_does(channels, side, stride):
     x = torch.rand(2, channels, side, side)
-    assert torch.equal(Reorg(stride)(x), oracle.reorg(x, stride))
+    section = parse(f"[reorg]\nstride={stride}")[0]
+    assert torch.equal(Reorg(section, [Shape(channels, 1)])(x), oracle.reorg(x, stride))
 
 
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (2, 1), (3, 1), (3, 2), (4, 2), (3, 3)])
 def test_pooling_as_darknets_loop(size, stride):
     """maxpool_layer.c: size - 1 pixels of padding, half of them, rounded down, at the left."""
     x = torch.randn(1, 2, 6, 6)
-    layer = MaxPool(parse(f"[maxpool]\nsize={size}\nstride={stride}")[0])
+    layer = MaxPool(parse(f"[maxpool]\nsize={size}\nstride={stride}")[0], [Shape(2, 1)])
     side = (6 - 1) // stride + 1
     offset = -((size - 1) // 2)
     expected = torch.full((1, 2, side, side), -torch.inf)
