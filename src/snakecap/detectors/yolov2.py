@@ -212,5 +212,5 @@ def _darknets(path: Path, cfg: str | None, names: str | None) -> tuple[Network, 
             "categories: set the option `names` to a file with one name a line"
         )
     shapes = [(name, tuple(tensor.shape)) for name, tensor in network.arrays().items()]
-    network.take(read_weights(path, shapes)[1])
+    network.take(read_weights(path, shapes))
     return network, categories
