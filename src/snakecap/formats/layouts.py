@@ -51,7 +51,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Layouts:
+class LayoutArrays:
     """The layouts of N pictures as arrays.
 
     Attributes:
@@ -83,19 +83,6 @@ class Layouts:
     @cached_property
     def _places(self) -> dict[str, int]:
         return {file: row for row, file in enumerate(self.files)}
-
-
-def pad(
-    encoded: Sequence[tuple[NDArray[np.int64], Array]],
-) -> tuple[NDArray[np.int64], Array]:
-    """Several layouts as one array: ids (N, R) and boxes (N, R, 4), zeros behind the last."""
-    longest = max((len(ids) for ids, _ in encoded), default=0)
-    ids = np.zeros((len(encoded), longest), np.int64)
-    boxes = np.zeros((len(encoded), longest, 4), np.float32)
-    for row, (some, places) in enumerate(encoded):
-        ids[row, : len(some)] = some
-        boxes[row, : len(some)] = places
-    return ids, boxes
 
 
 def write(
@@ -160,7 +147,7 @@ def arrays(layouts: Sequence[Layout], reading: Reading) -> dict[str, NDArray[Any
     }
 
 
-def read(path: Path) -> Layouts:
+def read(path: Path) -> LayoutArrays:
     """Read ``layouts.h5``.
 
     Raises:
@@ -171,7 +158,7 @@ def read(path: Path) -> Layouts:
             reading = Reading.from_json(json.loads(file.attrs["reading"]))
             ids, boxes = file["ids"][()].astype(np.int64), file["boxes"][()]
             files = tuple(file["files"].asstr("utf-8", "surrogateescape")[()])
-            return Layouts(ids, boxes, files, reading)
+            return LayoutArrays(ids, boxes, files, reading)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a layouts file of snakecap: {error!r}") from None
 

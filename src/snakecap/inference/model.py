@@ -104,10 +104,10 @@ class Model:
             seen = map(canonical, self.detector.detector.categories)
             unknown = [name for name in seen if name not in known]
             if unknown:
+                row = self.detector.row
                 raise ValueError(
-                    f"the detector {self.detector.row.file or self.detector.row.part} sees categories "
-                    f"that {self.path} does not know: {', '.join(unknown[:10])}; it knows "
-                    f"{', '.join(known[:10])}"
+                    f"the detector {row.file or row.part} sees categories that {self.path} does "
+                    f"not know: {', '.join(unknown[:10])}; it knows {', '.join(known[:10])}"
                 )
 
     def caption(self, requests: Any, decoding: Decoding | None = None, **options: Any) -> Any:
