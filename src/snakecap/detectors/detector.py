@@ -27,7 +27,7 @@ class Detector:
         uses: ``weights`` (a file, or trained by `snakecap.steps.train_detector`), ``file``
             (weights or results that it cannot make), or ``nothing``.
         by_split: whether ``{split}`` in the name of its file may stand for several.
-        device: where it computes, ``cpu`` or ``cuda``; None: where it was told to.
+        device: where it computes, ``cpu`` or ``cuda``; None: at its `place`.
         categories: names; `Detections.categories` are places in it.
     """
 

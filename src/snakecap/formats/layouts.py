@@ -100,7 +100,11 @@ def write(
         keys: id and file of each picture.
         reading: how they were arranged.
         **stamp: provenance.
+
+    Raises:
+        ValueError: see `snakecap.objects.layout.encode`; names the picture.
     """
+    found = arrays(layouts, keys, reading)
     records = [
         {
             "id": key,
@@ -113,15 +117,17 @@ def write(
     ]
     head = {**reading.as_json(), "frame": "picture", **stamp}
     write_json(path.with_suffix(".json"), {**head, "layouts": records})
-    files = np.array([file for _, file in keys], dtype=h5py.string_dtype())
+    found["files"] = np.array([file for _, file in keys], dtype=h5py.string_dtype())
     with writing(path) as temporary, h5py.File(temporary, "w") as store:
-        for name, values in {**arrays(layouts, reading), "files": files}.items():
+        for name, values in found.items():
             store[name] = values
         store.attrs["reading"] = json.dumps(reading.as_json())
         store.attrs["stamp"] = json.dumps(stamp)
 
 
-def arrays(layouts: Sequence[Layout], reading: Reading) -> dict[str, NDArray[Any]]:
+def arrays(
+    layouts: Sequence[Layout], keys: Sequence[tuple[int | str, str]], reading: Reading
+) -> dict[str, NDArray[Any]]:
     """Of the ``.h5``, but its files; those of OBJ2TEXT are for its tools."""
     number, longest = len(layouts), max((len(one.objects) for one in layouts), default=0)
     ids = np.zeros((number, longest), np.uint16)
@@ -131,7 +137,10 @@ def arrays(layouts: Sequence[Layout], reading: Reading) -> dict[str, NDArray[Any
     packed = np.zeros((number, OBJECTS), np.uint64)
     for row, layout in enumerate(layouts):
         count, (width, height) = len(layout.objects), (layout.width, layout.height)
-        ids[row, :count], boxes[row, :count] = encode(layout, reading)
+        try:
+            ids[row, :count], boxes[row, :count] = encode(layout, reading)
+        except ValueError as error:
+            raise ValueError("picture {} ({}): {}".format(*keys[row], error)) from None
         scores[row, :count] = [one.score for one in layout.objects]
         distinct = np.unique(ids[row, :count])[:DISTINCT]
         category[row, : len(distinct)] = distinct

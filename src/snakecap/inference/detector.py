@@ -201,7 +201,7 @@ class PhotoDetector:
         """From a file of weights, or a row of `detectors`, also as JSON.
 
         Raises:
-            ValueError: neither, or the row has mistakes; says what is possible.
+            ValueError: neither, or the row is wrong; says what is possible.
         """
         if not isinstance(given, Mapping) and (part := PARTS.get(Path(given).suffix)):
             return cls(Row(part=part, file=str(given)), place)

@@ -1,4 +1,4 @@
-"""The `report` stage: the table, the curves, the page and the README's figure."""
+"""The report: the table, the curves, the page and the README's figure."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def report(
         settings: title, how many pictures, and their size.
 
     Raises:
-        ValueError: the lists do not match, a file is not what it should be, a captioned picture
-            or its layout is unknown, the README has no markers, or a figure is asked for without
+        ValueError: the lists do not match, a file is not what it should be, a picture or its
+            layout is unknown, the README has no markers, or a figure is asked for without
             images and layouts.
     """
     if figure is not None and images is None and not layouts:
