@@ -22,7 +22,7 @@ from snakecap.formats import pictures as records
 from snakecap.formats.atomic import write_json
 from snakecap.formats.decode import load_whole
 from snakecap.formats.pictures import Collection, Picture
-from snakecap.inference.detecting import build_detector
+from snakecap.inference.detector import build_detector
 from snakecap.steps.detect import detect
 
 

@@ -27,14 +27,14 @@ from snakecap.inputs.detection import DetectionBatches, Examples
 from snakecap.inputs.prefetch import Prefetch
 from snakecap.inputs.squares import Squares
 from snakecap.objectives.yolov2 import region_loss
-from snakecap.objects.letterbox import letterbox
+from snakecap.objects.boxes import letterbox
 from snakecap.training.optimisers import make_group
 
 KINDS = ("circle", "square", "star", "triangle")
 
 
 def network(examples: Examples, size: int, width: int) -> untrained.Network:
-    plan = untrained.Plan(None, size, width, 3, 1)
+    plan = untrained.Architecture(None, size, width, 3, 1)
     return untrained.build(untrained.cfg_for(plan, len(KINDS), examples.shapes()))
 
 

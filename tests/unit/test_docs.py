@@ -61,8 +61,7 @@ def test_every_option_of_every_part_is_explained(generate):
 def test_every_file_format_is_described(generate):
     """A module of files that documents a format is on the page."""
     names = {path.stem for path in (ROOT / "src/snakecap/formats").glob("*.py")}
-    tools = {"__init__", "archives", "atomic", "decode", "found", "store"}
-    tools.add("layout_json")  # `layouts` describes it
+    tools = {"__init__", "archives", "atomic", "decode", "store"}
     assert names - tools == set(generate.FILES) - {"history", "sidecar"}
 
 

@@ -17,7 +17,7 @@ CALLED_WITH = {
     "optimiser": ["parameters", "gradients", "slots", "numbers"],
     "metric": ["references"],
 }
-# models/build.py, inputs/build.py, tasks/caption.py, inference/detecting.py
+# models/build.py, inputs/build.py, tasks/caption.py, inference/detector.py
 BUILT_WITH = {"width", "vocabulary_size", "size", "categories"}
 BUILT_WITH |= {"source", "backbones", "geometry", "model", "vocabulary"}
 BUILT_WITH |= {"file", "min_score", "overlap", "limit", "place", "ids"}

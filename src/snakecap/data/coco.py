@@ -18,8 +18,9 @@ from snakecap import log
 from snakecap.data import splits as choosing
 from snakecap.data.sources import existing, sentences
 from snakecap.formats.atomic import read_json
-from snakecap.formats.pictures import Collection, Object, Picture
+from snakecap.formats.pictures import Collection, Picture
 from snakecap.objects.categories import unambiguous
+from snakecap.objects.object import Object
 
 COCO_2014 = {"train": "train2014", "val": "val2014"}
 ORDER = ("val", "train", "test", "extra")
@@ -192,7 +193,8 @@ def _object(file: _Annotations, row: dict[str, Any]) -> Object:
     if not numbers or len(box) != 4:
         raise ValueError(f"{file.path}: annotation {row.get('id')!r} has the box {box!r}")
     x, y, width, height = map(float, box)
-    return Object(file.categories[number], (x, y, width, height), bool(row.get("iscrowd", 0)))
+    crowd = bool(row.get("iscrowd", 0))
+    return Object(file.categories[number], (x, y, width, height), crowd=crowd)
 
 
 def _list(path: Path, value: Any, key: str, default: Any = None) -> list[Any]:

@@ -23,7 +23,8 @@ from pydantic import Field
 from snakecap import log
 from snakecap.data import drawing, phrases
 from snakecap.data.scene import Shape, scene
-from snakecap.formats.pictures import Box, Collection, Object, Picture, Region
+from snakecap.formats.pictures import Collection, Picture, Region
+from snakecap.objects.object import Box, Object
 from snakecap.provenance import code as provenance
 
 FIRST_IDS = {"train": 1, "val": 1_000_001, "test": 2_000_001}

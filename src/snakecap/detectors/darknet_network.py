@@ -1,30 +1,25 @@
 """A network as its darknet ``.cfg`` describes it: YOLOv2, its tiny version, and our small one.
 
-Source: darknet/src/parser.c (Redmon).
+Source: darknet/src (Redmon): parser.c, convolutional_layer.c, maxpool_layer.c, route_layer.c,
+reorg_layer.c, blas.c. Known deviation: batch norm divides by sqrt(variance + 1e-5), as darknet does
+on a GPU; on a CPU it divides by sqrt(variance) + 1e-6.
 
-Dimensions: B pictures, A anchors, K categories, H and W of an image, G side of the grid, which is
-the image's divided by the network's stride.
+Dimensions: B pictures, A anchors, K categories, C channels, H and W of an image, s stride, G side
+of the grid, which is the image's divided by the network's stride.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from snakecap.detectors.darknet_layers import Convolution, MaxPool, Reorg, Route
-from snakecap.formats.darknet import Array, Section
+from snakecap.formats.darknet import VARIANCES, Array, Section
 
-# What an option must be where it is given: everything else would be another network.
-REQUIRED = {
-    "convolutional": {"groups": "1", "binary": "0", "xnor": "0", "flipped": "0"},
-    "maxpool": {},
-    "route": {},
-    "reorg": {"reverse": "0", "flatten": "0"},
-    "region": {"coords": "4", "softmax": "1", "background": "0"},
-}
+SLOPE = 0.1  # of darknet's leaky activation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +28,131 @@ class Shape:
 
     channels: int
     stride: int
+
+
+class Layer(nn.Module):
+    """Base class: built from its section and the shapes of the image and the layers before it."""
+
+    shape: Shape
+
+
+class Convolution(Layer):
+    """Convolution, batch norm, leaky ReLU; the last two where the ``.cfg`` asks for them."""
+
+    def __init__(self, section: Section, shapes: Sequence[Shape]):
+        super().__init__()
+        section.require(groups="1", binary="0", xnor="0", flipped="0")
+        activation = section.options.get("activation", "logistic")
+        if activation not in ("leaky", "linear"):
+            raise section.error(f"activation={activation} is not supported, only leaky and linear")
+        size, filters, stride = (section.whole(key, 1) for key in ("size", "filters", "stride"))
+        padding = size // 2 if section.whole("pad", 0, least=0) else _padding(section, 0)
+        normalised = bool(section.whole("batch_normalize", 0, least=0))
+        self.leaky = activation == "leaky"
+        self.convolution = nn.Conv2d(
+            shapes[-1].channels, filters, size, stride, padding, bias=not normalised
+        )
+        self.norm = nn.BatchNorm2d(filters) if normalised else None
+        self.shape = Shape(filters, shapes[-1].stride * stride)
+        nn.init.kaiming_normal_(self.convolution.weight, SLOPE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of shape (B, C, H, W)."""
+        x = self.convolution(x)
+        x = x if self.norm is None else self.norm(x)
+        return F.leaky_relu(x, SLOPE) if self.leaky else x
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Its numbers in the order of a ``.weights`` file."""
+        if self.norm is None:
+            assert self.convolution.bias is not None
+            head = {"biases": self.convolution.bias}
+        else:
+            assert self.norm.running_mean is not None and self.norm.running_var is not None
+            head = {"biases": self.norm.bias, "scales": self.norm.weight}
+            head |= {"means": self.norm.running_mean, VARIANCES: self.norm.running_var}
+        return {**head, "weights": self.convolution.weight}
+
+
+class MaxPool(Layer):
+    """The largest of each window; size - 1 pixels of padding, the odd one right and below.
+
+    With stride 1, as the tiny network's last pool, the size of the image stays.
+    """
+
+    def __init__(self, section: Section, shapes: Sequence[Shape]):
+        super().__init__()
+        self.stride = section.whole("stride", 1)
+        self.size = section.whole("size", self.stride)
+        total = _padding(section, self.size - 1)
+        before, after = total // 2, total - total // 2
+        self.padding = (before, after, before, after)
+        # H and W are multiples of the stride: windows no larger than it never leave the image.
+        self.leaves = before > 0 or self.size > self.stride
+        self.shape = Shape(shapes[-1].channels, shapes[-1].stride * self.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of shape (B, C, H, W)."""
+        if self.leaves:
+            x = F.pad(x, self.padding, value=-torch.inf)
+        return F.max_pool2d(x, self.size, self.stride)
+
+
+class Route(Layer):
+    """The channels of some earlier layers, one after the other."""
+
+    def __init__(self, section: Section, shapes: Sequence[Shape]):
+        super().__init__()
+        here = len(shapes) - 1
+        given = section.numbers("layers")
+        self.layers = [int(at) if at >= 0 else here + int(at) for at in given]
+        whole = all(at.is_integer() for at in given)
+        if not self.layers or not whole or not all(0 <= at < here for at in self.layers):
+            text = section.options.get("layers", "")
+            raise section.error(f"layers={text} are not layers before it")
+        found = [shapes[at + 1] for at in self.layers]
+        if len({shape.stride for shape in found}) > 1:
+            raise section.error(f"joins layers of different sizes, strides {found}")
+        self.shape = Shape(sum(shape.channels for shape in found), found[0].stride)
+
+    def forward(self, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Of shape (B, sum of C, H, W)."""
+        return torch.cat([outputs[layer] for layer in self.layers], 1)
+
+
+class Reorg(Layer):
+    """Fewer pixels, more channels, in the order that darknet's code really gives.
+
+    It reads its input's memory as if it had C / s^2 channels and s times the width and height,
+    takes every s-th pixel of that, and names the result (C s^2, H / s, W / s). All released
+    weights have learnt this order.
+    """
+
+    def __init__(self, section: Section, shapes: Sequence[Shape]):
+        super().__init__()
+        section.require(reverse="0", flatten="0")
+        self.stride = section.whole("stride", 1)
+        channels = shapes[-1].channels
+        if channels % self.stride**2:
+            raise section.error(f"stride={self.stride} does not divide its {channels} channels")
+        self.shape = Shape(channels * self.stride**2, shapes[-1].stride * self.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C s^2, H / s, W / s)."""
+        batch, channels, height, width = x.shape
+        s = self.stride
+        blocks = x.reshape(batch, channels // s**2, height, s, width, s)
+        return blocks.permute(0, 3, 5, 1, 2, 4).reshape(
+            batch, channels * s**2, height // s, width // s
+        )
+
+
+LAYERS: dict[str, type[Layer]] = {
+    "convolutional": Convolution,
+    "maxpool": MaxPool,
+    "route": Route,
+    "reorg": Reorg,
+}
 
 
 class Network(nn.Module):
@@ -65,11 +185,13 @@ class Network(nn.Module):
         self.region = sections[-1]
         self.categories = self.region.whole("classes", 20)
         shapes = [Shape(sections[0].whole("channels", 3), 1)]
-        layers: list[nn.Module] = []
+        layers: list[Layer] = []
         for section in sections[1:-1]:
-            layer, shape = _layer(section, shapes)
-            layers.append(layer)
-            shapes.append(shape)
+            if section.name not in LAYERS:
+                known = ", ".join(LAYERS)
+                raise section.error(f"is not a layer of YOLOv2; known: {known}")
+            layers.append(LAYERS[section.name](section, shapes))
+            shapes.append(layers[-1].shape)
         self.layers = nn.ModuleList(layers)
         self.routed = {at for layer in layers if isinstance(layer, Route) for at in layer.layers}
         self.stride = shapes[-1].stride
@@ -122,71 +244,13 @@ def checked_size(network: Network, size: int | None) -> int:
     return size or network.size
 
 
-def _layer(section: Section, shapes: Sequence[Shape]) -> tuple[nn.Module, Shape]:
-    """A layer, and the shape of its output.
-
-    Args:
-        section: of the layer.
-        shapes: of the image and of the layers before this one.
-    """
-    if section.name not in BUILDERS:
-        raise section.error(f"is not a layer of YOLOv2; known: {', '.join(BUILDERS)}")
-    _check_options(section)
-    return BUILDERS[section.name](section, shapes)
-
-
-def _check_options(section: Section) -> None:
-    for key, value in REQUIRED[section.name].items():
-        if section.options.get(key, value) != value:
-            raise section.error(f"{key}={section.options[key]} is not supported, only {value}")
-
-
-def _convolution(section: Section, shapes: Sequence[Shape]) -> tuple[nn.Module, Shape]:
-    activation = section.options.get("activation", "logistic")
-    if activation not in ("leaky", "linear"):
-        raise section.error(f"activation={activation} is not supported, only leaky and linear")
-    layer = Convolution(section, shapes[-1].channels)
-    stride = shapes[-1].stride * layer.convolution.stride[0]
-    return layer, Shape(layer.convolution.out_channels, stride)
-
-
-def _maxpool(section: Section, shapes: Sequence[Shape]) -> tuple[nn.Module, Shape]:
-    layer = MaxPool(section)
-    return layer, Shape(shapes[-1].channels, shapes[-1].stride * layer.stride)
-
-
-def _route(section: Section, shapes: Sequence[Shape]) -> tuple[nn.Module, Shape]:
-    here = len(shapes) - 1
-    given = section.numbers("layers")
-    layers = [int(at) if at >= 0 else here + int(at) for at in given]
-    whole = all(at.is_integer() for at in given)
-    if not layers or not whole or not all(0 <= at < here for at in layers):
-        raise section.error(f"layers={section.options.get('layers', '')} are not layers before it")
-    found = [shapes[at + 1] for at in layers]
-    if len({shape.stride for shape in found}) > 1:
-        raise section.error(f"joins layers of different sizes, strides {found}")
-    return Route(layers), Shape(sum(shape.channels for shape in found), found[0].stride)
-
-
-def _reorg(section: Section, shapes: Sequence[Shape]) -> tuple[nn.Module, Shape]:
-    stride = section.whole("stride", 1)
-    channels = shapes[-1].channels
-    if channels % stride**2:
-        raise section.error(f"stride={stride} does not divide its {channels} channels")
-    return Reorg(stride), Shape(channels * stride**2, shapes[-1].stride * stride)
-
-
-BUILDERS: dict[str, Callable[[Section, Sequence[Shape]], tuple[nn.Module, Shape]]] = {
-    "convolutional": _convolution,
-    "maxpool": _maxpool,
-    "route": _route,
-    "reorg": _reorg,
-}
+def _padding(section: Section, default: int) -> int:
+    return section.whole("padding", default, least=0)
 
 
 def _anchors(region: Section, last: Shape) -> Tensor:
     """The region layer's anchors, of shape (A, 2), once they fit the layer before it."""
-    _check_options(region)
+    region.require(coords="4", softmax="1", background="0")
     numbers, count = region.numbers("anchors"), region.whole("num", 1)
     if "tree" in region.options:
         raise region.error("a tree of categories (YOLO9000) is not supported")

@@ -27,7 +27,7 @@ class Detector:
         uses: ``weights`` (a file, or trained by `snakecap.steps.train_detector`), ``file``
             (weights or results that it cannot make), or ``nothing``.
         by_split: whether ``{split}`` in the name of its file may stand for several.
-        device: where it computes, ``cpu`` or ``cuda``; None: where it was told to.
+        device: where it computes, ``cpu`` or ``cuda``; None: at its `place`.
         categories: names; `Detections.categories` are places in it.
     """
 
@@ -49,7 +49,7 @@ class Detector:
         Returns:
             One entry for each picture; it does not depend on the others of the batch. Boxes are in
             pixels of the images and inside them; of a detector that reads no images, in pixels of
-            the records, and as they were written: `snakecap.inference.detecting` clips them.
+            the records, and as they were written: `snakecap.inference.detector` clips them.
         """
         raise NotImplementedError
 

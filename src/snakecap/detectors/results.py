@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from snakecap.formats.detections import Entry, entries
 from snakecap.formats.pictures import Picture
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import COCO, IDS, canonical, ordered
+from snakecap.objects.object import Object
 
 
 class Results(Detector):
@@ -60,11 +62,11 @@ class Results(Detector):
             for number, entry in enumerate(entries(path), start=1)
         ]
         self.categories = _categories(found, categories)
-        rows: dict[str, list[tuple[Entry, int]]] = {}
-        places = _places(found, self.categories, ids)
-        for (entry, _), place in zip(found, places, strict=True):
-            rows.setdefault(str(entry.image_id), []).append((entry, place))
-        self._found = {key: _detections(row) for key, row in rows.items()}
+        objects: dict[str, list[Object]] = {}
+        for (entry, _), one in zip(found, _named(found, self.categories, ids), strict=True):
+            objects.setdefault(str(entry.image_id), []).append(one)
+        places = {name: place for place, name in enumerate(self.categories)}
+        self._found = {key: Detections.of(some, places) for key, some in objects.items()}
 
     def match(self, pictures: Sequence[Picture]) -> list[tuple[str, str]]:
         """Entries of other pictures; an error when all are, or when a split has none at all."""
@@ -77,16 +79,11 @@ class Results(Detector):
             )
         self._check_splits(pictures)
         self._compare_categories(pictures)
-        return [
-            (
-                key,
-                f"image_id of {len(self._found[key])} entries of {self.file.name}: no such picture",
-            )
-            for key in odd
-        ]
+        reason = f"entries of {self.file.name}: no such picture"
+        return [(key, f"image_id of {len(self._found[key])} {reason}") for key in odd]
 
     def _compare_categories(self, pictures: Sequence[Picture]) -> None:
-        annotated = {canonical(row.category) for picture in pictures for row in picture.objects}
+        annotated = {canonical(one.category) for picture in pictures for one in picture.objects}
         if annotated and annotated.isdisjoint(self.categories):
             log.logger.warning(
                 "%s has none of the categories of the data set's own objects (%s): it names %s; "
@@ -117,7 +114,8 @@ class Results(Detector):
 
 def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tuple[str, ...]:
     """The data set's categories, or the entries' own when they name others."""
-    own = {canonical(entry.category): place for entry, place in found if entry.category is not None}
+    named = ((entry.object.category, place) for entry, place in found)
+    own = {canonical(name): place for name, place in named if name}
     new = [name for name in own if name not in known]
     if not new:
         return tuple(known)
@@ -130,7 +128,7 @@ def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tup
             len(known),
             len(own),
         )
-    unnamed = next((place for entry, place in found if entry.category is None), None)
+    unnamed = next((place for entry, place in found if not entry.object.category), None)
     if unnamed is not None:
         raise ValueError(
             f"{own[new[0]]} has the category {new[0]!r}, which the data set does not have, and "
@@ -139,39 +137,24 @@ def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tup
     return ordered(own)
 
 
-def _places(
+def _named(
     found: Iterable[tuple[Entry, str]], categories: Sequence[str], ids: Mapping[int, str]
-) -> list[int]:
-    """The place of each entry's category."""
-    by_name = {name: place for place, name in enumerate(categories)}
-    numbered = ids or (COCO if by_name.keys() <= IDS.keys() else {})
-    by_id = {
-        number: by_name[canonical(name)]
-        for number, name in numbered.items()
-        if canonical(name) in by_name
-    }
-    places = []
+) -> Iterator[Object]:
+    """The entries' objects, all with their category."""
+    numbered = ids or (COCO if set(categories) <= IDS.keys() else {})
+    names = {key: name for key, name in numbered.items() if canonical(name) in categories}
     for entry, place in found:
-        if entry.category is not None:
-            places.append(by_name[canonical(entry.category)])
-        elif entry.category_id in by_id:
-            places.append(by_id[entry.category_id])
-        elif not by_id:
+        if entry.object.category:
+            yield entry.object
+        elif entry.category_id in names:
+            yield replace(entry.object, category=names[entry.category_id])
+        elif not names:
             raise ValueError(
                 f"{place} has a category_id alone, and the data set does not say what its ids "
                 "mean: give each entry the name too, as `category`"
             )
         else:
-            known = ", ".join(f"{key} {categories[at]}" for key, at in by_id.items())
+            known = ", ".join(f"{key} {canonical(name)}" for key, name in names.items())
             raise ValueError(
                 f"{place} has the unknown category_id {entry.category_id}; known: {known}"
             )
-    return places
-
-
-def _detections(rows: Sequence[tuple[Entry, int]]) -> Detections:
-    return Detections(
-        np.array([entry.box for entry, _ in rows], np.float32),
-        np.array([place for _, place in rows], np.int64),
-        np.array([entry.score for entry, _ in rows], np.float32),
-    )

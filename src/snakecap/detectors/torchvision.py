@@ -56,10 +56,6 @@ class TorchvisionDetector(Detector):
 
         Args:
             file: a .pth, .pt or .safetensors state dict; None: torchvision's own weights.
-            min_score: boxes below it are left out.
-            overlap: IoU above which the weaker of two boxes of a category goes.
-            limit: boxes a picture, the best.
-            place: where it computes.
             name: of the network.
 
         Raises:

@@ -17,7 +17,7 @@ Dimensions: B pictures, A anchors, K categories, G side of the grid, S side of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,10 +33,8 @@ from snakecap.detectors.detector import Detector
 from snakecap.formats import model as models
 from snakecap.formats.darknet import parse, read_cfg, read_names, read_weights
 from snakecap.formats.pictures import Picture
-from snakecap.objects.boxes import Detections, Frame, clip
+from snakecap.objects.boxes import Detections, Frame, clip, letterbox, suppress
 from snakecap.objects.categories import NAMES
-from snakecap.objects.letterbox import letterbox
-from snakecap.objects.suppression import suppress
 
 Size = tuple[int, int]  # width and height of an image in pixels
 LARGEST = 20.0  # logarithm of a size; without a limit exp could overflow
@@ -79,10 +77,6 @@ class YOLOv2(Detector):
 
         Args:
             file: a model.safetensors of ours, or darknet's ``.weights``.
-            min_score: weaker boxes are left out.
-            overlap: IoU above which the weaker of two boxes of a category goes.
-            limit: boxes a picture, the best.
-            place: where it computes.
             cfg: darknet's ``.cfg``: of the ``.weights``, or of a network to train; null: a small
                 network of our own.
             names: file of the names of its categories, one a line; null: COCO's 80 for
@@ -186,12 +180,11 @@ def _kept(
 ) -> Detections:
     """One picture's boxes (A G G, 4) in 0..1 of the square, chosen, as boxes of the picture."""
     sure = (scores >= limits.min_score).nonzero().squeeze(1)
-    boxes, scores, categories = boxes[sure] * side, scores[sure], categories[sure]
-    kept = suppress(boxes, scores, categories, overlap=limits.overlap, limit=limits.limit)
-    frame = Frame.around(*size, side)
-    inside = clip(frame.out(boxes[kept].numpy()), *size)
-    found = Detections(inside, categories[kept].numpy(), scores[kept].numpy())
-    return found.take(np.flatnonzero((inside[:, 2:] > 0).all(1)))
+    arrays = ((boxes[sure] * side).float(), categories[sure], scores[sure].float())
+    found = Detections(*(array.numpy() for array in arrays))
+    found = suppress(found, overlap=limits.overlap, limit=limits.limit)
+    inside = clip(Frame.around(*size, side).out(found.boxes), *size)
+    return replace(found, boxes=inside).take(np.flatnonzero((inside[:, 2:] > 0).all(1)))
 
 
 def _ours(path: Path) -> tuple[Network, tuple[str, ...]]:
@@ -219,5 +212,5 @@ def _darknets(path: Path, cfg: str | None, names: str | None) -> tuple[Network, 
             "categories: set the option `names` to a file with one name a line"
         )
     shapes = [(name, tuple(tensor.shape)) for name, tensor in network.arrays().items()]
-    network.take(read_weights(path, shapes)[1])
+    network.take(read_weights(path, shapes))
     return network, categories

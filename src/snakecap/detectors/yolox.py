@@ -26,17 +26,13 @@ from numpy.typing import NDArray
 from snakecap.detectors.detector import Detector
 from snakecap.formats.pictures import Picture
 from snakecap.log import logger
-from snakecap.objects.boxes import Array, Detections, Frame, clip
+from snakecap.objects.boxes import Array, Detections, Frame, clip, letterbox, suppress
 from snakecap.objects.categories import NAMES, canonical
-from snakecap.objects.letterbox import letterbox
-from snakecap.objects.suppression import suppress
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))  # the second: networks for 1280 pixels, "P6"
 GREY = 114
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}  # of what a network reads
-LARGEST = (
-    20.0  # a size's logarithm above this is no box in any picture, and exp() must not overflow
-)
+LARGEST = 20.0  # a size's logarithm above this is no box in any picture, and exp could overflow
 
 
 class YOLOX(Detector):
@@ -67,9 +63,6 @@ class YOLOX(Detector):
 
         Args:
             file: the .onnx.
-            min_score: boxes below it are left out.
-            overlap: IoU above which the weaker of two boxes of a category goes.
-            limit: boxes a picture, the best.
             place: CUDA needs an onnxruntime that was built with it, else the CPU is used.
             names: of the categories, in the order of the network's training; empty: COCO's 80.
 
@@ -135,14 +128,7 @@ class YOLOX(Detector):
         sure = np.flatnonzero(scores >= self.min_score)
         boxes = self._boxes(row[sure], sure)
         found = Detections(boxes, row[sure, 5:].argmax(1), scores[sure])
-        kept = suppress(
-            torch.from_numpy(found.boxes),
-            torch.from_numpy(found.scores),
-            torch.from_numpy(found.categories),
-            overlap=self.overlap,
-            limit=self.limit,
-        )
-        found = found.take(kept.numpy())
+        found = suppress(found, overlap=self.overlap, limit=self.limit)
         inside = clip(frame.out(found.boxes), image.shape[2], image.shape[1])
         found = Detections(inside, found.categories, found.scores.clip(0, 1))
         return found.take(np.flatnonzero(inside[:, 2:].min(1) > 0))

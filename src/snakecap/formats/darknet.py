@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from snakecap.formats.atomic import read_text, writing
+from snakecap.formats.atomic import read_text
 from snakecap.objects.categories import canonical
 
 VARIANCES = "variances"  # what the names of batch norms' variances end with
@@ -73,6 +73,12 @@ class Section:
         if not all(map(math.isfinite, found)):
             raise self.error(f"{key}={value} is not a list of numbers")
         return found
+
+    def require(self, **values: str) -> None:
+        """Refuse an option that has another value: it would be another network."""
+        for key, value in values.items():
+            if self.options.get(key, value) != value:
+                raise self.error(f"{key}={self.options[key]} is not supported, only {value}")
 
     def error(self, reason: str) -> ValueError:
         """An error that says where."""
@@ -149,31 +155,12 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path} is not a text file") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a ``.weights`` file opens with; `seen` is the number of pictures of its training."""
-
-    major: int = 0
-    minor: int = 2
-    revision: int = 5
-    seen: int = 0
-
-    @property
-    def layout(self) -> str:
-        """Of the bytes, for `struct`: newer files count the pictures in eight bytes."""
-        wide = self.major * 10 + self.minor >= 2 and self.major < 1000 and self.minor < 1000
-        return "<iiiQ" if wide else "<iiiI"
-
-
-def read_weights(path: Path, shapes: Shapes) -> tuple[Header, dict[str, Array]]:
-    """Read a ``.weights`` file.
+def read_weights(path: Path, shapes: Shapes) -> dict[str, Array]:
+    """Read the numbers of a ``.weights`` file.
 
     Args:
         path: the file.
         shapes: names and shapes of the arrays that its network has, in the file's order.
-
-    Returns:
-        The header, and the arrays by name.
 
     Raises:
         FileNotFoundError: no such file.
@@ -183,8 +170,7 @@ def read_weights(path: Path, shapes: Shapes) -> tuple[Header, dict[str, Array]]:
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     data = path.read_bytes()
-    header = _header(path, data)
-    rest = memoryview(data)[struct.calcsize(header.layout) :]
+    rest = memoryview(data)[_header(path, data) :]
     numbers = np.frombuffer(rest[: len(rest) // 4 * 4], "<f4")
     _check_length(path, len(rest), shapes)
     sizes = [int(np.prod(shape)) for _, shape in shapes]
@@ -199,14 +185,17 @@ def read_weights(path: Path, shapes: Shapes) -> tuple[Header, dict[str, Array]]:
             raise ValueError(
                 f"{path}: {name} holds a negative variance: it is damaged, or of another .cfg"
             )
-    return header, arrays
+    return arrays
 
 
-def _header(path: Path, data: bytes) -> Header:
+def _header(path: Path, data: bytes) -> int:
+    """How many bytes the header takes: newer files count their pictures in eight bytes."""
     if len(data) >= 12:
-        layout = Header(*struct.unpack_from("<iii", data)).layout
-        if len(data) >= struct.calcsize(layout):
-            return Header(*struct.unpack_from(layout, data))
+        major, minor = struct.unpack_from("<ii", data)
+        wide = major * 10 + minor >= 2 and major < 1000 and minor < 1000
+        size = 20 if wide else 16
+        if len(data) >= size:
+            return size
     raise ValueError(f"{path} has {len(data)} bytes: too few for the header of a .weights file")
 
 
@@ -227,12 +216,3 @@ def _check_length(path: Path, length: int, shapes: Shapes) -> None:
             f"{path} goes on for {length - 4 * end:,} bytes after the {total:,} numbers of the "
             f".cfg's network: {other}"
         )
-
-
-def write_weights(path: Path, header: Header, arrays: Iterable[Array]) -> None:
-    """Write a ``.weights`` file, atomically; what `read_weights` read gives the same bytes."""
-    with writing(path) as temporary, temporary.open("wb") as file:
-        numbers = (header.major, header.minor, header.revision, header.seen)
-        file.write(struct.pack(header.layout, *numbers))
-        for values in arrays:
-            file.write(np.ascontiguousarray(values, "<f4").tobytes())

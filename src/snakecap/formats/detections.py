@@ -24,19 +24,10 @@ from snakecap.formats.atomic import read_json, writing
 from snakecap.formats.pictures import Picture
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import ids
+from snakecap.objects.object import Object
 
-Box = tuple[float, float, float, float]
 Id = int | str
 LARGEST = 1e9  # pixels: what is beyond is as wrong as what is not finite
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One object that a detector saw: its category's name, its box in pixels, its score."""
-
-    category: str
-    box: Box
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +37,32 @@ class Entry:
     Attributes:
         image_id: as written.
         category_id: None when the entry only has a name.
-        category: None when the entry only has an id.
-        box: finite numbers, not more.
-        score: 0..1.
+        object: its box in pixels; its category is empty when the entry only has an id.
     """
 
     image_id: Id
     category_id: int | None
-    category: str | None
-    box: Box
-    score: float
+    object: Object
 
 
 def write(
     path: Path,
-    rows: Iterable[tuple[Id, Detections]],
+    detections: Iterable[tuple[Id, Detections]],
     categories: Sequence[str],
     own: Mapping[int, str] = MappingProxyType({}),
 ) -> None:
-    """Write the detections of each picture, atomically; `rows` may be a generator.
+    """Write the detections of each picture, atomically; they may come from a generator.
 
     Args:
         path: the file.
-        rows: picture ids and what was seen there.
+        detections: picture ids and what was seen there.
         categories: what `Detections.categories` are places in.
         own: names by the ids that the data set has for them.
     """
     numbers = ids(categories, own)
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         lead = "[\n"
-        for key, found in rows:
+        for key, found in detections:
             places = found.categories.tolist()
             for place, box, score in zip(
                 places, _short(found.boxes), _short(found.scores), strict=True
@@ -92,29 +79,23 @@ def _short(values: NDArray[np.float32]) -> Any:
     return values.astype(str).astype(np.float64).tolist()
 
 
-def read(path: Path) -> dict[Id, list[Found]]:
+def read(path: Path, pictures: Iterable[Picture] | None = None) -> dict[Id, list[Object]]:
     """Read what `write` wrote: what was seen in each picture where anything was seen.
 
+    Args:
+        path: the file.
+        pictures: that all of it must be of.
+
     Raises:
-        ValueError: not such a file; names it and the entry.
+        ValueError: not such a file, or it has the id of another picture; names it and the entry.
     """
-    found: dict[Id, list[Found]] = {}
+    found: dict[Id, list[Object]] = {}
     for number, entry in enumerate(entries(path), start=1):
-        if entry.category is None:
+        if not entry.object.category:
             raise ValueError(f"{path}: entry {number} has no `category`")
-        row = Found(entry.category, entry.box, entry.score)
-        found.setdefault(entry.image_id, []).append(row)
-    return found
-
-
-def read_of(path: Path, pictures: Iterable[Picture]) -> dict[Id, list[Found]]:
-    """`read`, where all that was seen must be in one of these pictures.
-
-    Raises:
-        ValueError: not such a file, or it has the id of another picture; names it.
-    """
-    found = read(path)
-    odd = sorted(map(repr, found.keys() - {picture.id for picture in pictures}))
+        found.setdefault(entry.image_id, []).append(entry.object)
+    known = found.keys() if pictures is None else {picture.id for picture in pictures}
+    odd = sorted(map(repr, found.keys() - known))
     if odd:
         raise ValueError(
             f"{path} is of other pictures: {len(odd)} of its {len(found)} image_ids are not in "
@@ -178,18 +159,11 @@ def _entry(row: Any, place: str) -> Entry:
     if missing or not row.keys() & {"category_id", "category"}:
         absent = min(missing, default="category_id")
         raise ValueError(f"{place} has no `{absent}`: {str(row)[:120]}")
-    _check(row, place)
-    x, y, width, height = map(float, row["bbox"])
-    number, name = row.get("category_id"), row.get("category")
-    return Entry(row["image_id"], number, name, (x, y, width, height), float(row["score"]))
-
-
-def _check(row: dict[str, Any], place: str) -> None:
     box, score = row["bbox"], row["score"]
     rules = {
         "image_id": (type(row["image_id"]) in (int, str), "a whole number or text"),
         "category_id": (type(row.get("category_id", 1)) is int, "a whole number"),
-        "category": (isinstance(row.get("category", ""), str), "text"),
+        "category": (isinstance(name := row.get("category", "?"), str) and name != "", "text"),
         "bbox": (
             isinstance(box, list) and len(box) == 4 and all(map(_finite, box)),
             "[x, y, width, height] in finite numbers",
@@ -199,6 +173,9 @@ def _check(row: dict[str, Any], place: str) -> None:
     for key, (right, wanted) in rules.items():
         if not right:
             raise ValueError(f"{place}: `{key}` is {str(row[key])[:80]}, not {wanted}")
+    x, y, width, height = map(float, box)
+    seen = Object(row.get("category", ""), (x, y, width, height), float(score))
+    return Entry(row["image_id"], row.get("category_id"), seen)
 
 
 def _finite(value: Any) -> bool:

@@ -26,26 +26,32 @@ The HDF5 file has, for N pictures in the order of ``captions.h5``, R objects at 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snakecap.formats.atomic import write_json, writing
+from snakecap.formats.atomic import read_json, write_json, writing
 from snakecap.formats.darknet_lines import encode_boxes
-from snakecap.objects.boxes import Array
-from snakecap.objects.layout import Layout, Reading, encode
+from snakecap.log import logger
+from snakecap.objects.boxes import Array, scaled
+from snakecap.objects.layout import Layout, Reading, encode, tidied
+from snakecap.objects.object import Object
 
 DISTINCT, OBJECTS = 32, 96  # OBJ2TEXT's 2 and 6 times its caption length of 16
+EXPECTED = (
+    'a layout is {"objects": [{"category", "box": [x, y, width, height]}]}, see docs/formats.md'
+)
 
 
 @dataclass(frozen=True)
-class Layouts:
+class LayoutArrays:
     """The layouts of N pictures as arrays.
 
     Attributes:
@@ -79,19 +85,6 @@ class Layouts:
         return {file: row for row, file in enumerate(self.files)}
 
 
-def pad(
-    encoded: Sequence[tuple[NDArray[np.int64], Array]],
-) -> tuple[NDArray[np.int64], Array]:
-    """Several layouts as one array: ids (N, R) and boxes (N, R, 4), zeros behind the last."""
-    longest = max((len(ids) for ids, _ in encoded), default=0)
-    ids = np.zeros((len(encoded), longest), np.int64)
-    boxes = np.zeros((len(encoded), longest, 4), np.float32)
-    for row, (some, places) in enumerate(encoded):
-        ids[row, : len(some)] = some
-        boxes[row, : len(some)] = places
-    return ids, boxes
-
-
 def write(
     path: Path,
     layouts: Sequence[Layout],
@@ -107,57 +100,63 @@ def write(
         keys: id and file of each picture.
         reading: how they were arranged.
         **stamp: provenance.
+
+    Raises:
+        ValueError: see `snakecap.objects.layout.encode`; names the picture.
     """
+    found = arrays(layouts, keys, reading)
     records = [
         {
             "id": key,
             "file": file,
             "width": layout.width,
             "height": layout.height,
-            "objects": [asdict(seen) for seen in layout.objects],
+            "objects": [one.as_json() for one in layout.objects],
         }
         for layout, (key, file) in zip(layouts, keys, strict=True)
     ]
     head = {**reading.as_json(), "frame": "picture", **stamp}
     write_json(path.with_suffix(".json"), {**head, "layouts": records})
-    ids, boxes = pad([encode(layout, reading) for layout in layouts])
-    with writing(path) as temporary, h5py.File(temporary, "w") as file_:
-        file_["ids"] = ids.astype(np.uint16)
-        file_["boxes"] = boxes
-        file_["scores"] = _scores(layouts, ids.shape[1])
-        file_["files"] = np.array([file for _, file in keys], dtype=h5py.string_dtype())
-        for name, values in original(layouts, ids).items():
-            file_[name] = values
-        file_.attrs["reading"] = json.dumps(reading.as_json())
-        file_.attrs["stamp"] = json.dumps(stamp)
+    found["files"] = np.array([file for _, file in keys], dtype=h5py.string_dtype())
+    with writing(path) as temporary, h5py.File(temporary, "w") as store:
+        for name, values in found.items():
+            store[name] = values
+        store.attrs["reading"] = json.dumps(reading.as_json())
+        store.attrs["stamp"] = json.dumps(stamp)
 
 
-def _scores(layouts: Sequence[Layout], longest: int) -> Array:
-    scores = np.zeros((len(layouts), longest), np.float32)
-    for row, layout in enumerate(layouts):
-        scores[row, : len(layout.objects)] = [seen.score for seen in layout.objects]
-    return scores
-
-
-def original(layouts: Sequence[Layout], ids: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """OBJ2TEXT's own arrays (specification: prepro_obj2text.py), for its tools."""
-    number = len(layouts)
+def arrays(
+    layouts: Sequence[Layout], keys: Sequence[tuple[int | str, str]], reading: Reading
+) -> dict[str, NDArray[Any]]:
+    """Of the ``.h5``, but its files; those of OBJ2TEXT are for its tools."""
+    number, longest = len(layouts), max((len(one.objects) for one in layouts), default=0)
+    ids = np.zeros((number, longest), np.uint16)
+    boxes = np.zeros((number, longest, 4), np.float32)
+    scores = np.zeros((number, longest), np.float32)
     category = np.zeros((number, DISTINCT), np.uint32)
-    full = np.zeros((number, OBJECTS), np.uint32)
-    full[:, : ids.shape[1]] = ids[:, :OBJECTS]
-    boxes = np.zeros((number, OBJECTS), np.uint64)
+    packed = np.zeros((number, OBJECTS), np.uint64)
     for row, layout in enumerate(layouts):
-        distinct = np.unique(ids[row][ids[row] > 0])[:DISTINCT]
+        count, (width, height) = len(layout.objects), (layout.width, layout.height)
+        try:
+            ids[row, :count], boxes[row, :count] = encode(layout, reading)
+        except ValueError as error:
+            raise ValueError("picture {} ({}): {}".format(*keys[row], error)) from None
+        scores[row, :count] = [one.score for one in layout.objects]
+        distinct = np.unique(ids[row, :count])[:DISTINCT]
         category[row, : len(distinct)] = distinct
-        if layout.width and layout.height:
-            pixels = np.array([seen.box for seen in layout.objects[:OBJECTS]], np.float32)
-            scale = np.array([layout.width, layout.height] * 2, np.float32)
-            packed = encode_boxes(pixels.reshape(-1, 4) * scale, layout.width, layout.height)
-            boxes[row, : len(packed)] = packed
-    return {"category": category, "full_category": full, "bbox": boxes, "bbox_resize": boxes}
+        if width and height:
+            some = np.array([one.box for one in layout.objects[:OBJECTS]], np.float32)
+            pixels = scaled(some.reshape(-1, 4), width, height)
+            packed[row, : len(some)] = encode_boxes(pixels, width, height)
+    full = np.zeros((number, OBJECTS), np.uint32)
+    full[:, :longest] = ids[:, :OBJECTS]
+    return {
+        **{"ids": ids, "boxes": boxes, "scores": scores},
+        **{"category": category, "full_category": full, "bbox": packed, "bbox_resize": packed},
+    }
 
 
-def read(path: Path) -> Layouts:
+def read(path: Path) -> LayoutArrays:
     """Read ``layouts.h5``.
 
     Raises:
@@ -167,8 +166,94 @@ def read(path: Path) -> Layouts:
         with h5py.File(path) as file:
             reading = Reading.from_json(json.loads(file.attrs["reading"]))
             ids, boxes = file["ids"][()].astype(np.int64), file["boxes"][()]
-            return Layouts(
-                ids, boxes, tuple(file["files"].asstr("utf-8", "surrogateescape")[()]), reading
-            )
+            files = tuple(file["files"].asstr("utf-8", "surrogateescape")[()])
+            return LayoutArrays(ids, boxes, files, reading)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a layouts file of snakecap: {error!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A layout in a JSON file: the picture's id, if it says one, its name, its photo if there."""
+
+    id: int | str | None
+    name: str
+    photo: Path | None
+    layout: Layout
+
+
+def read_json_layouts(path: Path) -> list[Record]:
+    """Layouts that a person or another program wrote: ours, or one picture's alone.
+
+    Returns:
+        A record for each picture; its name is its file, else its id, else the JSON's own name (with
+        the place, where there are several). Its photo is its file, if that is beside the JSON.
+
+    Raises:
+        ValueError: not such a file; names it and the entry.
+    """
+    value = read_json(path)
+    head = value if isinstance(value, dict) else {}
+    records = head.get("layouts", [value]) if head else value
+    if not isinstance(records, list) or not records:
+        raise ValueError(f"{path}: no list of layouts ({EXPECTED})")
+    found = []
+    for number, record in enumerate(records, start=1):
+        place = f"{path}: layout {number}"
+        layout = from_json(record, place, head)
+        key, file = record.get("id"), record.get("file")
+        if isinstance(key, bool) or not isinstance(key, int | str | None):
+            raise ValueError(f"{place}: the id {key!r} is neither a whole number nor text")
+        own = str(path) if len(records) == 1 else f"{path}#{number}"
+        photo = path.parent / str(file or "")
+        name = str(file or (own if key is None else key))
+        found.append(Record(key, name, photo if photo.is_file() else None, layout))
+    return found
+
+
+def from_json(
+    record: Any, place: str = "the layout", head: Mapping[str, Any] = MappingProxyType({})
+) -> Layout:
+    """One picture's layout; what is clipped is logged.
+
+    Args:
+        record: as the module says.
+        place: what it is called in messages.
+        head: of its file.
+
+    Raises:
+        ValueError: not one; says why.
+    """
+    try:
+        for frame in (head.get("frame", "picture"), record.get("frame", "picture")):
+            if frame != "picture":
+                raise ValueError(f"the frame is {frame!r}: boxes must be of the picture itself")
+        width, height = (_side(record.get(name)) for name in ("width", "height"))
+        objects = [_object(number, row) for number, row in enumerate(record["objects"], start=1)]
+        # A box in 0..1 may reach outside by a little. A file that says its frame has no others.
+        pixels = "frame" not in head and any(max(one.box) > 2 for one in objects)
+        known = Layout(tuple(objects), width, height)
+        if pixels and width and height:
+            known = Layout.from_pixels(objects, width, height)
+        layout, notes = tidied(known)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{place}: {reason} ({EXPECTED})") from None
+    for note in notes:
+        logger.warning("%s: %s", place, note)
+    return layout
+
+
+def _side(value: Any) -> float:
+    """The width or height of a picture; 0 where it is not known."""
+    side = float(value or 0)
+    if not 0 <= side <= 1e6:  # nor NaN
+        raise ValueError(f"a picture cannot be {value} pixels wide or high")
+    return side
+
+
+def _object(number: int, row: Any) -> Object:
+    try:
+        return Object.from_json(row)
+    except ValueError as error:
+        raise ValueError(f"object {number}: {error}") from None

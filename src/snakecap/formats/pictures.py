@@ -24,19 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from snakecap.formats.atomic import read_json, write_json
+from snakecap.objects.object import Box, Object
 
 COUNTS = re.compile(rb'\{"counts": \{"pictures": (\d+), "captions": (\d+)\}')
 SPLITS = ("train", "val", "test", "extra")
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Object:
-    """One annotated object: its category's name and box."""
-
-    category: str
-    box: Box
-    crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +129,9 @@ def write(path: Path, collection: Collection, **stamp: Any) -> None:
     """Write ``pictures.json`` after checking it."""
     check(collection.pictures, str(path))
     records = [asdict(picture) for picture in collection.pictures]
+    for record in records:
+        for row in record["objects"]:
+            del row["score"]  # of annotations it would say nothing
     counts = {"pictures": len(records), "captions": sum(len(r["captions"]) for r in records)}
     head = {"counts": counts, "root": str(collection.root)}
     ids = {str(number): name for number, name in collection.categories.items()}
@@ -167,7 +161,9 @@ def read(path: Path) -> Collection:
 
 
 def _picture(record: dict[str, Any]) -> Picture:
-    objects = tuple(Object(o["category"], tuple(o["box"]), o["crowd"]) for o in record["objects"])
+    objects = tuple(
+        Object(o["category"], tuple(o["box"]), crowd=o["crowd"]) for o in record["objects"]
+    )
     regions = tuple(Region(r["phrase"], tuple(r["box"])) for r in record["regions"])
     captions = tuple(record["captions"])
     return Picture(**{**record, "captions": captions, "objects": objects, "regions": regions})

@@ -54,7 +54,7 @@ class Model:
             device: auto, cpu or cuda.
             threads: CPU threads.
             detector: finds the objects in photos, for models that read layouts; see
-                `snakecap.inference.detector.make_finder`.
+                `snakecap.inference.detector.PhotoDetector.of`.
 
         Raises:
             FileNotFoundError: no such file.
@@ -62,11 +62,11 @@ class Model:
         """
         self.path = path
         self.place = devices.choose(device, threads)
-        self.finder = None
+        self.detector = None
         if detector is not None:
-            from snakecap.inference.detector import make_finder
+            from snakecap.inference.detector import PhotoDetector
 
-            self.finder = make_finder(detector, self.place)
+            self.detector = PhotoDetector.of(detector, self.place)
         weights, self.header = models.read(Path(path))
         if "settings" not in self.header or "vocabulary" not in self.header:
             what = "a detector" if "categories" in self.header else "no captioner"
@@ -81,7 +81,7 @@ class Model:
             raise ValueError(
                 f"{path} was made by another version of snakecap, or is damaged: {error}"
             ) from None
-        self._check_finder()
+        self._check_detector()
         sizes = {name: one.sizes() for name, one in self.inputs.items()}
         size = len(self.vocabulary)
         self.captioner = build(self.training, vocabulary_size=size, sizes=sizes)
@@ -93,21 +93,21 @@ class Model:
         """The inputs that are layouts of objects."""
         return [one for one in self.inputs.values() if isinstance(one, LayoutInput)]
 
-    def _check_finder(self) -> None:
+    def _check_detector(self) -> None:
         """A detector of other categories would fail at the first object that it finds."""
-        if self.finder is None:
+        if self.detector is None:
             return
         if not self.layouts:
             logger.warning("%s reads no layouts: the detector is not used", self.path)
         for one in self.layouts:
             known = one.facts()["categories"]
-            seen = map(canonical, self.finder.detector.categories)
+            seen = map(canonical, self.detector.detector.categories)
             unknown = [name for name in seen if name not in known]
             if unknown:
+                row = self.detector.row
                 raise ValueError(
-                    f"the detector {self.finder.row.file or self.finder.row.part} sees categories "
-                    f"that {self.path} does not know: {', '.join(unknown[:10])}; it knows "
-                    f"{', '.join(known[:10])}"
+                    f"the detector {row.file or row.part} sees categories that {self.path} does "
+                    f"not know: {', '.join(unknown[:10])}; it knows {', '.join(known[:10])}"
                 )
 
     def caption(self, requests: Any, decoding: Decoding | None = None, **options: Any) -> Any:
@@ -146,8 +146,8 @@ class Model:
         Raises:
             ValueError: see `caption`.
         """
-        if request.layout is None and request.photo is not None and self.finder and self.layouts:
-            request = Request(request.photo, self.finder(request.photo))
+        if request.layout is None and request.photo is not None and self.detector and self.layouts:
+            request = Request(request.photo, self.detector(request.photo))
         return {name: one.of(request) for name, one in self.inputs.items()}
 
     def join(self, parts: Sequence[Inputs]) -> Inputs:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snakecap.formats import layouts as layout_files
-from snakecap.formats.layouts import Layouts
+from snakecap.formats.layouts import LayoutArrays
 from snakecap.inputs.input import Draw, Input, Tensors
 from snakecap.inputs.request import Request
 from snakecap.objects.layout import Reading, encode
@@ -33,7 +33,7 @@ class LayoutInput(Input):
     def __init__(self, *, place: torch.device, source: str):
         super().__init__(place)
         self.reading: Reading | None = None
-        self.store: Layouts | None = None
+        self.store: LayoutArrays | None = None
 
     def open(self, path: Path, keep: Sequence[str] = ()) -> None:
         """Take a data set's layouts; they are small, and stay on the CPU."""

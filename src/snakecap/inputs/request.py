@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snakecap.formats import layout_json
-from snakecap.log import logger
-from snakecap.objects.layout import Layout, tidied
+from snakecap.formats import layouts as layout_files
+from snakecap.objects.layout import Layout
 
 Photo = str | bytes | Path
 
@@ -42,7 +41,7 @@ def as_request(given: Any) -> Request:
     if isinstance(given, Request):
         return given
     if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
-        records = layout_json.read_json_layouts(Path(given))
+        records = layout_files.read_json_layouts(Path(given))
         if len(records) != 1:
             raise ValueError(f"{given} holds {len(records)} layouts: give them one by one")
         return Request(records[0].photo, records[0].layout)
@@ -51,14 +50,7 @@ def as_request(given: Any) -> Request:
     if isinstance(given, Layout):
         return Request(layout=given)
     if isinstance(given, Mapping):
-        try:
-            layout, notes = tidied(layout_json.from_json(given))
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"the layout: {reason} ({layout_json.EXPECTED})") from None
-        for note in notes:
-            logger.warning("the layout: %s", note)
-        return Request(layout=layout)
+        return Request(layout=layout_files.from_json(given))
     raise TypeError(
         "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
         f"for a {type(given).__name__}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from snakecap.formats import decode
 from snakecap.formats.pictures import Picture
 from snakecap.log import logger, progress
-from snakecap.objects.letterbox import letterbox
+from snakecap.objects.boxes import letterbox
 
 MEMORY = 2 << 30  # bytes of letterboxed pictures that are kept; more are read when needed
 Size = tuple[int, int]  # width and height of an image file in pixels

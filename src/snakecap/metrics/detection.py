@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,24 +46,30 @@ def average_precision(
         raise ValueError(
             "average precision needs objects: the pictures have none that are not crowds"
         )
+    wanted = [
+        [(category, box, {"iscrowd": int(crowd)}) for category, box, crowd in row]
+        for row in truth.values()
+    ]
+    seen = [
+        [
+            (category, box, {"score": score})
+            for category, box, score in zip(
+                row.categories.tolist(), row.boxes.tolist(), row.scores.tolist(), strict=True
+            )
+        ]
+        for row in (found.get(key, Detections.none()) for key in truth)
+    ]
     with contextlib.redirect_stdout(io.StringIO()):  # it tells of its progress
-        precision = _precision(list(_objects(truth)), list(_seen(truth, found)), truth, categories)
+        precision = _precision(_coco(wanted, categories), _coco(seen, categories))
     # Of shape (overlaps, recalls, K); -1 where a category does not occur.
-    rows = {"AP": precision, "AP50": precision[:1], "AP75": precision[5:6]}
-    return {name: float(row[row > -1].mean()) for name, row in rows.items()}
+    parts = {"AP": precision, "AP50": precision[:1], "AP75": precision[5:6]}
+    return {name: float(part[part > -1].mean()) for name, part in parts.items()}
 
 
-def _precision(
-    objects: list[dict[str, Any]],
-    seen: list[dict[str, Any]],
-    truth: Mapping[Id, Truth],
-    categories: int,
-) -> Any:
+def _precision(wanted: Any, seen: Any) -> Any:
     from pycocotools.cocoeval import COCOeval
 
-    images = [{"id": number} for number in range(len(truth))]
-    names = [{"id": number} for number in range(categories)]
-    evaluation = COCOeval(_coco(images, names, objects), _coco(images, names, seen), "bbox")
+    evaluation = COCOeval(wanted, seen, "bbox")
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, np.inf]], ["all"]
     evaluation.params.maxDets = [MOST]
     evaluation.evaluate()
@@ -71,32 +77,21 @@ def _precision(
     return evaluation.eval["precision"][:, :, :, 0, 0]
 
 
-def _coco(images: list[Any], categories: list[Any], rows: list[dict[str, Any]]) -> Any:
-    """The annotations as pycocotools wants them; ids from 1, for 0 means no match there."""
+def _coco(rows: Sequence[Sequence[tuple[int, Box, dict[str, Any]]]], categories: int) -> Any:
+    """Objects by picture as pycocotools wants them; ids from 1, for 0 means no match there."""
     from pycocotools.coco import COCO
 
+    annotations: list[dict[str, Any]] = []
+    for image, row in enumerate(rows):
+        for category, box, more in row:
+            numbers = [float(value) for value in box]
+            place = {"id": len(annotations) + 1, "image_id": image, "category_id": category}
+            annotations.append({**place, "bbox": numbers, "area": numbers[2] * numbers[3], **more})
     coco = COCO()
-    numbered = [{"id": number, **row} for number, row in enumerate(rows, start=1)]
-    coco.dataset = {"images": images, "categories": categories, "annotations": numbered}
+    coco.dataset = {
+        "images": [{"id": number} for number in range(len(rows))],
+        "categories": [{"id": number} for number in range(categories)],
+        "annotations": annotations,
+    }
     coco.createIndex()
     return coco
-
-
-def _objects(truth: Mapping[Id, Truth]) -> Iterator[dict[str, Any]]:
-    for image, row in enumerate(truth.values()):
-        for category, box, crowd in row:
-            yield _annotation(image, category, box) | {"iscrowd": int(crowd)}
-
-
-def _seen(truth: Mapping[Id, Truth], found: Mapping[Id, Detections]) -> Iterator[dict[str, Any]]:
-    for image, key in enumerate(truth):
-        row = found.get(key, Detections.none())
-        values = (row.categories.tolist(), row.boxes.tolist(), row.scores.tolist())
-        for category, box, score in zip(*values, strict=True):
-            yield _annotation(image, category, box) | {"score": score}
-
-
-def _annotation(image: int, category: int, box: Box) -> dict[str, Any]:
-    numbers = [float(value) for value in box]
-    area = numbers[2] * numbers[3]
-    return {"image_id": image, "category_id": category, "bbox": numbers, "area": area}

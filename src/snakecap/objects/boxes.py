@@ -1,24 +1,28 @@
-"""Boxes around objects: where a detector saw what, and between which frames a box moves.
+"""Objects as arrays: detections, and the frames that their boxes move between.
 
-A box is [x, y, width, height], the top-left corner first, as in COCO. No torch here: jobs that only
-read what a detector saw start without it. `snakecap.objects.letterbox` puts images into the frames.
+A box is [x, y, width, height], the top-left corner first, as in COCO. torch is imported where it
+computes: jobs that only read what a detector saw start without it.
 
-Dimensions: N objects, S side of a detector's square input.
+Dimensions: N objects, H and W of an image, S side of a detector's square input.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from snakecap.objects.categories import canonical
+from snakecap.objects.object import Object
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Detections:
-    """The objects of one picture, in the order in which the detector gives them.
+    """The objects of one picture as arrays, in the order in which the detector gives them.
 
     Attributes:
         boxes: of shape (N, 4), in pixels of the original image, inside it.
@@ -31,12 +35,25 @@ class Detections:
     scores: Array
 
     @classmethod
+    def of(cls, objects: Sequence[Object], places: Mapping[str, int]) -> Detections:
+        """Objects as arrays; `places` by category, in COCO's spelling."""
+        return cls(
+            np.array([one.box for one in objects], np.float32).reshape(-1, 4),
+            np.array([places[canonical(one.category)] for one in objects], np.int64),
+            np.array([one.score for one in objects], np.float32),
+        )
+
+    @classmethod
     def none(cls) -> Detections:
         """A picture in which nothing was seen."""
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        return cls.of((), {})
+
+    def objects(self, categories: Sequence[str]) -> list[Object]:
+        """One by one; `categories` are the detector's list of names."""
+        rows = zip(self.categories.tolist(), self.boxes.tolist(), self.scores.tolist(), strict=True)
+        return [Object(categories[place], tuple(box), score) for place, box, score in rows]
 
     def __len__(self) -> int:
-        """Objects."""
         return len(self.boxes)
 
     def take(self, places: NDArray[np.int64]) -> Detections:
@@ -86,9 +103,64 @@ def fitted(width: int, height: int, size: int) -> tuple[int, int]:
     return max(1, width * size // height), size
 
 
+def scaled(boxes: Array, x: float, y: float) -> Array:
+    """Boxes (N, 4) in other units, so many times larger each way."""
+    return boxes * np.array([x, y, x, y], np.float32)
+
+
 def clip(boxes: Array, width: int, height: int) -> Array:
     """Boxes (N, 4) cut to an image; what lies outside it gets width or height 0."""
     limits = np.array([width, height], np.float32)
     first = np.clip(boxes[:, :2], 0, limits)
     last = np.clip(boxes[:, :2] + boxes[:, 2:], 0, limits)
     return np.concatenate([first, np.maximum(last - first, 0)], 1).astype(np.float32)
+
+
+def letterbox(
+    image: NDArray[np.uint8], size: int, *, value: int = 128, centred: bool = True
+) -> tuple[NDArray[np.uint8], Frame]:
+    """An image in a square, its aspect ratio kept.
+
+    Source: darknet/src/image.c letterbox_image (Redmon, YOLOv2).
+
+    Args:
+        image: uint8 of shape (3, H, W).
+        size: S.
+        value: of the padding.
+        centred: pad on both sides (darknet); false: right and below (YOLOX).
+
+    Returns:
+        uint8 of shape (3, S, S), and where the image lies in it.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    height, width = image.shape[1:]
+    frame = Frame.around(width, height, size, centred=centred)
+    inner = fitted(width, height, size)[::-1]
+    square = np.full((3, size, size), value, np.uint8)
+    left, top = int(frame.left), int(frame.top)
+    resized = image
+    if inner != (height, width):
+        # On bytes: the kernel for floats differs with the number of threads, in the last digit.
+        tensor = torch.from_numpy(image).unsqueeze(0)
+        resized = F.interpolate(tensor, inner, mode="bilinear")[0].numpy()
+    square[:, top : top + inner[0], left : left + inner[1]] = resized
+    return square, frame
+
+
+def suppress(found: Detections, *, overlap: float, limit: int) -> Detections:
+    """Non-maximum suppression within each category: each object seen once.
+
+    Args:
+        found: in any order, which is kept, as in darknet's output.
+        overlap: a box goes when a better one of its category has a larger IoU with it.
+        limit: keep at most this many, the best.
+    """
+    import torch
+    from torchvision.ops import batched_nms
+
+    corners = np.concatenate([found.boxes[:, :2], found.boxes[:, :2] + found.boxes[:, 2:]], 1)
+    arrays = map(torch.from_numpy, (corners, found.scores, found.categories))
+    kept = batched_nms(*arrays, overlap)[:limit].numpy()
+    return found.take(np.sort(kept))

@@ -9,6 +9,7 @@ Dimensions: N objects, K categories.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snakecap.objects.boxes import Array, Frame, clip
+from snakecap.objects.boxes import Array, Frame, clip, scaled
 from snakecap.objects.categories import canonical
+from snakecap.objects.object import Object
 
 SLACK = 1e-3  # of the picture: rounding of pixels
 BOXES = (
@@ -27,37 +29,22 @@ BOXES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One object: its category's name, its box in 0..1 of the picture, and how sure it is."""
-
-    category: str
-    box: tuple[float, float, float, float]
-    score: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Layout:
     """The objects of one picture.
 
     Attributes:
-        objects: in some order.
+        objects: in some order, their boxes in 0..1 of the picture.
         width, height: of the picture, in any unit; only their ratio matters. 0: not known.
     """
 
-    objects: tuple[Seen, ...] = ()
+    objects: tuple[Object, ...] = ()
     width: float = 0.0
     height: float = 0.0
 
     @classmethod
-    def from_pixels(
-        cls, rows: Iterable[tuple[str, Sequence[float], float]], width: float, height: float
-    ) -> Layout:
-        """A layout of category names, boxes in a picture's pixels, and scores."""
-        objects = (
-            Seen(name, (x / width, y / height, w / width, h / height), score)
-            for name, (x, y, w, h), score in rows
-        )
-        return cls(tuple(objects), width, height)
+    def from_pixels(cls, objects: Iterable[Object], width: float, height: float) -> Layout:
+        """A layout of objects whose boxes are in a picture's pixels."""
+        return cls(tuple(one.divided(width, height) for one in objects), width, height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +72,22 @@ class Reading:
         return cls(**{**value, "categories": tuple(value["categories"])})
 
 
-ORDERS: dict[str, Callable[[Seen], float]] = {
-    "detector": lambda seen: 0.0,  # sorting is stable: as they came
-    "score": lambda seen: -seen.score,
-    "size": lambda seen: -seen.box[2] * seen.box[3],
-    "left_to_right": lambda seen: seen.box[0] + seen.box[2] / 2,
+ORDERS: dict[str, Callable[[Object], float]] = {
+    "detector": lambda one: 0.0,  # sorting is stable: as they came
+    "score": lambda one: -one.score,
+    "size": lambda one: -one.box[2] * one.box[3],
+    "left_to_right": lambda one: one.box[0] + one.box[2] / 2,
 }
 
 
-def arrange(objects: Sequence[Seen], reading: Reading) -> tuple[Seen, ...]:
+def arrange(objects: Sequence[Object], reading: Reading) -> tuple[Object, ...]:
     """The objects that are sure enough, in order, the first `limit` of them."""
-    sure = [seen for seen in objects if seen.score >= reading.threshold]
+    sure = [one for one in objects if one.score >= reading.threshold]
     return tuple(sorted(sure, key=ORDERS[reading.order])[: reading.limit])
 
 
 def encode(layout: Layout, reading: Reading) -> tuple[NDArray[np.int64], Array]:
-    """A layout as numbers.
-
-    Args:
-        layout: of any objects; `arrange` chooses.
-        reading: how.
+    """A layout of any objects as numbers; `arrange` chooses.
 
     Returns:
         Category ids 1..K of shape (N,), and boxes of shape (N, 4) in 0..1 of the frame.
@@ -114,34 +97,38 @@ def encode(layout: Layout, reading: Reading) -> tuple[NDArray[np.int64], Array]:
             of positive size in 0..1, or a letterbox around a picture of unknown shape.
     """
     chosen = arrange(layout.objects, reading)
-    places = {name: number for number, name in enumerate(reading.categories, start=1)}
-    for number, seen in enumerate(layout.objects, start=1):
-        check(seen, number, places)
-    ids = np.array([places[canonical(seen.category)] for seen in chosen], np.int64)
-    boxes = np.array([seen.box for seen in chosen], np.float32).reshape(-1, 4)
-    return ids, boxes if reading.frame == "picture" else letterboxed(boxes, layout)
+    ids = {name: number for number, name in enumerate(reading.categories, start=1)}
+    for number, one in enumerate(layout.objects, start=1):
+        if canonical(one.category) not in ids:
+            known = ", ".join(sorted(ids)[:100])
+            raise ValueError(f"object {number} has the unknown category {one.category!r}; {known}")
+        check(one, f"object {number} ({one.category})", SLACK)
+    numbers = np.array([ids[canonical(one.category)] for one in chosen], np.int64)
+    boxes = np.array([one.box for one in chosen], np.float32).reshape(-1, 4)
+    return numbers, boxes if reading.frame == "picture" else letterboxed(boxes, layout)
 
 
-def check(seen: Seen, number: int, categories: Mapping[str, int] | Sequence[str]) -> None:
-    """Check an object.
+def check(one: Object, name: str, slack: float) -> None:
+    """Check an object of a layout.
 
     Args:
-        seen: the object.
-        number: its place from 1, for the message.
-        categories: the known names.
+        one: the object.
+        name: of it, for the message.
+        slack: how far its box may reach outside the picture, in 0..1 of that.
 
     Raises:
-        ValueError: see `encode`.
+        ValueError: a number that is not finite, a score outside 0..1, a box without a positive
+            size or too far outside.
     """
-    if canonical(seen.category) not in categories:
-        known = ", ".join(sorted(categories)[:100])
-        raise ValueError(f"object {number} has the unknown category {seen.category!r}; {known}")
-    x, y, width, height = seen.box
-    if not np.isfinite((*seen.box, seen.score)).all():
-        raise ValueError(f"object {number} ({seen.category}) has a number that is not finite")
-    inside = min(x, y) >= -SLACK and max(x + width, y + height) <= 1 + SLACK
+    box = list(one.box)
+    if not all(map(math.isfinite, (*box, one.score))):
+        raise ValueError(f"{name} has a number that is not finite: box {box}, {one.score}")
+    if not 0 <= one.score <= 1:
+        raise ValueError(f"{name} has the score {one.score}: scores are in 0..1")
+    x, y, width, height = box
+    inside = min(x, y) >= -slack and max(x + width, y + height) <= 1 + slack
     if min(width, height) <= 0 or not inside:
-        raise ValueError(f"object {number} ({seen.category}) has the box {list(seen.box)}: {BOXES}")
+        raise ValueError(f"{name} has the box {box}: {BOXES}")
 
 
 def tidied(layout: Layout) -> tuple[Layout, list[str]]:
@@ -151,25 +138,20 @@ def tidied(layout: Layout) -> tuple[Layout, list[str]]:
         The layout, and a line for each box that was clipped by more than rounding.
 
     Raises:
-        ValueError: a number that is not finite, a score outside 0..1, a box without a positive
-            size, outside the picture, or so large that it cannot be in 0..1.
+        ValueError: see `check`; a box may reach outside by the picture's own size.
     """
     objects, notes = [], []
-    for number, seen in enumerate(layout.objects, start=1):
-        name, box = f"object {number} ({seen.category})", list(seen.box)
-        if not np.isfinite((*box, seen.score)).all():
-            raise ValueError(f"{name} has a number that is not finite: box {box}, {seen.score}")
-        if not 0 <= seen.score <= 1:
-            raise ValueError(f"{name} has the score {seen.score}: scores are in 0..1")
-        x, y, width, height = box
-        inside = clip(np.array([box], np.float32), 1, 1)[0]
-        far = min(x, y) < -1 or max(x + width, y + height) > 2
-        if min(width, height) <= 0 or min(inside[2:]) <= 0 or far:
-            raise ValueError(f"{name} has the box {box}: {BOXES}")
-        if np.abs(inside - np.array(box, np.float32)).max() > SLACK:
+    for number, one in enumerate(layout.objects, start=1):
+        name = f"object {number} ({one.category})"
+        check(one, name, 1)
+        box = np.array([one.box], np.float32)
+        inside = clip(box, 1, 1)
+        if inside[0, 2:].min() <= 0:
+            raise ValueError(f"{name} has the box {list(one.box)}: {BOXES}")
+        if np.abs(inside - box).max() > SLACK:
             notes.append(f"{name} reaches outside the picture: clipped")
-            seen = replace(seen, box=tuple(inside.tolist()))
-        objects.append(seen)
+            one = replace(one, box=tuple(inside[0].tolist()))
+        objects.append(one)
     return replace(layout, objects=tuple(objects)), notes
 
 
@@ -180,4 +162,4 @@ def letterboxed(boxes: Array, layout: Layout) -> Array:
     width, height = layout.width, layout.height
     side = max(width, height)
     frame = Frame(1 / side, (side - width) / 2 / side, (side - height) / 2 / side, 1)
-    return frame.into(boxes * np.array([width, height, width, height], np.float32))
+    return frame.into(scaled(boxes, width, height))

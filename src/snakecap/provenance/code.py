@@ -85,7 +85,9 @@ def _parse(name: str) -> tuple[str, frozenset[str]]:
     visitor.visit(tree)
     text = ast.dump(_without_docstrings(tree), annotate_fields=False, include_attributes=False)
     if path.name == "__init__.py":  # a package's other files, such as a page's templates
-        others = sorted(p for p in path.parent.iterdir() if p.suffix in (".html", ".css", ".js"))
+        others = sorted(
+            p for p in path.parent.iterdir() if p.suffix in (".html", ".md", ".css", ".js")
+        )
         text += "".join(f"{p.name}={file_digest(p)}" for p in others)
     found = {*visitor.found, name}
     # Importing a.b.c runs a and a.b too.

@@ -42,25 +42,22 @@ def lines(entries: Sequence[Entry]) -> list[Line]:
             continue
         line = found.setdefault(entry.system, Line(entry.family))
         offset = line.ends[-1][0] if line.ends else 0
-        loss = _series(entry.history.get("loss_history"))
-        validation = _series(entry.history.get("val_loss_history"))
         stats = entry.history.get("val_lang_stats_history") or {}
-        cider = _series({at: row["CIDEr"] for at, row in stats.items() if row and "CIDEr" in row})
-        for target, series in (
-            (line.loss, loss),
-            (line.validation, validation),
-            (line.cider, cider),
+        ciders = {at: row["CIDEr"] for at, row in stats.items() if row and "CIDEr" in row}
+        last = 0
+        for target, table in (
+            (line.loss, entry.history.get("loss_history")),
+            (line.validation, entry.history.get("val_loss_history")),
+            (line.cider, ciders),
         ):
+            values = {
+                int(at): float(value) for at, value in (table or {}).items() if value is not None
+            }
+            series = [(at, value) for at, value in sorted(values.items()) if math.isfinite(value)]
             target += [(offset + at, value) for at, value in series]
-        reached = [at for series in (loss, validation, cider) for at, _ in series]
-        last = int(entry.history.get("iteration") or max(reached, default=0))
-        line.ends.append((offset + last, entry.stage))
+            last = max([last, *(at for at, _ in series)])
+        line.ends.append((offset + int(entry.history.get("iteration") or last), entry.stage))
     return list(found.values())
-
-
-def _series(table: dict[str, Any] | None) -> list[tuple[int, float]]:
-    pairs = [(int(at), float(value)) for at, value in (table or {}).items() if value is not None]
-    return sorted(pair for pair in pairs if math.isfinite(pair[1]))
 
 
 def colours(entries: Sequence[Entry]) -> dict[str, str]:
@@ -96,29 +93,19 @@ def draw(entries: Sequence[Entry]) -> str:
         FigureCanvasSVG(figure)
         left, right = figure.subplots(1, 2)
         drawn = lines(entries)
-        _losses(left, drawn, chosen)
-        _ciders(right, drawn, chosen)
+        for line in drawn:
+            style = _marks(line, drawn, chosen)
+            left.plot(*_axes(line.loss), color=style["color"], linewidth=0.7, alpha=0.55)
+            left.plot(*_axes(line.validation), **style)
+            right.plot(*_axes(line.cider), **style)
+        _finish(left, drawn, chosen, "Loss: thin training, thick validation", "nats per word")
+        _finish(right, drawn, chosen, "CIDEr on validation pictures", "CIDEr")
+        right.set_ylim(bottom=0)
         _legend(figure, drawn, chosen)
         text = io.StringIO()
         empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=empty)
     return _portable(text.getvalue())
-
-
-def _losses(axes: Any, drawn: Sequence[Line], chosen: dict[str, str]) -> None:
-    for line in drawn:
-        colour = chosen[line.family]
-        axes.plot(*_axes(line.loss), color=colour, linewidth=0.7, alpha=0.55)
-        axes.plot(*_axes(line.validation), color=colour, **_marks(line, drawn, chosen))
-    _finish(axes, drawn, chosen, "Loss: thin training, thick validation", "nats per word")
-
-
-def _ciders(axes: Any, drawn: Sequence[Line], chosen: dict[str, str]) -> None:
-    for line in drawn:
-        colour = chosen[line.family]
-        axes.plot(*_axes(line.cider), color=colour, **_marks(line, drawn, chosen))
-    _finish(axes, drawn, chosen, "CIDEr on validation pictures", "CIDEr")
-    axes.set_ylim(bottom=0)
 
 
 def _axes(pairs: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
@@ -130,6 +117,7 @@ def _marks(line: Line, drawn: Sequence[Line], chosen: dict[str, str]) -> dict[st
     alone = [other.family for other in drawn].count(line.family) == 1
     points = max(len(line.validation), len(line.cider), 1)
     return {
+        "color": chosen[line.family],
         "marker": MARKERS[list(chosen).index(line.family) % len(MARKERS)],
         "markersize": 4.5 if alone else 3,
         "markevery": max(1, points // 12),

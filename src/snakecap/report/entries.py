@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,46 +103,52 @@ def read(
     for name, given in (needed | optional).items():
         if len(given) != len(systems) and (given or name in needed):
             raise ValueError(f"{len(systems)} systems, but {len(given)} {name}: give one for each")
+    if len(set(systems)) != len(systems):
+        raise ValueError(f"a system is listed twice: {', '.join(systems)}")
     entries = []
     known: Known = {}
     for at, place in enumerate(systems):
         system, slash, stage = place.rpartition("/")
         if not slash or not system or not stage:
             raise ValueError(f"system {place!r} must be written as name/stage")
-        control = _scores(controls[at])["CIDEr"] if controls else None
-        history = _history(histories[at]) if histories else {}
-        layout = reads[at] if reads and reads[at] != "-" else None
-        entry = _entry(system, stage, captions[at], scores[at], control, history)
         files = [row[at] for row in (captions, scores, controls, histories) if row]
         found = dict.fromkeys(one for path in files for one in problems(path, planned, known))
-        entries.append(replace(entry, layout=layout, stale=tuple(found)))
-    if len(set(systems)) != len(systems):
-        raise ValueError(f"a system is listed twice: {', '.join(systems)}")
+        table = _scores(scores[at])
+        entries.append(
+            Entry(
+                system,
+                stage,
+                captions=_captions(captions[at]),
+                scores=_metrics(table),
+                intervals={name: (low, high) for name, (low, high) in table["intervals"].items()},
+                per_picture=_ciders(table),
+                control=_scores(controls[at])["CIDEr"] if controls else None,
+                history=_history(histories[at]) if histories else {},
+                layout=reads[at] if reads and reads[at] != "-" else None,
+                stale=tuple(found),
+            )
+        )
     return entries
 
 
-def _entry(
-    system: str,
-    stage: str,
-    captions: Path,
-    scores: Path,
-    control: float | None,
-    history: dict[str, Any],
-) -> Entry:
-    table = _scores(scores)
-    per_picture = {
-        str(identity): float(row["CIDEr"])
-        for identity, row in table.get("per_image", {}).items()
-        if "CIDEr" in row and math.isfinite(row["CIDEr"])
-    }
-    intervals = {name: (low, high) for name, (low, high) in table.get("intervals", {}).items()}
-    metrics = {
+def _scores(path: Path) -> dict[str, Any]:
+    table = read_json(path)
+    if not isinstance(table, dict) or "CIDEr" not in table:
+        raise ValueError(f"{path} holds no CIDEr: the report needs it among score.metrics")
+    return {"intervals": {}, "per_image": {}, **table}
+
+
+def _metrics(table: Mapping[str, Any]) -> dict[str, float]:
+    return {
         name: float(value)
         for name, value in table.items()
         if isinstance(value, float | int) and not isinstance(value, bool) and name[0].isupper()
     }
-    said = _captions(captions)
-    return Entry(system, stage, said, metrics, intervals, per_picture, control, history)
+
+
+def _ciders(table: Mapping[str, Any]) -> dict[str, float]:
+    found = {key: row["CIDEr"] for key, row in table["per_image"].items() if "CIDEr" in row}
+    return {str(key): float(value) for key, value in found.items() if math.isfinite(value)}
 
 
 def _captions(path: Path) -> dict[str, Said]:
@@ -159,13 +165,6 @@ def _captions(path: Path) -> dict[str, Said]:
 def _finite(row: dict[str, Any]) -> float | None:
     value = row.get("log_prob")
     return value if isinstance(value, float | int) and math.isfinite(value) else None
-
-
-def _scores(path: Path) -> dict[str, Any]:
-    table = read_json(path)
-    if not isinstance(table, dict) or "CIDEr" not in table:
-        raise ValueError(f"{path} holds no CIDEr: the report needs it among score.metrics")
-    return table
 
 
 def _history(path: Path) -> dict[str, Any]:

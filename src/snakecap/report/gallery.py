@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import base64
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import h5py
 import numpy as np
 from PIL import Image
 
 from snakecap.formats import pictures as picture_files
 from snakecap.formats.atomic import read_json
+from snakecap.formats.images import Images
 from snakecap.formats.pictures import Picture
 from snakecap.report import layouts as layout_files
-from snakecap.report import thumbnails
 from snakecap.report.curves import colours
 from snakecap.report.entries import Entry
 from snakecap.report.figure import Outline, Panel
-from snakecap.report.layouts import Layouts
+from snakecap.report.layouts import NamedLayouts
 
 Item = TypeVar("Item")
 PLAIN = 500  # pixels of the longer side of a picture without image
+QUALITY = 80  # of 100, JPEG
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A captioned picture and the sentences that people wrote for it."""
+def pictures_of(pictures: Path, references: Path, entries: Iterable[Entry]) -> list[Picture]:
+    """The pictures that some entry has a caption of, in the order of ``pictures.json``.
 
-    picture: Picture
-    references: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """Its id as text, the way score files write it."""
-        return str(self.picture.id)
-
-
-def subjects(pictures: Path, references: Path, entries: Iterable[Entry]) -> list[Subject]:
-    """The pictures that some entry captions, in the order of ``pictures.json``.
+    Their own captions are the references.
 
     Raises:
-        ValueError: a captioned picture is in neither file; names the picture and the file.
+        ValueError: one of them is missing in either file; names the picture and the file.
     """
     collection = picture_files.read(pictures).pictures
     known = {str(picture.id) for picture in collection}
     sentences = _sentences(references)
-    captioned = dict.fromkeys(key for entry in entries for key in entry.captions)
-    for key in captioned:
+    wanted = dict.fromkeys(key for entry in entries for key in entry.captions)
+    for key in wanted:
         for place, path in ((known, pictures), (sentences, references)):
             if key not in place:
                 raise ValueError(f"captions name picture {key}, which {path} does not have")
-    chosen = [picture for picture in collection if str(picture.id) in captioned]
-    return [Subject(picture, tuple(sentences[str(picture.id)])) for picture in chosen]
+    chosen = (picture for picture in collection if str(picture.id) in wanted)
+    return [replace(one, captions=tuple(sentences[str(one.id)])) for one in chosen]
 
 
 def _sentences(references: Path) -> dict[str, list[str]]:
@@ -73,40 +66,46 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     return [items[round(at)] for at in np.linspace(0, len(items) - 1, count)]
 
 
-def splits(chosen: Sequence[Subject]) -> list[str]:
+def splits(pictures: Iterable[Picture]) -> list[str]:
     """The splits that the pictures are of."""
-    return list(dict.fromkeys(subject.picture.split for subject in chosen))
+    return list(dict.fromkeys(picture.split for picture in pictures))
 
 
-def subtitle(chosen: Sequence[Subject]) -> str:
+def subtitle(pictures: Sequence[Picture]) -> str:
     """Such as "1,000 pictures of the test split"."""
-    noun = "picture" if len(chosen) == 1 else "pictures"
-    names = " and ".join(splits(chosen))
-    return f"{len(chosen):,} {noun} of the {names} split" if chosen else "no pictures"
+    noun = "picture" if len(pictures) == 1 else "pictures"
+    names = " and ".join(splits(pictures))
+    return f"{len(pictures):,} {noun} of the {names} split" if pictures else "no pictures"
 
 
 def data(
     entries: Sequence[Entry],
-    shown: Sequence[Subject],
+    shown: Sequence[Picture],
     images: Path | None,
     side: int,
-    layouts: Sequence[Layouts] = (),
+    layouts: Sequence[NamedLayouts] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """The page's data (see `page.build`) and thumbnails of at most `side` pixels.
 
     Raises:
         ValueError: a caption's attention is of another caption or layout; names the picture.
     """
-    small = [thumbnails.jpeg(image, side) for image in _images(shown, images)]
-    pictures = [_record(subject, entries, layouts) for subject in shown]
-    if small:
-        pictures = [record | {"image": at} for at, record in enumerate(pictures)]
-    subjects = [subject.picture for subject in shown]
-    head = layout_files.embed(pictures, layouts, subjects, whole=_whole(images))
-    return {"systems": _systems(entries, layouts), "pictures": pictures, **head}, small
+    small = [jpeg(image, side) for image in stored(images, shown)] if images else []
+    records: list[dict[str, Any]] = [
+        {
+            "id": picture.id,
+            "file": picture.file,
+            "references": picture.captions,
+            "captions": [_caption(entry, str(picture.id), layouts) for entry in entries],
+            **({"image": at} if small else {}),
+        }
+        for at, picture in enumerate(shown)
+    ]
+    head = layout_files.embed(records, layouts, shown, whole=_whole(images))
+    return {"systems": _systems(entries, layouts), "pictures": records, **head}, small
 
 
-def _systems(entries: Sequence[Entry], layouts: Sequence[Layouts]) -> list[dict[str, Any]]:
+def _systems(entries: Sequence[Entry], layouts: Sequence[NamedLayouts]) -> list[dict[str, Any]]:
     chosen = colours(entries)
     places = {layout.name: at for at, layout in enumerate(layouts)}
     first = {entry.family: entry.seed for entry in reversed(entries)}
@@ -123,83 +122,110 @@ def _systems(entries: Sequence[Entry], layouts: Sequence[Layouts]) -> list[dict[
     ]
 
 
-def _record(
-    subject: Subject, entries: Sequence[Entry], layouts: Sequence[Layouts]
-) -> dict[str, Any]:
-    key = subject.key
-    return {
-        "id": subject.picture.id,
-        "file": subject.picture.file,
-        "references": subject.references,
-        "captions": [_caption(entry, key, layouts) for entry in entries],
-    }
-
-
-def _caption(entry: Entry, key: str, layouts: Sequence[Layouts]) -> list[Any] | None:
+def _caption(entry: Entry, key: str, layouts: Sequence[NamedLayouts]) -> list[Any] | None:
     said = entry.captions.get(key)
     if said is None:
         return None
     cider = entry.per_picture.get(key)
     log_prob = None if said.log_prob is None else round(said.log_prob, 3)
     numbers = [None if cider is None else round(cider, 4), log_prob]
-    things = next((row.pictures.get(key) for row in layouts if row.name == entry.layout), None)
-    if said.attention is None or things is None:
+    objects = next((row.pictures.get(key) for row in layouts if row.name == entry.layout), None)
+    if said.attention is None or objects is None:
         return [said.caption, *numbers]
     words = said.caption.split()
     try:
-        rows = layout_files.attention(said.attention, len(words), len(things))
+        rows = layout_files.attention(said.attention, len(words), len(objects))
     except ValueError as error:
         raise ValueError(f"{entry.label}: the attention of picture {key} {error}") from None
     return [" ".join(words), *numbers, *([rows] if rows else [])]
 
 
-def _images(shown: Sequence[Subject], images: Path | None) -> Iterable[Image.Image]:
-    return thumbnails.images(images, [subject.picture for subject in shown]) if images else ()
-
-
-def _whole(images: Path | None) -> bool:
-    return images is None or thumbnails.squashed(images)
+# The figure
 
 
 def panels(
     entries: Sequence[Entry],
-    shown: Sequence[Subject],
+    shown: Sequence[Picture],
     images: Path | None,
-    layouts: Sequence[Layouts] = (),
+    layouts: Sequence[NamedLayouts] = (),
 ) -> list[Panel]:
     """The figure's panels: the last stage of each system (its first seed), then a reference.
 
     With the layout that the first system reads, on plain paper when there are no images.
     """
     chosen = colours(entries)
-    drawings = [_outlines(subject, entries, layouts, whole=_whole(images)) for subject in shown]
-    pixels = _images(shown, images) if images else map(_blank, shown)
+    drawings = [_outlines(picture, entries, layouts, whole=_whole(images)) for picture in shown]
+    pixels = stored(images, shown) if images else map(_blank, shown)
     first = {entry.family: entry.system for entry in reversed(entries)}
     # A later stage replaces an earlier one; other seeds do not count.
     final = {entry.family: entry for entry in entries if entry.system == first[entry.family]}
     many = len({entry.stage for entry in entries}) > 1
     found = []
-    for subject, image, outlines in zip(shown, pixels, drawings, strict=True):
+    for picture, image, outlines in zip(shown, pixels, drawings, strict=True):
+        key = str(picture.id)
         lines = [
-            (entry.label if many else family, chosen[family], entry.captions[subject.key].caption)
+            (entry.label if many else family, chosen[family], entry.captions[key].caption)
             for family, entry in final.items()
-            if subject.key in entry.captions
+            if key in entry.captions
         ]
-        person = [("reference", "#b6bcc4", text) for text in subject.references[:1]]
+        person = [("reference", "#b6bcc4", text) for text in picture.captions[:1]]
         found.append(Panel(image, [*lines, *person], outlines))
     return found
 
 
-def _blank(subject: Subject) -> Image.Image:
-    square = Image.new("RGB", (PLAIN, PLAIN), "white")
-    return thumbnails.stretch(square, subject.picture.width, subject.picture.height)
-
-
 def _outlines(
-    subject: Subject, entries: Sequence[Entry], layouts: Sequence[Layouts], *, whole: bool
+    picture: Picture, entries: Sequence[Entry], layouts: Sequence[NamedLayouts], *, whole: bool
 ) -> list[Outline]:
     read = next((row for row in layouts if row.name == entries[0].layout), None)
-    things = read.of(subject.picture, whole=whole) if read else None
+    objects = read.of(picture, whole=whole) if read else None
     chosen = layout_files.colours(layouts)
-    found = [(thing, chosen[thing.category]) for thing in things or ()]
-    return [Outline(t.category, colour, layout_files.ink(colour), t.box) for t, colour in found]
+    found = [(one, chosen[one.category]) for one in objects or ()]
+    return [Outline(o.category, colour, layout_files.ink(colour), o.box) for o, colour in found]
+
+
+# Pixels
+
+
+def stored(path: Path, pictures: Sequence[Picture]) -> Iterator[Image.Image]:
+    """Each picture out of ``images.h5``; one that it lacks is a grey square."""
+    store, whole = Images(path), _whole(path)
+    rows = {name: row for row, name in enumerate(store.files)}
+    for picture in pictures:
+        if picture.file not in rows:
+            yield Image.new("RGB", (64, 64), "#808080")
+            continue
+        pixels = store.read([rows[picture.file]])[0].transpose(1, 2, 0)
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        yield stretch(image, picture.width, picture.height) if whole else image
+
+
+def _whole(images: Path | None) -> bool:
+    """Whether images are whole pictures made square; else they are their centre squares."""
+    if images is None:
+        return True
+    with h5py.File(images, "r") as file:
+        return str(file.attrs.get("mode", "squash")) == "squash"
+
+
+def _blank(picture: Picture) -> Image.Image:
+    square = Image.new("RGB", (PLAIN, PLAIN), "white")
+    return stretch(square, picture.width, picture.height)
+
+
+def stretch(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Undo squashing: `width` x `height` in pixels is the original's size, 0 if not known."""
+    if width <= 0 or height <= 0 or width == height:
+        return image
+    side = max(image.size)
+    longest = max(width, height)
+    size = (max(1, round(side * width / longest)), max(1, round(side * height / longest)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def jpeg(image: Image.Image, side: int) -> str:
+    """The image at most `side` pixels wide and high, as base64 of a JPEG."""
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    small.save(data, "JPEG", quality=QUALITY, optimize=True)
+    return base64.b64encode(data.getvalue()).decode("ascii")

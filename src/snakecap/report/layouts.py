@@ -1,8 +1,4 @@
-"""Layouts as people see them: a picture's objects, and how much a caption's words look at each.
-
-Files of `snakecap.formats.layouts`, read here as plain JSON: its reader is a model's, and would
-bring torch into the report and redo it with every change of that code.
-"""
+"""Layouts as people see them: a picture's objects, and how much a caption's words look at each."""
 
 from __future__ import annotations
 
@@ -14,49 +10,40 @@ from typing import Any
 
 from snakecap.formats.atomic import read_json
 from snakecap.formats.pictures import Picture
+from snakecap.objects.object import Box, Object
 from snakecap.report.entries import Entry
 
-Box = tuple[float, float, float, float]
 ELSEWHERE = -1  # the object of attention that no object gets: the picture's grid
 LUMINANCES = (0.27, 0.13)  # 3 to 1 and more on white and on the dark page's paper
 SATURATIONS = (0.9, 0.35, 0.6)
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
-    """One object: its category, its box [x, y, width, height] in 0..1 of the picture, its score."""
-
-    category: str
-    box: Box
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Layouts:
-    """What one detector saw.
+class NamedLayouts:
+    """The layouts of one row of `layouts`.
 
     Attributes:
-        name: a row of `layouts`.
-        categories: all that it knows.
+        name: of the row.
+        categories: all that its detector knows.
         pictures: objects in their order, by picture id as text.
     """
 
     name: str
     categories: tuple[str, ...]
-    pictures: dict[str, tuple[Thing, ...]]
+    pictures: dict[str, tuple[Object, ...]]
 
-    def of(self, picture: Picture, *, whole: bool) -> list[Thing] | None:
+    def of(self, picture: Picture, *, whole: bool) -> list[Object] | None:
         """A picture's objects, if it has a layout; `whole` or in 0..1 of its centre square."""
-        things = self.pictures.get(str(picture.id))
-        if things is None:
+        objects = self.pictures.get(str(picture.id))
+        if objects is None:
             return None
         width, height = picture.width, picture.height
         if whole or not width or not height:
-            return list(things)
-        return [replace(thing, box=centred(thing.box, width, height)) for thing in things]
+            return list(objects)
+        return [replace(one, box=centred(one.box, width, height)) for one in objects]
 
 
-def read(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Layouts]:
+def read(paths: Sequence[Path], entries: Sequence[Entry]) -> list[NamedLayouts]:
     """Read files ``layouts/{name}.json``; a file's stem is its name.
 
     Raises:
@@ -69,33 +56,26 @@ def read(paths: Sequence[Path], entries: Sequence[Entry]) -> list[Layouts]:
     return found
 
 
-def _read(path: Path) -> Layouts:
+def _read(path: Path) -> NamedLayouts:
     value = read_json(path)
     try:
         pictures = {
-            str(record["id"]): tuple(_thing(row) for row in record["objects"])
+            str(record["id"]): tuple(map(Object.from_json, record["objects"]))
             for record in value["layouts"]
         }
-        return Layouts(path.stem, tuple(map(str, value["categories"])), pictures)
+        return NamedLayouts(path.stem, tuple(map(str, value["categories"])), pictures)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a layouts file of snakecap: {error!r}") from None
 
 
-def _thing(row: dict[str, Any]) -> Thing:
-    x, y, width, height = (float(edge) for edge in row["box"])
-    return Thing(str(row["category"]), (x, y, width, height), float(row.get("score", 1)))
-
-
-def colours(layouts: Sequence[Layouts]) -> dict[str, str]:
+def colours(layouts: Sequence[NamedLayouts]) -> dict[str, str]:
     """A colour for each category, by its place in the detectors' own lists.
 
     So a category looks the same in every report of a data set.
     """
     names = dict.fromkeys(name for layout in layouts for name in layout.categories)
-    seen = (
-        thing.category for layout in layouts for row in layout.pictures.values() for thing in row
-    )
-    names.update(dict.fromkeys(seen))
+    seen = (objects for layout in layouts for objects in layout.pictures.values())
+    names.update(dict.fromkeys(one.category for objects in seen for one in objects))
     return {name: colour(at) for at, name in enumerate(names)}
 
 
@@ -136,7 +116,7 @@ def centred(box: Box, width: int, height: int) -> Box:
 
 def embed(
     records: Sequence[dict[str, Any]],
-    layouts: Sequence[Layouts],
+    layouts: Sequence[NamedLayouts],
     pictures: Sequence[Picture],
     *,
     whole: bool,
@@ -154,8 +134,8 @@ def embed(
     for record, picture in zip(records, pictures, strict=True):
         found = [layout.of(picture, whole=whole) for layout in layouts]
         record["layouts"] = [
-            None if things is None else [_numbers(thing, places) for thing in things]
-            for things in found
+            None if objects is None else [_numbers(one, places) for one in objects]
+            for objects in found
         ]
         known = whole and picture.width and picture.height
         record["ratio"] = round(picture.width / picture.height, 4) if known else 1
@@ -164,9 +144,9 @@ def embed(
     return {"layouts": [layout.name for layout in layouts], "categories": categories}
 
 
-def _numbers(thing: Thing, places: dict[str, int]) -> list[int]:
-    place = places.setdefault(thing.category, len(places))
-    return [place, *(round(1000 * edge) for edge in thing.box), round(100 * thing.score)]
+def _numbers(one: Object, places: dict[str, int]) -> list[int]:
+    place = places.setdefault(one.category, len(places))
+    return [place, *(round(1000 * edge) for edge in one.box), round(100 * one.score)]
 
 
 def attention(rows: Any, words: int, objects: int) -> list[list[int]]:

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from snakecap.formats import darknet_lines as files
 from snakecap.formats import detections as detection_files
 from snakecap.formats import pictures as records
 from snakecap.formats.darknet_lines import Line
-from snakecap.formats.detections import Found
 from snakecap.formats.pictures import Picture, sized
 from snakecap.log import logger
-from snakecap.objects.boxes import clip
+from snakecap.objects.boxes import Detections, clip
 from snakecap.objects.categories import NAMES, canonical
+from snakecap.objects.object import Object
 
 PLACES = {name: place for place, name in enumerate(NAMES)}
 
@@ -44,9 +43,9 @@ def darknet_lines(
             picture's size is not known.
     """
     chosen = records.read(pictures).pictures
-    seen = detection_files.read_of(detections, chosen)
+    seen = detection_files.read(detections, chosen)
     sizes = detection_files.read_info(info).sizes if info else {}
-    strong = {key: [row for row in found if row.score >= threshold] for key, found in seen.items()}
+    strong = {key: [one for one in found if one.score >= threshold] for key, found in seen.items()}
     rows = [_line(sized(one, sizes), strong.get(one.id, ()), detections) for one in chosen]
     files.write(lines, rows)
     kept, total = sum(len(row.boxes) for row in rows), sum(map(len, strong.values()))
@@ -57,19 +56,18 @@ def darknet_lines(
         )
 
 
-def _line(picture: Picture, found: Sequence[Found], source: Path) -> Line:
+def _line(picture: Picture, found: Sequence[Object], source: Path) -> Line:
     if found and not (picture.width and picture.height):
         raise ValueError(
             f"{picture.file}: pictures.json does not say how large it is, and its boxes cannot be "
             "put into their letterbox: give the detector's --info"
         )
-    odd = next((row.category for row in found if canonical(row.category) not in PLACES), None)
+    odd = next((one.category for one in found if canonical(one.category) not in PLACES), None)
     if odd is not None:
         raise ValueError(f"{source} has the category {odd!r}: the format knows COCO's 80 alone")
-    if not found:
-        return Line(picture.file, np.zeros(0, np.int64), np.zeros(0, np.int64))
-    boxes = clip(np.array([row.box for row in found], np.float32), picture.width, picture.height)
-    places = np.array([PLACES[canonical(row.category)] for row in found], np.int64)
-    codes = files.encode_boxes(boxes, picture.width, picture.height)
+    seen = Detections.of(found, PLACES)
+    boxes = clip(seen.boxes, picture.width, picture.height)
+    sides = picture.width or 1, picture.height or 1  # unknown where there is nothing to encode
+    codes = files.encode_boxes(boxes, *sides)
     kept = (boxes[:, 2:] > 0).all(1) & files.have_size(codes)
-    return Line(picture.file, codes[kept], places[kept])
+    return Line(picture.file, codes[kept], seen.categories[kept])

@@ -7,6 +7,7 @@ batch, so a run that goes on may have smaller ones.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,9 +31,10 @@ from snakecap.formats import detections as detection_files
 from snakecap.formats import pictures as records
 from snakecap.formats import rejected as rejected_files
 from snakecap.formats.atomic import write_json
-from snakecap.formats.found import Sighting, Sightings
 from snakecap.formats.pictures import Collection, Picture
-from snakecap.inference.detecting import build_detector, look
+from snakecap.formats.store import Store
+from snakecap.inference.detector import Detected, build_detector, look
+from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import ordered
 from snakecap.provenance import code, outputs
 from snakecap.provenance.signatures import signature
@@ -81,7 +83,7 @@ def detect(
     chosen = _chosen(collection, images)
     file = weights or (Path(settings.file) if settings.file else None)
     own = collection.categories
-    seen = (row.category for picture in collection.pictures for row in picture.objects)
+    seen = (one.category for picture in collection.pictures for one in picture.objects)
     names = ordered([*own.values(), *seen])
     detector = build_detector(settings, file=file, categories=names, ids=own, place=place)
     if detector.reads_images and not collection.root.is_dir():
@@ -94,16 +96,16 @@ def detect(
     sources.append(signature(collection.root, opened)[0])
     locked = outputs.work_folder(detections, row, sources, place.type)
     with devices.advice(OUT_OF_MEMORY), locked as folder:
-        search = _Search(detector, settings, chosen, Sightings(folder / "seen.lmdb"))
+        search = _Search(detector, settings, chosen, folder / "seen.lmdb")
         try:
             search.run(partial(_load, collection.root, detector.reads_images))
             rejected_files.write(rejected, [*search.rejected(), *odd])
             facts = search.facts() | code.stamp(settings=row)
             write_json(info, facts | {"device": detector.device or place.type}, indent=1)
-            found = ((picture.id, one.found) for picture, one in search.seen())
+            found = ((picture.id, one.objects) for picture, one in search.seen())
             detection_files.write(detections, found, detector.categories, own)
         finally:
-            search.sightings.close()
+            search.store.close()
 
 
 def _chosen(collection: Collection, images: Path | None) -> tuple[Picture, ...]:
@@ -141,9 +143,10 @@ def _opens(reads_images: bool, picture: Picture) -> bool:
 
 
 class _Search:
-    """A detector at work on some pictures, and what it has seen so far.
+    """A detector at work on some pictures.
 
     Attributes:
+        store: what it has seen so far, by the picture's row, counted from 0.
         unreadable: reasons by row, of this run; they are tried again by the next.
         seconds: that this run took, for `looked_at` pictures.
     """
@@ -153,10 +156,10 @@ class _Search:
         detector: Detector,
         settings: configuration.Detector,
         pictures: Sequence[Picture],
-        sightings: Sightings,
+        path: Path,
     ):
         self.detector, self.settings = detector, settings
-        self.pictures, self.sightings = pictures, sightings
+        self.pictures, self.store = pictures, Store(path)
         self.unreadable: dict[int, str] = {}
         self.seconds, self.looked_at = 0.0, 0
 
@@ -164,7 +167,7 @@ class _Search:
         """Look at all pictures that were not looked at before."""
         size, total = self.settings.batch_size, len(self.pictures)
         batches = [range(at, min(at + size, total)) for at in range(0, total, size)]
-        todo = [rows for rows in batches if not self.sightings.has(rows)]
+        todo = [rows for rows in batches if not all(self.store.holds(map(_key, rows)))]
         self.looked_at = sum(map(len, todo))
         start = time.monotonic()
         initial = total - self.looked_at
@@ -183,11 +186,9 @@ class _Search:
             pictures = [picture for picture, _ in ready.values()]
             images = [image for _, image in ready.values() if image is not None]
             seen = look(self.detector, pictures, images, self.settings)
-            new = [
-                Sighting(found, tuple(notes), (picture.width, picture.height))
-                for picture, (found, notes) in zip(pictures, seen, strict=True)
-            ]
-            self.sightings.save(list(ready), new)
+            self.store.save(
+                [(_key(row), _bytes(one)) for row, one in zip(ready, seen, strict=True)]
+            )
 
     def _report(self) -> None:
         """Tell of unreadable pictures.
@@ -203,12 +204,12 @@ class _Search:
         if number:
             log.logger.warning("%d of %d pictures are unreadable: %s", number, total, first)
 
-    def seen(self) -> Iterator[tuple[Picture, Sighting]]:
+    def seen(self) -> Iterator[tuple[Picture, Detected]]:
         """All that was seen, in the order of the pictures."""
         for row, picture in enumerate(self.pictures):
-            sighting = self.sightings.get(row)
-            if sighting is not None:
-                yield picture, sighting
+            value = self.store.get(_key(row))
+            if value is not None:
+                yield picture, _of_bytes(value)
 
     def rejected(self) -> list[tuple[str, str]]:
         """Rows of ``rejected.tsv``: unreadable pictures, then boxes."""
@@ -219,7 +220,7 @@ class _Search:
         """For the info file."""
         objects, sizes = 0, {}
         for picture, one in self.seen():
-            objects += len(one.found)
+            objects += len(one.objects)
             if not (picture.width and picture.height) and all(one.size):
                 sizes[str(picture.id)] = one.size
         return {
@@ -231,6 +232,31 @@ class _Search:
             "throughput": self.looked_at / self.seconds if self.seconds else 0.0,
             "sizes": sizes,
         }
+
+
+def _key(row: int) -> bytes:
+    return b"%d" % row
+
+
+def _bytes(seen: Detected) -> bytes:
+    found = seen.objects
+    value = {
+        "boxes": found.boxes.tolist(),
+        "categories": found.categories.tolist(),
+        "scores": found.scores.tolist(),
+        "notes": seen.notes,
+        "size": seen.size,
+    }
+    return json.dumps(value).encode()
+
+
+def _of_bytes(data: bytes) -> Detected:
+    value = json.loads(data)
+    boxes = np.array(value["boxes"], np.float32).reshape(-1, 4)
+    categories = np.array(value["categories"], np.int64)
+    found = Detections(boxes, categories, np.array(value["scores"], np.float32))
+    width, height = value["size"]
+    return Detected(found, tuple(value["notes"]), (width, height))
 
 
 def _ahead(

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from snakecap.formats import detections as detection_files
 from snakecap.formats import pictures as records
 from snakecap.formats.atomic import write_json
-from snakecap.formats.detections import Found
 from snakecap.formats.pictures import SPLITS, Picture
 from snakecap.log import logger
 from snakecap.metrics.detection import average_precision
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import canonical
+from snakecap.objects.object import Object
 
 
 def judge(*, pictures: Path, detections: Path, info: Path, scores: Path) -> None:
@@ -34,44 +32,36 @@ def judge(*, pictures: Path, detections: Path, info: Path, scores: Path) -> None
         ValueError: a detection is of an unknown picture or category; names it.
     """
     collection = records.read(pictures)
-    found = detection_files.read_of(detections, collection.pictures)
+    found = detection_files.read(detections, collection.pictures)
     known = [canonical(name) for name in detection_files.read_info(info).categories]
-    own = {canonical(row.category) for picture in collection.pictures for row in picture.objects}
+    own = {canonical(one.category) for picture in collection.pictures for one in picture.objects}
     places = {name: place for place, name in enumerate([*known, *sorted(own - {*known})])}
-    names = {canonical(row.category) for rows in found.values() for row in rows}
+    names = {canonical(one.category) for objects in found.values() for one in objects}
     unknown = sorted(names - places.keys())
     if unknown:
         raise ValueError(
             f"{detections} has the category {unknown[0]!r}, and {info} does not list it"
         )
     judged = {split: _judged(collection.split(split), found, places) for split in SPLITS}
-    write_json(scores, {split: row for split, row in judged.items() if row}, indent=1)
+    write_json(scores, {split: numbers for split, numbers in judged.items() if numbers}, indent=1)
 
 
 def _judged(
     pictures: Sequence[Picture],
-    found: Mapping[int | str, Sequence[Found]],
+    found: Mapping[int | str, Sequence[Object]],
     places: Mapping[str, int],
 ) -> dict[str, float]:
     """The scores of one split; empty when it has no objects."""
-    objects = sum(not row.crowd for picture in pictures for row in picture.objects)
+    objects = sum(not one.crowd for picture in pictures for one in picture.objects)
     if not objects:
         return {}
     truth = {
         picture.id: [
-            (places[canonical(row.category)], row.box, row.crowd) for row in picture.objects
+            (places[canonical(one.category)], one.box, one.crowd) for one in picture.objects
         ]
         for picture in pictures
     }
-    seen = {key: _arrays(found[key], places) for key in truth if key in found}
+    seen = {key: Detections.of(found[key], places) for key in truth if key in found}
     precision = average_precision(truth, seen, categories=len(places))
     logger.info("%s: AP %.3f, AP50 %.3f", pictures[0].split, precision["AP"], precision["AP50"])
     return {**precision, "pictures": len(pictures), "objects": objects}
-
-
-def _arrays(rows: Sequence[Found], places: Mapping[str, int]) -> Detections:
-    return Detections(
-        np.array([row.box for row in rows], np.float32),
-        np.array([places[canonical(row.category)] for row in rows], np.int64),
-        np.array([row.score for row in rows], np.float32),
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from snakecap.config import settings as configuration
 from snakecap.formats import detections as detection_files
 from snakecap.formats import layouts as files
 from snakecap.formats import pictures as records
-from snakecap.formats.detections import Found
 from snakecap.formats.pictures import Picture, sized
 from snakecap.log import logger
 from snakecap.objects import layout as layouts
-from snakecap.objects.layout import Layout, Reading, encode
+from snakecap.objects.layout import Layout, Reading
+from snakecap.objects.object import Object
 from snakecap.provenance import code
 
 
@@ -45,28 +45,26 @@ def layout(
         raise ValueError(f"{layout}: the output must end in .h5; a .json is written beside it")
     collection = records.read(pictures)
     chosen = _pictures(collection.pictures, images)
-    seen = detection_files.read_of(detections, collection.pictures)
+    seen = detection_files.read(detections, collection.pictures)
     if seen and not any(picture.id in seen for picture in chosen):
         raise ValueError(f"{detections} is of other pictures than {pictures}: no id is in both")
     facts = detection_files.read_info(info)
-    reading = Reading(
-        categories=facts.categories,
-        order=settings.order,
-        threshold=settings.threshold,
-        limit=settings.limit,
-        frame=settings.frame,
-    )
+    reading = Reading(facts.categories, **settings.model_dump())
     arranged = [_arranged(sized(one, facts.sizes), seen.get(one.id, ()), reading) for one in chosen]
-    for one, picture in zip(arranged, chosen, strict=True):
-        try:
-            encode(one, reading)
-        except ValueError as error:
-            raise ValueError(
-                f"{detections}, {info}: picture {picture.id} ({picture.file}): {error}"
-            ) from None
     keys = [(picture.id, picture.file) for picture in chosen]
-    files.write(layout, arranged, keys, reading, **code.stamp())
-    _count(arranged, seen, keys)
+    try:
+        files.write(layout, arranged, keys, reading, **code.stamp())
+    except ValueError as error:
+        raise ValueError(f"{detections}, {info}: {error}") from None
+    kept = sum(len(one.objects) for one in arranged)
+    logger.info(
+        "layouts of %d pictures: %d of %d objects, %.1f a picture, %d pictures without any",
+        len(arranged),
+        kept,
+        sum(len(seen.get(picture.id, ())) for picture in chosen),
+        kept / max(1, len(arranged)),
+        sum(not one.objects for one in arranged),
+    )
     if not seen:
         logger.warning("%s is empty: every layout is", detections)
     for split in dict.fromkeys(picture.split for picture in chosen):
@@ -83,7 +81,7 @@ def _pictures(pictures: Sequence[Picture], images: Path | None) -> Sequence[Pict
     return [by_file[file] for file in Images(images).files]
 
 
-def _arranged(picture: Picture, found: Sequence[Found], reading: Reading) -> Layout:
+def _arranged(picture: Picture, found: Sequence[Object], reading: Reading) -> Layout:
     """One picture's layout, its boxes in 0..1."""
     width, height = picture.width, picture.height
     if found and not (width and height):
@@ -91,23 +89,5 @@ def _arranged(picture: Picture, found: Sequence[Found], reading: Reading) -> Lay
             f"picture {picture.id} ({picture.file}) has objects, but neither pictures.json nor an "
             "image file says how large it is: its boxes cannot be brought to 0..1"
         )
-    whole = Layout.from_pixels(((row.category, row.box, row.score) for row in found), width, height)
+    whole = Layout.from_pixels(found, width, height)
     return replace(whole, objects=layouts.arrange(whole.objects, reading))
-
-
-def _count(
-    arranged: Sequence[Layout],
-    seen: Mapping[int | str, Sequence[Found]],
-    keys: Sequence[tuple[int | str, str]],
-) -> None:
-    kept = sum(len(one.objects) for one in arranged)
-    found = sum(len(seen.get(key, ())) for key, _ in keys)
-    empty = sum(not one.objects for one in arranged)
-    logger.info(
-        "layouts of %d pictures: %d of %d objects, %.1f a picture, %d pictures without any",
-        len(arranged),
-        kept,
-        found,
-        kept / max(1, len(arranged)),
-        empty,
-    )

@@ -128,7 +128,7 @@ def requests(places: list[Path], failed: list[str]) -> list[Asked]:
 
 def _layouts(path: Path) -> Iterator[Named]:
     """The layouts of a file, and their photos."""
-    from snakecap.formats.layout_json import read_json_layouts
+    from snakecap.formats.layouts import read_json_layouts
     from snakecap.inputs.request import Request
 
     for number, record in enumerate(read_json_layouts(path), start=1):

@@ -15,6 +15,7 @@ from snakecap import device as devices
 from snakecap.config import options
 from snakecap.config.detection import Detector
 from snakecap.detectors import untrained
+from snakecap.detectors.untrained import Architecture
 from snakecap.distributed.process_group import join, share
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records
@@ -94,10 +95,10 @@ def train_detector(
             logger.info("wrote %s", model)
 
 
-def _plan(settings: Detector) -> untrained.Plan:
+def _plan(settings: Detector) -> Architecture:
     """The row's options of the network, defaults included."""
     chosen = options.model("detector", settings.part).model_validate(settings.options)
-    return untrained.Plan(**{f.name: getattr(chosen, f.name) for f in fields(untrained.Plan)})
+    return Architecture(**{f.name: getattr(chosen, f.name) for f in fields(Architecture)})
 
 
 def _sums(

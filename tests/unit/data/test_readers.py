@@ -13,7 +13,8 @@ from snakecap import registry
 from snakecap.config import options as part_options
 from snakecap.data import coco, flickr8k, folder, karpathy, raw
 from snakecap.formats import pictures as records
-from snakecap.formats.pictures import Collection, Object
+from snakecap.formats.pictures import Collection
+from snakecap.objects.object import Object
 
 SAID = ["a dog runs", "  un chien très rapide  ", "犬が走る", "a 🐕 runs", "two dogs, running!"]
 KEPT = tuple(text.strip() for text in SAID)

@@ -7,9 +7,8 @@ import torch
 
 from snakecap.config.settings import Detector
 from snakecap.detectors import untrained
-from snakecap.detectors.anchors import cluster, overlaps
-from snakecap.detectors.darknet_layers import MaxPool, Reorg
-from snakecap.detectors.darknet_network import Network
+from snakecap.detectors.darknet_network import MaxPool, Network, Reorg, Shape
+from snakecap.detectors.untrained import cluster, overlaps
 from snakecap.detectors.yolov2 import YOLOv2, decode
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records_json
@@ -81,14 +80,15 @@ def test_one_negative_variance_of_a_network_is_refused(tmp_path):
 @pytest.mark.parametrize(("channels", "side", "stride"), [(4, 4, 2), (8, 6, 2), (18, 6, 3)])
 def test_reorg_moves_memory_as_darknet_does(channels, side, stride):
     x = torch.rand(2, channels, side, side)
-    assert torch.equal(Reorg(stride)(x), oracle.reorg(x, stride))
+    section = parse(f"[reorg]\nstride={stride}")[0]
+    assert torch.equal(Reorg(section, [Shape(channels, 1)])(x), oracle.reorg(x, stride))
 
 
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (2, 1), (3, 1), (3, 2), (4, 2), (3, 3)])
 def test_pooling_as_darknets_loop(size, stride):
     """maxpool_layer.c: size - 1 pixels of padding, half of them, rounded down, at the left."""
     x = torch.randn(1, 2, 6, 6)
-    layer = MaxPool(parse(f"[maxpool]\nsize={size}\nstride={stride}")[0])
+    layer = MaxPool(parse(f"[maxpool]\nsize={size}\nstride={stride}")[0], [Shape(2, 1)])
     side = (6 - 1) // stride + 1
     offset = -((size - 1) // 2)
     expected = torch.full((1, 2, side, side), -torch.inf)
@@ -259,7 +259,7 @@ SHAPES = np.random.default_rng(0).uniform(0.1, 0.6, (40, 2))
 
 
 def our_model(folder, **plan):
-    cfg = untrained.cfg_for(untrained.Plan(**{**PLAN, **plan}), 3, SHAPES)
+    cfg = untrained.cfg_for(untrained.Architecture(**{**PLAN, **plan}), 3, SHAPES)
     torch.manual_seed(1)
     network = untrained.build(cfg)
     path = folder / "model.safetensors"
@@ -282,7 +282,7 @@ def test_a_model_of_something_else_is_refused(tmp_path):
     models.write(path, network.state_dict(), {"vocabulary": {}})
     with pytest.raises(ValueError, match="is not a detector of snakecap"):
         YOLOv2(file=path, **ROW)
-    other = untrained.cfg_for(untrained.Plan(**{**PLAN, "width": 8}), 3, SHAPES)
+    other = untrained.cfg_for(untrained.Architecture(**{**PLAN, "width": 8}), 3, SHAPES)
     models.write(path, network.state_dict(), {"cfg": other, "categories": ["a", "b", "c"]})
     with pytest.raises(ValueError, match=r"model.safetensors has weights of another architecture"):
         YOLOv2(file=path, **ROW)
@@ -294,7 +294,7 @@ def test_a_model_of_something_else_is_refused(tmp_path):
 def test_a_fresh_network_sees_its_anchors_in_the_middle_of_their_cells(cfg, tmp_path):
     if cfg:
         (tmp_path / "a.cfg").write_text(oracle.text(cfg, 7))
-    plan = untrained.Plan(**{**PLAN, "cfg": str(tmp_path / "a.cfg") if cfg else None})
+    plan = untrained.Architecture(**{**PLAN, "cfg": str(tmp_path / "a.cfg") if cfg else None})
     assert untrained.side(plan) == 64
     network = untrained.build(untrained.cfg_for(plan, 3, SHAPES))
     assert (network.size, network.categories, len(network.anchors)) == (64, 3, 2)
@@ -307,14 +307,14 @@ def test_a_fresh_network_sees_its_anchors_in_the_middle_of_their_cells(cfg, tmp_
 
 def test_a_network_to_train_fits_its_size(tmp_path):
     with pytest.raises(ValueError, match="size=60 is not a multiple of its stride, 8"):
-        untrained.side(untrained.Plan(**{**PLAN, "size": 60}))
-    assert untrained.side(untrained.Plan(**{**PLAN, "size": None})) == 416
+        untrained.side(untrained.Architecture(**{**PLAN, "size": 60}))
+    assert untrained.side(untrained.Architecture(**{**PLAN, "size": None})) == 416
     for depth, side in ((1, 416), (5, 416), (6, 448)):
-        plan = untrained.Plan(**{**PLAN, "size": None, "depth": depth, "width": 1})
+        plan = untrained.Architecture(**{**PLAN, "size": None, "depth": depth, "width": 1})
         assert untrained.side(plan) == side
-    assert untrained.side(untrained.Plan(**{**PLAN, "depth": 6, "width": 1})) == 64
+    assert untrained.side(untrained.Architecture(**{**PLAN, "depth": 6, "width": 1})) == 64
     with pytest.raises(FileNotFoundError):
-        untrained.side(untrained.Plan(**{**PLAN, "cfg": str(tmp_path / "a.cfg")}))
+        untrained.side(untrained.Architecture(**{**PLAN, "cfg": str(tmp_path / "a.cfg")}))
 
 
 def truths(*rows):

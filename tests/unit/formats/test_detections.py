@@ -8,9 +8,10 @@ import pytest
 
 from snakecap.formats import darknet_lines, detections
 from snakecap.formats.darknet_lines import Line, decode_boxes, encode_boxes
-from snakecap.formats.detections import Found
+from snakecap.formats.detections import Entry
 from snakecap.objects.boxes import Detections, Frame
 from snakecap.objects.categories import NAMES
+from snakecap.objects.object import Object
 
 
 def some(random, number, categories=80):
@@ -97,6 +98,7 @@ def broken(**changes):
         (broken(image_id=...), "no `image_id`"),
         (broken(category_id="3"), "`category_id` is 3, not a whole number"),
         (broken(category=3), "`category` is 3, not text"),
+        (broken(category="", category_id=...), "`category` is , not text"),
         (broken(category_id=..., category=...), "no `category_id`"),
         ("text", "is 'text', not an object"),
     ],
@@ -122,11 +124,11 @@ def test_others_entries_may_lack_names_but_ours_do_not(tmp_path):
     path = tmp_path / "d.json"
     path.write_text(json.dumps([broken(category=...)]))
     (entry,) = detections.entries(path)
-    assert (entry.category_id, entry.category, entry.box) == (3, None, (1, 2, 3, 4))
+    assert entry == Entry(1, 3, Object("", (1, 2, 3, 4), 0.5))
     with pytest.raises(ValueError, match="entry 1 has no `category`"):
         detections.read(path)
     path.write_text(json.dumps([broken(category_id=...)]))
-    assert detections.read(path) == {1: [Found("car", (1, 2, 3, 4), 0.5)]}
+    assert detections.read(path) == {1: [Object("car", (1, 2, 3, 4), 0.5)]}
 
 
 # OBJ2TEXT's lines

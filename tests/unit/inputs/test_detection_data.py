@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from snakecap.formats.pictures import Object, Picture
+from snakecap.formats.pictures import Picture
 from snakecap.inputs.augmentation import Augmentation, augmented, moved_images, moved_truths
 from snakecap.inputs.detection import DetectionBatches, Examples
 from snakecap.inputs.squares import Squares
 from snakecap.objects.boxes import Frame
+from snakecap.objects.object import Object
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog")
@@ -144,7 +145,9 @@ def test_boxes_of_a_picture_that_was_resized_since(root):
 
 
 def test_crowds_are_judged_by_but_not_learnt(root):
-    rows = [picture("0.png", ("cat", (1.0, 2.0, 3.0, 4.0), True), ("dog", (5.0, 5.0, 9.0, 9.0)))]
+    rows = [
+        picture("0.png", ("cat", (1.0, 2.0, 3.0, 4.0), 1.0, True), ("dog", (5.0, 5.0, 9.0, 9.0)))
+    ]
     examples = Examples(Squares(root, rows, 32), NAMES)
     assert [crowd for _, _, crowd in examples.truth()["0.png"]] == [True, False]
     assert examples.batch([0], CPU)[1][2].tolist() == [1]
@@ -163,7 +166,11 @@ def test_an_unknown_category_is_named(root):
 
 
 def test_pictures_without_objects_teach_nothing(root):
-    rows = [picture("0.png"), *five()[1:2], picture("2.png", ("cat", (0.0, 0.0, 5.0, 5.0), True))]
+    rows = [
+        picture("0.png"),
+        *five()[1:2],
+        picture("2.png", ("cat", (0.0, 0.0, 5.0, 5.0), 1.0, True)),
+    ]
     examples = Examples(Squares(root, rows, 32), NAMES)
     feed = DetectionBatches(examples, Augmentation(), CPU, batch_size=8, seed=1)
     assert len(images(feed(0))) == 1

@@ -7,7 +7,7 @@ from systems import CPU, Stored
 
 from snakecap.config.settings import Stage
 from snakecap.formats.captions import Captions, pack
-from snakecap.formats.layouts import Layouts
+from snakecap.formats.layouts import LayoutArrays
 from snakecap.inputs.batches import CaptionBatches, mirror
 from snakecap.inputs.input import Draw
 from snakecap.inputs.layout import LayoutInput, jittered
@@ -25,7 +25,7 @@ def generator(seed=0):
 def source(ids=IDS, boxes=BOXES, place=CPU, **reading):
     one = LayoutInput(place=place, source="seen")
     one.reading = Reading(("a", "b", "c", "d", "e"), **reading)
-    one.store = Layouts(ids.numpy(), boxes.numpy(), FILES[: len(ids)], one.reading)
+    one.store = LayoutArrays(ids.numpy(), boxes.numpy(), FILES[: len(ids)], one.reading)
     return one
 
 

@@ -11,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakecap.formats import layouts as files
-from snakecap.formats.layout_json import read_json_layouts
+from snakecap.formats.layouts import read_json_layouts
 from snakecap.objects.boxes import Frame, clip
-from snakecap.objects.layout import Layout, Reading, Seen, arrange, encode
+from snakecap.objects.layout import Layout, Reading, arrange, encode
+from snakecap.objects.object import Object
 
 NAMES = ("person", "dog", "motorcycle")
 READING = Reading(NAMES, threshold=0.0)
 OBJECTS = (
-    Seen("dog", (0.5, 0.5, 0.2, 0.2), 0.9),
-    Seen("person", (0.1, 0.1, 0.5, 0.8), 0.3),
-    Seen("dog", (0.0, 0.6, 0.1, 0.1), 0.95),
+    Object("dog", (0.5, 0.5, 0.2, 0.2), 0.9),
+    Object("person", (0.1, 0.1, 0.5, 0.8), 0.3),
+    Object("dog", (0.0, 0.6, 0.1, 0.1), 0.95),
 )
 
 
@@ -46,7 +47,7 @@ BOXES = st.tuples(*[st.floats(0.01, 0.5) for _ in range(4)])
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), BOXES, st.floats(0, 1)), max_size=8))
 def test_an_order_is_a_stable_permutation(rows):
-    objects = [Seen(*row) for row in rows]
+    objects = [Object(*row) for row in rows]
     for name in ("detector", "score", "size", "left_to_right"):
         found = arrange(objects, Reading(NAMES, name, threshold=0.0))
         assert sorted(found, key=repr) == sorted(objects, key=repr)
@@ -62,7 +63,7 @@ def test_numbers_of_a_layout():
 
 
 def test_darknets_spelling_is_known():
-    assert encode(Layout((Seen("motorbike", (0, 0, 1, 1)),)), READING)[0].tolist() == [3]
+    assert encode(Layout((Object("motorbike", (0, 0, 1, 1)),)), READING)[0].tolist() == [3]
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (500, 500), (64, 1000)])
@@ -79,13 +80,13 @@ def test_the_letterbox_is_the_detectors(size):
 @pytest.mark.parametrize(
     ("seen", "message"),
     [
-        (Seen("unicorn", (0, 0, 1, 1)), "object 1 has the unknown category 'unicorn'"),
-        (Seen("dog", (0, 0, 0, 1)), "positive size"),
-        (Seen("dog", (0, 0, 1, -1)), "positive size"),
-        (Seen("dog", (0.5, 0, 0.6, 1)), "in 0..1"),
-        (Seen("dog", (-0.1, 0, 0.6, 1)), "in 0..1"),
-        (Seen("dog", (math.nan, 0, 0.6, 1)), "not finite"),
-        (Seen("dog", (0, 0, 0.6, 1), math.inf), "not finite"),
+        (Object("unicorn", (0, 0, 1, 1)), "object 1 has the unknown category 'unicorn'"),
+        (Object("dog", (0, 0, 0, 1)), "positive size"),
+        (Object("dog", (0, 0, 1, -1)), "positive size"),
+        (Object("dog", (0.5, 0, 0.6, 1)), "in 0..1"),
+        (Object("dog", (-0.1, 0, 0.6, 1)), "in 0..1"),
+        (Object("dog", (math.nan, 0, 0.6, 1)), "not finite"),
+        (Object("dog", (0, 0, 0.6, 1), math.inf), "not finite"),
     ],
 )
 def test_a_wrong_object_is_named(seen, message):
@@ -154,7 +155,7 @@ def test_obj2texts_own_arrays(written):
 
 def test_many_objects_are_cut_to_the_originals_sizes(tmp_path):
     names = tuple(f"c{i}" for i in range(200))
-    many = tuple(Seen(f"c{i}", (0.1, 0.1, 0.2, 0.2)) for i in range(150))
+    many = tuple(Object(f"c{i}", (0.1, 0.1, 0.2, 0.2)) for i in range(150))
     path = tmp_path / "many.h5"
     files.write(path, [Layout(many, 100, 100)], [(1, "a.jpg")], Reading(names, limit=150))
     with h5py.File(path) as file:
@@ -174,7 +175,7 @@ def test_a_layout_by_hand(tmp_path):
     path = put(tmp_path / "one.json", {"width": 640, "height": 480, "objects": rows})
     (record,) = read_json_layouts(path)
     assert (record.id, record.name) == (None, str(path))
-    assert record.layout == Layout((Seen("dog", (0.5, 0.5, 0.2, 0.2)),), 640, 480)
+    assert record.layout == Layout((Object("dog", (0.5, 0.5, 0.2, 0.2)),), 640, 480)
     rows = [{"category": "dog", "box": [0.5, 0.5, 0.2, 0.2], "score": 0.9}]
     (record,) = read_json_layouts(put(path, {"objects": rows}))
     assert record.layout == Layout(OBJECTS[:1])

@@ -16,16 +16,17 @@ from report_inputs import edit, embedded, make, run
 
 from snakecap.formats.pictures import Picture
 from snakecap.objects import categories
+from snakecap.objects.object import Object
 from snakecap.report import layouts
-from snakecap.report.layouts import Layouts, Thing
+from snakecap.report.layouts import NamedLayouts
 
 READS = ("truth", "-", "net")
 PAPERS = {"light": (1, 1, 1), "dark": (0x17 / 255, 0x1B / 255, 0x21 / 255)}
 
 
-def layout(*names: str, known: tuple[str, ...] = categories.NAMES) -> Layouts:
-    things = tuple(Thing(name, (0.1, 0.2, 0.3, 0.4), 1.0) for name in names)
-    return Layouts("truth", known, {"7": things})
+def layout(*names: str, known: tuple[str, ...] = categories.NAMES) -> NamedLayouts:
+    objects = tuple(Object(name, (0.1, 0.2, 0.3, 0.4)) for name in names)
+    return NamedLayouts("truth", known, {"7": objects})
 
 
 def rgb(colour: str) -> tuple[float, ...]:

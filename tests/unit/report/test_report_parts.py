@@ -9,14 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from snakecap.report import curves, figure, markdown, page, tables, thumbnails
-from snakecap.report.differences import differences, paired
+from snakecap.report import curves, figure, gallery, page, tables
 from snakecap.report.entries import Entry
+from snakecap.report.tables import bootstrap, differences
 
 
 def entry(name: str, stage: str = "frozen", ciders=(0.1, 0.2, 0.3), **changes) -> Entry:
     table = {str(at): float(value) for at, value in enumerate(ciders)}
     return Entry(name, stage, per_picture=table, scores={"CIDEr": 0.2}, **changes)
+
+
+def texts(entries):
+    return tables.texts(tables.scores(entries), differences([]), tables.detectors([], [], []))
+
+
+def markdown(entries) -> str:
+    """The README's table."""
+    return page.render("table.md", whole=False, subtitle="", tables=texts(entries))
+
+
+def pairs_of(found) -> list[tuple[str, str]]:
+    return list(zip(found["from"], found["to"], strict=True))
 
 
 def history(last: int, start: float = 3.0) -> dict:
@@ -49,19 +62,22 @@ def test_paired_interval_is_the_normal_one_for_many_pictures():
     generator = np.random.default_rng(0)
     first = generator.normal(0.5, 1.0, 4000)
     second = first + generator.normal(0.03, 0.2, 4000)
-    mean, low, high = paired(first, second)
+    (found,) = differences([entry("a", ciders=first), entry("b", ciders=second)]).itertuples()
     half = 1.96 * np.std(second - first, ddof=1) / np.sqrt(4000)
-    assert mean == pytest.approx(float((second - first).mean()))
-    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.05 * half)
+    assert found.CIDEr == pytest.approx(float((second - first).mean()))
+    expected = (found.CIDEr - half, found.CIDEr + half)
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.05 * half)
 
 
 def test_paired_difference_is_exact_when_it_is_the_same_everywhere():
-    assert paired(np.zeros(50), np.full(50, 0.25)) == (0.25, 0.25, 0.25)
+    (found,) = differences([entry("a", ciders=[0] * 50), entry("b", ciders=[0.25] * 50)]).values
+    assert found.tolist() == ["a", "b", 0.25, 0.25, 0.25, 50]
+    assert bootstrap(np.full(50, 0.25)) == (0.25, 0.25)
 
 
 def test_stages_then_systems_are_compared():
     found = differences([entry("a"), entry("a", "fine"), entry("a", "more"), entry("b")])
-    assert [(item.first, item.second) for item in found] == [
+    assert pairs_of(found) == [
         ("a / frozen", "a / fine"),
         ("a / fine", "a / more"),
         ("a / more", "b / frozen"),
@@ -70,25 +86,23 @@ def test_stages_then_systems_are_compared():
 
 def test_few_systems_are_compared_with_each_other():
     found = differences([entry(f"s{at}") for at in range(5)])
-    assert [(item.first, item.second) for item in found] == list(
-        combinations([f"s{at}" for at in range(5)], 2)
-    )
+    assert pairs_of(found) == list(combinations([f"s{at}" for at in range(5)], 2))
 
 
 def test_many_systems_are_compared_with_the_one_before_and_with_the_best():
     entries = [entry(f"s{at}", ciders=(at % 5, at % 5)) for at in range(8)]
     found = differences(entries)
-    pairs = [(item.first, item.second) for item in found]
+    pairs = pairs_of(found)
     steps = list(pairwise(f"s{at}" for at in range(8)))
     # s3 and s5 are the best's neighbours already.
     assert pairs == steps + [(f"s{at}", "s4") for at in (0, 1, 2, 6, 7)]
-    means = {pair: item.mean for pair, item in zip(pairs, found, strict=True)}
+    means = dict(zip(pairs, found["CIDEr"], strict=True))
     assert means["s0", "s1"] == 1 and means["s4", "s5"] == -4 and means["s0", "s4"] == 4
 
 
 def test_many_systems_with_stages_are_compared_after_their_last():
     entries = [entry(f"s{at}", stage) for at in range(6) for stage in ("one", "two")]
-    pairs = [(item.first, item.second) for item in differences(entries)]
+    pairs = pairs_of(differences(entries))
     assert pairs[:6] == [(f"s{at} / one", f"s{at} / two") for at in range(6)]
     assert all(name.endswith("/ two") for pair in pairs[6:] for name in pair)
     assert len({frozenset(pair) for pair in pairs}) == len(pairs)
@@ -97,20 +111,20 @@ def test_many_systems_with_stages_are_compared_after_their_last():
 def test_named_systems_are_compared_and_no_others():
     entries = [entry(f"s{at}", stage) for at in range(7) for stage in ("one", "two")]
     found = differences(entries, [("s5", "s1"), ("s0", "not_compared"), ("s2", "s3")])
-    pairs = [(item.first, item.second) for item in found]
+    pairs = pairs_of(found)
     assert pairs[7:] == [("s5 / two", "s1 / two"), ("s2 / two", "s3 / two")]
-    assert differences([entry("a"), entry("b")], [("a", "x")]) == [], "no others in their place"
+    assert differences([entry("a"), entry("b")], [("a", "x")]).empty, "no others in their place"
 
 
 def test_seeds_enter_with_their_mean_over_pictures_they_share():
     runs = [entry("a_seed1", ciders=(0, 1)), entry("a_seed2", ciders=(1, 2, 9))]
-    (found,) = differences([*runs, entry("b", ciders=(1, 2, 3))])
-    assert (found.mean, found.pictures) == (pytest.approx(0.5), 2)
+    (found,) = differences([*runs, entry("b", ciders=(1, 2, 3))]).itertuples()
+    assert (found.CIDEr, found.pictures) == (pytest.approx(0.5), 2)
 
 
 def test_nothing_in_common_is_no_difference():
     other = Entry("b", "frozen", per_picture={"x": 1.0})
-    assert differences([entry("a"), other]) == []
+    assert differences([entry("a"), other]).empty
 
 
 # Table
@@ -120,19 +134,19 @@ def test_a_means_interval_is_of_the_pictures_means():
     generator = np.random.default_rng(1)
     runs = generator.gamma(1.0, 0.8, (3, 500))
     seeded = [entry(f"a_seed{at}", ciders=row) for at, row in enumerate(runs)]
-    mean, *_ = tables.rows(seeded)
+    mean = tables.scores(seeded).iloc[0]
     pictures = runs.mean(0)
     half = 1.96 * pictures.std(ddof=1) / np.sqrt(500)
     expected = (pictures.mean() - half, pictures.mean() + half)
-    assert mean.kind == "mean" and mean.intervals["CIDEr"] == pytest.approx(expected, abs=half / 8)
-    assert re.search(r"0\.200 ± 0\.000 \[\d\.\d{3}, \d\.\d{3}\]", markdown.scores([mean]))
+    assert mean["row"] == "mean"
+    assert (mean["CIDEr_low"], mean["CIDEr_high"]) == pytest.approx(expected, abs=half / 8)
+    assert re.search(r"0\.200 ± 0\.000 \[\d\.\d{3}, \d\.\d{3}\]", markdown(seeded))
 
 
 def test_stages_have_a_column_when_they_differ():
     def head(*stages):
         entries = [Entry(f"s{at}", stage, scores={"CIDEr": 0.2}) for at, stage in enumerate(stages)]
-        rows = tables.rows(entries)
-        text, html = markdown.scores(rows), page.scores_html(rows, [])
+        text, html = markdown(entries), page.render("tables.html", tables=texts(entries))
         assert ('<td class="text">' in html) == ("| stage |" in text.splitlines()[0])
         return text.splitlines()[0]
 
@@ -141,14 +155,14 @@ def test_stages_have_a_column_when_they_differ():
 
 
 def test_columns_follow_what_is_there():
-    rows = tables.rows([Entry("a", "s", scores={"SPICE": 0.1, "CIDEr": 0.2, "Bleu_1": 0.3})])
-    assert tables.columns(rows) == ["Bleu_1", "CIDEr", "SPICE"]
-    assert "**" not in markdown.scores(rows).split("\n\n")[0]  # one row is not the best of any
+    entries = [Entry("a", "s", scores={"SPICE": 0.1, "CIDEr": 0.2, "Bleu_1": 0.3})]
+    assert tables.numbers(tables.scores(entries)) == ["Bleu_1", "CIDEr", "SPICE"]
+    assert "**" not in markdown(entries).split("\n\n")[0]  # one row is not the best of any
 
 
 def test_names_cannot_break_the_markdown():
     names = [("a|b<c>", "s\nt"), ("other", "t")]
-    text = markdown.scores(tables.rows([Entry(*name, scores={"CIDEr": 0.2}) for name in names]))
+    text = markdown([Entry(*name, scores={"CIDEr": 0.2}) for name in names])
     assert "| a\\|b&lt;c> | s t | **0.200** |" in text
 
 
@@ -234,7 +248,7 @@ def test_text_that_looks_like_the_template_stays_text():
     [(0, 0, (60, 60)), (500, 500, (60, 60)), (400, 200, (60, 30)), (3, 4000, (1, 60))],
 )
 def test_squashed_pictures_get_their_proportions_back(width, height, size):
-    assert thumbnails.stretch(Image.new("RGB", (60, 60)), width, height).size == size
+    assert gallery.stretch(Image.new("RGB", (60, 60)), width, height).size == size
 
 
 # Figure

@@ -19,10 +19,11 @@ from snakecap.detectors.yolox import YOLOX
 from snakecap.formats import darknet_lines, decode, detections, rejected
 from snakecap.formats import images as images_h5
 from snakecap.formats import pictures as records
-from snakecap.formats.pictures import Collection, Object, Picture
-from snakecap.inference.detecting import tidy
+from snakecap.formats.pictures import Collection, Picture
+from snakecap.inference.detector import tidy
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import NAMES
+from snakecap.objects.object import Object
 from snakecap.provenance import outputs
 from snakecap.steps.detect import detect
 
@@ -317,7 +318,8 @@ def tidied(*boxes, scores=None, **changes):
         np.arange(len(boxes)) % 3,
         np.float32(scores if scores is not None else np.ones(len(boxes))),
     )
-    return tidy(found, PICTURE, NAMES, row("truth", **changes))
+    tidied = tidy(found, PICTURE, NAMES, row("truth", **changes))
+    return tidied.objects, list(tidied.notes)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ import pytest
 from snakecap.config import settings
 from snakecap.formats import detections
 from snakecap.formats import pictures as records
-from snakecap.formats.pictures import Collection, Object, Picture
+from snakecap.formats.pictures import Collection, Picture
 from snakecap.metrics.detection import average_precision
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import NAMES, ordered
+from snakecap.objects.object import Object
 from snakecap.steps.detect import detect
 from snakecap.steps.judge import judge
 

@@ -14,7 +14,7 @@ from snakecap import load
 from snakecap.config import settings as configuration
 from snakecap.formats import layouts as layout_files
 from snakecap.formats import pictures as records
-from snakecap.formats.layout_json import read_json_layouts
+from snakecap.formats.layouts import read_json_layouts
 from snakecap.inference.model import Model
 from snakecap.inputs.request import Request
 from snakecap.steps.caption import caption
@@ -417,7 +417,7 @@ def test_a_detector_is_a_path_or_a_row_and_told_when_it_is_of_no_use(data, tmp_p
     options = {"names": list(tiny_yolox.NAMES)}
     given = {"part": "yolox", "file": str(tmp_path / "tiny.onnx"), "options": options}
     for detector in (given, json.dumps(given)):
-        assert load(model, "cpu", detector=detector).finder.row.part == "yolox"
+        assert load(model, "cpu", detector=detector).detector.row.part == "yolox"
     assert "reads no layouts: the detector is not used" in caplog.text
     with pytest.raises(ValueError, match="3 categories, and 80 have names"):
         load(Path(model), "cpu", detector=tmp_path / "tiny.onnx")

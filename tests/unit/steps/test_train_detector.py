@@ -16,7 +16,7 @@ from snakecap.detectors.yolov2 import YOLOv2
 from snakecap.formats import decode
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records
-from snakecap.formats.pictures import Object
+from snakecap.objects.object import Object
 from snakecap.steps import train_detector as stage
 from snakecap.steps.annotations import annotations
 from snakecap.steps.train_detector import train_detector
