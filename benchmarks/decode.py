@@ -88,13 +88,13 @@ def compare(model: LSTMDecoder, place: torch.device, rounds: int) -> dict[str, o
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def ours(model: LSTMDecoder, memory: Memory, width: int) -> None:
     step = stepper(model, memory)
     beam(step, model.start(memory), pictures=PICTURES, width=width, max_length=WORDS)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def one_by_one(search: Search, model: LSTMDecoder, memory: Memory, width: int) -> None:
     for row in range(PICTURES):
         alone = memory.select(torch.tensor([row], device=memory.encoded.summary.device))
