@@ -3,8 +3,8 @@
 80 captions of 16 words (NeuralTalk2's batch), vocabulary 9,487, hidden 512, picture features given:
 loss, gradients, element-wise clipping and Adam, in each precision. The baseline, in float32, is the
 usual LSTMCell loop with a log-softmax over the whole vocabulary at every step, a masked sum, and
-torch.optim.Adam. An epoch of COCO's 113,287 pictures, by 16 a step, follows from captions that are as
-long as COCO's (10.5 words on average, standard deviation 2.4).
+torch.optim.Adam. An epoch of COCO's 113,287 pictures, 16 a step, follows from captions as long as
+COCO's (10.5 words on average, standard deviation 2.4).
 
     python benchmarks/decoder_step.py --threads 2
 """
