@@ -3,10 +3,10 @@
 Vocabulary 9,487, hidden 512, 16 words at most, random weights. Once without ends and with all words
 alike, so that every caption has 16 words and hardly any two of them are equal: the worst case. Once
 like a trained model: captions end as COCO's do (10.5 words on average, standard deviation 2.4), and
-words are as frequent as in a language (Zipf's law). The baselines search each picture alone, with a
-log-softmax of the vocabulary for every beam: beam by beam with a sort, and all the steps that there
-can be, as NeuralTalk2 does; and with a picture's beams as one batch, without a sort, until all have
-ended, as code after it.
+words are as frequent as in a language (Zipf's law). The baselines, in float32, search each picture
+alone, with a log-softmax of the vocabulary for every beam: beam by beam with a sort, and all the
+steps that there can be, as NeuralTalk2 does; and with its beams as one batch, without a sort, until
+all have ended, as code after it.
 
     python benchmarks/decode.py --threads 2
 """
@@ -30,6 +30,7 @@ from snakecap.search.beam import beam
 
 Search = Callable[[LSTMDecoder, Memory, int], list[int]]
 PICTURES, WORDS, VOCABULARY, SIZE = 64, 16, 9487, 512
+PRECISIONS = ("float32", "bfloat16")
 
 
 def main() -> None:
@@ -37,13 +38,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processor", action="store_true", help="processor time; one thread")
     chosen = parser.parse_args()
     place = device.choose(chosen.device, chosen.threads)
     report = {"benchmark": "decode", "device": str(place), "threads": chosen.threads}
     for name, decoder in (("worst", LSTMDecoder), ("trained", Trained)):
         torch.manual_seed(0)
         model = decoder(width=SIZE, vocabulary_size=VOCABULARY).eval().to(place)
-        report[name] = compare(model, place, chosen.rounds)
+        report[name] = compare(model, place, chosen)
     print(json.dumps(report))
 
 
@@ -68,33 +70,40 @@ class Trained(LSTMDecoder):
         return logits, (*lstm, left - 1)
 
 
-def compare(model: LSTMDecoder, place: torch.device, rounds: int) -> dict[str, object]:
+def compare(
+    model: LSTMDecoder, place: torch.device, chosen: argparse.Namespace
+) -> dict[str, object]:
     """All ways of searching, at three widths."""
     memory = model.prepare(Encoded(torch.randn(PICTURES, SIZE, device=place)))
     found = {}
     for width in (1, 2, 5):
         medians = alternate(
             {
-                "ours": lambda w=width: ours(model, memory, w),
+                **{p: lambda w=width, p=p: ours(model, memory, w, p) for p in PRECISIONS},
                 "beam_by_beam": lambda w=width: one_by_one(beam_by_beam, model, memory, w),
                 "batch_of_beams": lambda w=width: one_by_one(batch_of_beams, model, memory, w),
             },
-            rounds,
+            chosen.rounds,
+            processor=chosen.processor,
         )
         found[f"beam_{width}"] = {
             "pictures_per_second": {name: PICTURES / took for name, took in medians.items()},
-            "times_faster": {name: took / medians["ours"] for name, took in medians.items()},
+            "times_faster": {
+                precision: {name: took / medians[precision] for name, took in medians.items()}
+                for precision in PRECISIONS
+            },
         }
     return found
 
 
-@torch.inference_mode()
-def ours(model: LSTMDecoder, memory: Memory, width: int) -> None:
-    step = stepper(model, memory)
-    beam(step, model.start(memory), pictures=PICTURES, width=width, max_length=WORDS)
+@torch.no_grad()
+def ours(model: LSTMDecoder, memory: Memory, width: int, precision: str) -> None:
+    with device.autocast(precision, memory.encoded.summary.device):
+        step = stepper(model, memory)
+        beam(step, model.start(memory), pictures=PICTURES, width=width, max_length=WORDS)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def one_by_one(search: Search, model: LSTMDecoder, memory: Memory, width: int) -> None:
     for row in range(PICTURES):
         alone = memory.select(torch.tensor([row], device=memory.encoded.summary.device))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import re
 import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
 # How torch says it without an OutOfMemoryError: its CPU allocator; CUDA itself; cuBLAS, cuSOLVER
 # and cuDNN, which take memory of their own (cuDNN 9 writes ALLOCATION).
@@ -18,6 +21,7 @@ FULL = re.compile(
     r"DefaultCPUAllocator|CUDA error: out of memory|CUDA ran out of memory"
     r"|(CUBLAS|CUSOLVER|CUDNN)_STATUS_\w*ALLOC(ATION)?_FAILED"
 )
+BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # flags of x86 CPUs
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of <malloc.h>
 
 
@@ -109,10 +113,36 @@ def room(device: torch.device) -> int:
 
 
 def precision(name: str, device: torch.device) -> str:
-    """``auto`` is bfloat16 autocast on a GPU, and float32 on a CPU."""
+    """``auto`` is bfloat16 where the device multiplies it itself, else float32."""
     if name == "auto":
-        return "bfloat16" if device.type == "cuda" else "float32"
+        return "bfloat16" if device.type == "cuda" or cpu_has_bfloat16() else "float32"
     return name
+
+
+def send(value: Tensor, place: torch.device) -> Tensor:
+    """The value on a device; a GPU gets it from pinned memory, without anyone waiting."""
+    if place.type == "cuda" and not value.is_cuda:
+        value = value.pin_memory()
+    return value.to(place, non_blocking=True)
+
+
+def autocast(name: str, device: torch.device) -> torch.autocast:
+    """Computes a block's matrix products in a precision: float32, bfloat16 or auto."""
+    return torch.autocast(
+        device.type, torch.bfloat16, enabled=precision(name, device) == "bfloat16"
+    )
+
+
+@functools.cache
+def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU multiplies bfloat16 itself, as the kernel says.
+
+    Others emulate it: oneDNN calls every AVX-512 CPU able, and is no faster than in float32 there.
+    """
+    if not cpuinfo.is_file():
+        return False
+    flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
+    return flags is not None and not BFLOAT16.isdisjoint(flags[1].split())
 
 
 def _keep_memory() -> None:

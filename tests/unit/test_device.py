@@ -7,6 +7,7 @@ import torch
 
 from snakecap import device as devices
 
+has_bfloat16 = devices.cpu_has_bfloat16  # itself: tests see another (conftest.py)
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 
 
@@ -24,6 +25,36 @@ def test_auto_takes_what_there_is():
     assert devices.choose("auto") == torch.device("cpu")
     with pytest.raises(ValueError, match="none of auto, cpu"):
         devices.choose("gpu")
+
+
+CPUINFO = """processor\t: {number}
+model name\t: A CPU
+flags\t\t: fpu avx2 avx512f avx512bw {flags}
+bugs\t\t: amx_bf16_is_not_a_flag_here
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "able"),
+    [("avx512_bf16", True), ("amx_tile amx_bf16", True), ("avx512_vnni", False), ("bf16", False)],
+)
+def test_auto_is_bfloat16_on_a_cpu_that_multiplies_it(tmp_path, monkeypatch, flags, able):
+    file = tmp_path / "cpuinfo"
+    file.write_text("".join(CPUINFO.format(number=n, flags=flags) for n in range(2)))
+    assert has_bfloat16(file) is able
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: able)
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert devices.precision("auto", cpu) == ("bfloat16" if able else "float32")
+    assert devices.precision("auto", cuda) == "bfloat16"
+    for name in ("float32", "bfloat16"):
+        assert devices.precision(name, cpu) == devices.precision(name, cuda) == name
+
+
+def test_a_machine_that_says_nothing_of_its_cpu_has_no_bfloat16(tmp_path):
+    assert not has_bfloat16(tmp_path / "missing")
+    (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
+    assert not has_bfloat16(tmp_path / "arm")
 
 
 def test_deterministic_mode_is_switched_on(monkeypatch):

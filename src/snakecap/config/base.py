@@ -20,6 +20,13 @@ Count = Annotated[int, Field(ge=0), BeforeValidator(_not_a_switch)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(_not_a_switch)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a row's: it becomes a folder's
 Split = Literal["train", "val", "test", "extra"]
+Precision = Annotated[
+    Literal["float32", "bfloat16", "auto"],
+    Field(
+        description="of matrix products; auto: bfloat16 on GPUs, and on CPUs that compute it "
+        "(AVX512-BF16, AMX); sums, losses and probabilities are in float32"
+    ),
+]
 
 
 class SettingsError(ValueError):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Count, Positive, Section, Seed
+from snakecap.config.base import Count, Positive, Precision, Section, Seed
 
 
 class Decoding(Section):
@@ -40,6 +40,7 @@ class Decoding(Section):
         description="consensus: captions drawn at random (temperature, top_k, top_p), of which the "
         "beam's are judged by how much they agree",
     )
+    precision: Precision = "auto"
     seed: Seed = Field(123, description="of sampling, by batches of batch_size, and of the control")
 
     @model_validator(mode="after")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Count, Fraction, Name, Positive, Section, Seed
+from snakecap.config.base import Count, Fraction, Name, Positive, Precision, Section, Seed
 from snakecap.config.options import check as check_options
 from snakecap.config.parts import Part
 
@@ -77,11 +77,11 @@ class Learning(Section):
     explosion: Annotated[float, Field(gt=1)] = Field(
         20.0, description="stop when the loss exceeds this many times the first"
     )
-    precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "auto", description="auto: bfloat16 autocast on GPU, float32 on CPU"
-    )
+    precision: Precision = "auto"
     deterministic: bool = Field(
-        False, description="the same weights bit for bit on a GPU too; slower"
+        False,
+        description="the same weights bit for bit on a GPU too; slower. CPUs of one kind give the "
+        "same anyway, for a number of threads; with `auto` another kind may compute otherwise",
     )
 
     @model_validator(mode="after")

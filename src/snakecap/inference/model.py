@@ -158,14 +158,15 @@ class Model:
         """A hypothesis as a sentence."""
         return self.vocabulary.decode(hypothesis.words)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # inference_mode would cast the weights anew for every word
     def search(self, inputs: Inputs, decoding: Decoding) -> list[list[Hypothesis]]:
         """The best captions of a batch, best first."""
-        step, state, pictures = self.captioner.start(inputs)
         search = registry.load("search", decoding.method)
-        found: list[list[Hypothesis]] = search(
-            step, state, decoding, pictures, self.constraints(decoding)
-        )
+        with devices.autocast(decoding.precision, self.place):
+            step, state, pictures = self.captioner.start(inputs)
+            found: list[list[Hypothesis]] = search(
+                step, state, decoding, pictures, self.constraints(decoding)
+            )
         return found
 
     @torch.inference_mode()

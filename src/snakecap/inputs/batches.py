@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from snakecap import device as devices
 from snakecap.config.training import Stage
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats.captions import Captions
@@ -122,7 +123,7 @@ class CaptionBatches:
             inputs = self._read(rows, self._draw(generator, flip, part))
             own = words[part].flatten(0, 1)  # (C, T)
             owners = torch.arange(len(own)) // each
-            targets = CaptionTargets(own, owners.to(self.place, non_blocking=True))
+            targets = CaptionTargets(own, devices.send(owners, self.place))
             share = int(tokens[part].sum()) / int(tokens.sum()) / times
             parts.append(MicroBatch(Batch(rows[part], inputs, targets), share, len(rows) * each))
         return parts

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snakecap import device as devices
 from snakecap.formats.pictures import Picture
 from snakecap.inputs.augmentation import Augmentation, Truths, augmented
 from snakecap.inputs.batches import Batch
@@ -119,11 +120,14 @@ class Examples:
 
     def batch(self, rows: Sequence[int], place: torch.device) -> tuple[Tensor, Truths]:
         """Images (B, 3, S, S) in 0..1 and their objects, not augmented."""
-        images = torch.from_numpy(self.squares.read(rows)).to(place, non_blocking=True)
+        images = devices.send(torch.from_numpy(self.squares.read(rows)), place)
         boxes, categories = zip(*(self.targets[row] for row in rows), strict=True)
         owners = torch.arange(len(rows)).repeat_interleave(torch.tensor(list(map(len, boxes))))
-        truths = owners.to(place), torch.cat(boxes).to(place), torch.cat(categories).to(place)
-        return images.float() / 255, truths
+        owners, edges, kinds = (
+            devices.send(values, place)
+            for values in (owners, torch.cat(boxes), torch.cat(categories))
+        )
+        return images.float() / 255, (owners, edges, kinds)
 
     def truth(self) -> dict[int | str, list[tuple[int, list[float], bool]]]:
         """By the picture's id: category, box in pixels of the file, and whether it is a crowd."""

@@ -107,9 +107,9 @@ class FeaturesInput(Input):
             return inputs
         if draw.random_crop and self.margin:
             offset = torch.randint(self.margin + 1, (len(files), 2), generator=draw.generator)
-            inputs["offset"] = offset[draw.part].to(self.place, non_blocking=True)
+            inputs["offset"] = devices.send(offset[draw.part], self.place)
         if draw.flip is not None:
-            inputs["flip"] = draw.flip[draw.part].to(self.place, non_blocking=True)
+            inputs["flip"] = devices.send(draw.flip[draw.part], self.place)
         return inputs
 
     def _cached(self, store: Features, files: Sequence[str], draw: Draw | None) -> Tensor:
@@ -119,12 +119,12 @@ class FeaturesInput(Input):
                 pairs = zip(files, draw.flip[draw.part].tolist(), strict=True)
                 files = [file + FLIP if flip else file for file, flip in pairs]
         if self.kept is None or not all(file in self.places for file in files):
-            return torch.from_numpy(store.read(files)).to(self.place, non_blocking=True)
+            return devices.send(torch.from_numpy(store.read(files)), self.place)
         rows = torch.tensor([self.places[file] for file in files], dtype=torch.long)
-        return self.kept[rows.to(self.place, non_blocking=True)]
+        return self.kept[devices.send(rows, self.place)]
 
     def _pixels(self, images: Tensor) -> Tensors:
-        return {"images": images.to(self.place, non_blocking=True)}
+        return {"images": devices.send(images, self.place)}
 
     def of(self, request: Request) -> Tensors:
         """The pixels of a photo, as in training."""

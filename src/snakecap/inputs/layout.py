@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snakecap import device as devices
 from snakecap.formats import layouts as layout_files
 from snakecap.formats.layouts import LayoutArrays
 from snakecap.inputs.input import Draw, Input, Tensors
@@ -81,7 +82,7 @@ class LayoutInput(Input):
     def _batch(self, ids: Tensor, boxes: Tensor) -> Tensors:
         longest = int((ids > 0).sum(1).max()) if len(ids) else 0
         inputs = {"categories": ids[:, :longest], "boxes": boxes[:, :longest]}
-        return {name: value.to(self.place, non_blocking=True) for name, value in inputs.items()}
+        return {name: devices.send(value, self.place) for name, value in inputs.items()}
 
     def of(self, request: Request) -> Tensors:
         """The layout that somebody wrote, or a detector found."""

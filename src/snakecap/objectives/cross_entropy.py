@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from snakecap import device as devices
 from snakecap.inputs.batches import Batch, CaptionTargets
 from snakecap.models.captioner import Captioner
 from snakecap.models.decoders.decoder import Decoder
@@ -71,9 +72,7 @@ def caption_loss(
     places = enforced.flatten().nonzero().squeeze(1)
     targets = F.pad(words, (0, 1)).flatten()[places]
     device = memory.encoded.summary.device
-    words, places, targets = (
-        values.to(device, non_blocking=True) for values in (words, places, targets)
-    )
+    words, places, targets = (devices.send(values, device) for values in (words, places, targets))
     states = decoder.hidden(memory, words).flatten(0, 1)
     logits = decoder.logits(states.index_select(0, places))
     return F.cross_entropy(

@@ -19,16 +19,18 @@ PACKAGES = {  # modules and their distributions
 
 
 def device(values: Mapping[str, Any]) -> dict[str, str]:
-    """The kind and the name of what a stage computes on."""
-    if "device" in values:
-        from snakecap import device
+    """The kind and the name of what a stage computes on, and what `precision: auto` is there."""
+    if "device" not in values:
+        return {"type": "cpu", "name": _processor()}
+    from snakecap import device
 
-        place = device.choose(values["device"])
-        if place.type == "cuda":
-            import torch
+    place = device.choose(values["device"])
+    name = _processor()
+    if place.type == "cuda":
+        import torch
 
-            return {"type": "cuda", "name": torch.cuda.get_device_name(place)}
-    return {"type": "cpu", "name": _processor()}
+        name = torch.cuda.get_device_name(place)
+    return {"type": place.type, "name": name, "precision": device.precision("auto", place)}
 
 
 @functools.cache

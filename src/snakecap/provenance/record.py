@@ -127,7 +127,7 @@ class _Job:
             "arguments": {n: v for n, v in arguments.items() if not isinstance(v, list)},
             "inputs": [[name, value] for name, value in sums if name != "settings"],
             "photos": self.photos and self.photos["sha256"],
-            "device": machine.device(self.values)["type"],
+            "device": {k: v for k, v in machine.device(self.values).items() if k != "name"},
         }
 
     def sources(self, folder: Path) -> list[dict[str, Any]]:

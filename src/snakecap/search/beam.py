@@ -26,7 +26,6 @@ from snakecap.search.hypothesis import (
     normaliser,
     refuse_nan,
     select,
-    widen,
 )
 
 
@@ -94,7 +93,7 @@ def beam(
     for t in range(max_length if pictures else 0):
         words = said[:, :, -1].flatten() if t else torch.zeros_like(active)
         logits, state = step(words, state, active)
-        ends, total, parents, words = _extend(widen(logits), total, said, width, constraints)
+        ends, total, parents, words = _extend(logits, total, said, width, constraints)
         done.add(active, ends, said, (t + 1) ** length_normalisation)
         said = torch.cat((_of(said, parents), words.unsqueeze(2)), 2)
         if t + 1 == max_length:

@@ -61,13 +61,16 @@ def widen(logits: Tensor) -> Tensor:
 def normaliser(logits: Tensor) -> Tensor:
     """Log of the sum of the exponentials of each row, of shape (R,); 0 where all are -inf.
 
-    Half the time of ``torch.logsumexp``: a row's largest probability is 1 / sum(exp(x - max)),
-    and some rows at a time stay in the CPU's cache.
+    Half the time of ``torch.logsumexp``: a row's largest probability is 1 / sum(exp(x - max)).
+    Some rows at a time stay in the CPU's cache, and so does their single precision.
     """
-    parts = torch.split(logits, 32) if logits.device.type == "cpu" else (logits,)
-    largest = torch.cat([part.amax(1) for part in parts])
-    likeliest = torch.cat([part.softmax(1).amax(1) for part in parts])
-    return (largest - likeliest.log()).masked_fill_(largest == IMPOSSIBLE, 0.0)
+    largest, likeliest = [], []
+    for part in torch.split(logits, 32 if logits.device.type == "cpu" else len(logits) or 1):
+        wide = widen(part)
+        largest.append(wide.amax(1))
+        likeliest.append(wide.softmax(1).amax(1))
+    peaks = torch.cat(largest)
+    return (peaks - torch.cat(likeliest).log()).masked_fill_(peaks == IMPOSSIBLE, 0.0)
 
 
 def refuse_nan(scores: Tensor, pictures: Tensor) -> None:

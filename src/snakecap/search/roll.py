@@ -17,7 +17,6 @@ from snakecap.search.hypothesis import (
     normaliser,
     refuse_nan,
     select,
-    widen,
 )
 
 Choose = Callable[[Tensor], Tensor]
@@ -62,7 +61,6 @@ def unroll(
     open_ = words == END
     for t in range(max_length if pictures else 0):
         logits, state = step(words.flatten(), state, active)
-        logits = widen(logits)
         total = normaliser(logits)
         if logits.requires_grad:  # what forbids words writes into them
             logits = logits.clone()

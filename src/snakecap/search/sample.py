@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snakecap.config.settings import Decoding
 from snakecap.search.constraints import NONE, Constraints
-from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step, device_of
+from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step, device_of, widen
 from snakecap.search.roll import roll
 
 
@@ -73,7 +73,7 @@ def sample(
         )
 
     def choose(logits: Tensor) -> Tensor:
-        return _draw(_weights(logits / temperature, top_k, top_p), generator)
+        return _draw(_weights(widen(logits) / temperature, top_k, top_p), generator)
 
     return roll(
         step,

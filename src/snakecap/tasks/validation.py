@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from snakecap import device as devices
 from snakecap.config.training import VALIDATION_METRICS, Stage
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats.captions import Captions
@@ -56,14 +57,14 @@ class CaptionValidation:
         self.rows = rows if stage.validation_pictures < 0 else rows[: stage.validation_pictures]
         self.captioner, self.inputs, self.packed = captioner, inputs, packed
         self.vocabulary, self.processes = vocabulary, processes
-        self.place = next(captioner.parameters()).device
+        self.place, self.precision = next(captioner.parameters()).device, stage.precision
         self.scorer = None
         if stage.language_eval and processes.is_rank_0:
             found = {picture.file: picture.captions for picture in collection.pictures}
             references = {packed.ids[row]: found[packed.files[row]] for row in self.rows}
             self.scorer = Scorer(references, metrics=VALIDATION_METRICS)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # inference_mode would cast the weights anew for every word
     def __call__(self) -> Validation | None:
         """Evaluate the captioner as it is, in evaluation mode; no random number is drawn.
 
@@ -73,16 +74,17 @@ class CaptionValidation:
         self.captioner.eval()
         total, tokens, captions = 0.0, 0, list[str]()
         own = self.rows[self.processes.rank :: self.processes.size]  # none, where those are many
-        for start in range(0, len(own), BATCH):
-            rows = own[start : start + BATCH]
-            memory = self.captioner.prepare(self._read(rows))
-            words, owners = self._labels(rows)
-            decoder = self.captioner.decoder
-            value = float(caption_loss(decoder, memory.select(owners), words, reduction="sum"))
-            total += value
-            tokens += int((words != 0).sum()) + len(words)
-            # Weights that exploded say nothing; the loop stops at the next loss that it looks at.
-            captions += self._captions(memory) if math.isfinite(value) else [""] * len(rows)
+        with devices.autocast(self.precision, self.place):
+            for start in range(0, len(own), BATCH):
+                rows = own[start : start + BATCH]
+                memory = self.captioner.prepare(self._read(rows))
+                words, owners = self._labels(rows)
+                decoder = self.captioner.decoder
+                value = float(caption_loss(decoder, memory.select(owners), words, reduction="sum"))
+                total += value
+                tokens += int((words != 0).sum()) + len(words)
+                # Weights that exploded say nothing; the loop stops at the next loss that it reads.
+                captions += self._captions(memory) if math.isfinite(value) else [""] * len(rows)
         shares = self.processes.gather((total, tokens, captions))
         if not shares:
             return None

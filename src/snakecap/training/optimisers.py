@@ -46,9 +46,11 @@ class Numbers:
 Update = Callable[[Tensors, Tensors, Slots, Numbers], None]
 
 
-def zeros(like: Tensors) -> Tensors:
-    """Running tensors at their start."""
-    return [torch.zeros_like(tensor) for tensor in like]
+def running(slots: Slots, name: str, like: Tensors) -> Tensors:
+    """A slot's tensors; zeros at the first step."""
+    if name not in slots:
+        slots[name] = [torch.zeros_like(tensor) for tensor in like]
+    return slots[name]
 
 
 def descend_by_root(
@@ -70,17 +72,18 @@ def adam_(
     decay: float,
 ) -> None:
     """Bias-corrected Adam in place; `decay` is AdamW's, multiplied by the learning rate."""
-    first = slots.setdefault("first", zeros(parameters))
-    second = slots.setdefault("second", zeros(parameters))
-    steps = [torch.tensor(float(numbers.step - 1), device=p.device) for p in parameters]
-    torch._foreach_add_(steps, 1.0)
+    first = running(slots, "first", parameters)
+    second = running(slots, "second", parameters)
+    if "steps" not in slots:  # on the device, where the kernel reads them
+        slots["steps"] = [torch.zeros((), device=parameter.device) for parameter in parameters]
+    torch._foreach_add_(slots["steps"], 1.0)
     torch._fused_adamw_(
         parameters,
         gradients,
         first,
         second,
         [],
-        steps,
+        slots["steps"],
         lr=numbers.learning_rate,
         beta1=numbers.alpha,
         beta2=numbers.beta,
@@ -98,7 +101,7 @@ def sgd(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers)
 
 def sgdm(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
     """Momentum: v = alpha v + lr g; x -= v. Source: optim_updates.lua."""
-    velocity = slots.setdefault("velocity", zeros(parameters))
+    velocity = running(slots, "velocity", parameters)
     torch._foreach_mul_(velocity, numbers.alpha)
     torch._foreach_add_(velocity, gradients, alpha=numbers.learning_rate)
     torch._foreach_sub_(parameters, velocity)
@@ -109,7 +112,7 @@ def sgdmom(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Numbe
 
     Source: neuraltalk2/misc/optim_updates.lua.
     """
-    momentum = slots.setdefault("momentum", zeros(parameters))
+    momentum = running(slots, "momentum", parameters)
     torch._foreach_add_(parameters, momentum, alpha=-numbers.alpha)
     torch._foreach_mul_(momentum, numbers.alpha)
     torch._foreach_add_(momentum, gradients, alpha=-numbers.learning_rate)
@@ -118,7 +121,7 @@ def sgdmom(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Numbe
 
 def adagrad(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Numbers) -> None:
     """Adagrad: m += g^2; x -= lr g / (sqrt(m) + epsilon). Source: optim_updates.lua."""
-    total = slots.setdefault("total", zeros(parameters))
+    total = running(slots, "total", parameters)
     torch._foreach_addcmul_(total, gradients, gradients, 1.0)
     descend_by_root(parameters, gradients, total, numbers)
 
@@ -128,7 +131,7 @@ def rmsprop(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Numb
 
     Source: neuraltalk2/misc/optim_updates.lua; epsilon stands outside the root.
     """
-    mean = slots.setdefault("mean", zeros(parameters))
+    mean = running(slots, "mean", parameters)
     torch._foreach_mul_(mean, numbers.alpha)
     torch._foreach_addcmul_(mean, gradients, gradients, 1 - numbers.alpha)
     descend_by_root(parameters, gradients, mean, numbers)

@@ -87,3 +87,13 @@ def test_the_input_stays_as_it_was():
 def test_a_crop_that_does_not_fit_says_what_to_change():
     with pytest.raises(ValueError, match=r"crop of 224 .* pictures of 12: .*crop.* resize\.size"):
         preprocess(pictures())
+
+
+def test_what_inference_made_serves_training():
+    """Gain and shift are made once, perhaps by `features`, in inference mode."""
+    values = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "crop": None}
+    with torch.inference_mode():
+        preprocess(pictures(), **values)
+    weight = nn.Parameter(torch.ones(()))
+    (preprocess(pictures(), **values) * weight).sum().backward()
+    assert weight.grad is not None

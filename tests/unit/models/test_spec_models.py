@@ -66,9 +66,6 @@ def test_a_cpu_is_enough(monkeypatch):
     assert device.choose("auto").type == device.choose("cpu").type == "cpu"
     with pytest.raises(ValueError, match="--device cpu"):
         device.choose("cuda")
-    assert device.precision("auto", torch.device("cpu")) == "float32"
-    assert device.precision("auto", torch.device("cuda")) == "bfloat16"
-    assert device.precision("float32", torch.device("cuda")) == "float32"
 
 
 def test_threads_are_those_asked_for():

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_oracle import RandomModel, all_captions, slow_beam
 
+from snakecap import registry
+from snakecap.config.settings import Decoding
 from snakecap.search.beam import beam
 from snakecap.search.best import best
+from snakecap.search.constraints import NONE
 from snakecap.search.greedy import greedy
 from snakecap.search.hypothesis import normaliser
 
@@ -141,13 +144,27 @@ def test_a_long_caption_may_still_win_when_lengths_are_normalised(width):
     assert words(1.0) == (1,) * 15  # log .3 / 16, better than log .7 / 2
 
 
-def test_half_precision_and_a_model_without_state():
+@pytest.mark.parametrize("words", [2, 70])
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample", "consensus"])
+def test_half_precision_is_searched_in_single(method, words):
+    """Probabilities lose nothing more, whatever the search: as if the model itself were single."""
+    table = (3 * torch.randn(words + 1, words + 1)).bfloat16()
+    settings = Decoding(method=method, beam_width=3, max_length=4, voters=8, seed=1)
+    search = registry.load("search", method)
+
+    def found(dtype):
+        def step(words, state, active):
+            return table[words].to(dtype), state
+
+        return search(step, (torch.zeros(2, 1),), settings, 2, NONE)
+
+    assert found(torch.bfloat16) == found(torch.float32)
+
+
+def test_a_model_without_state():
     table = torch.tensor([[0.0, 3.0, 1.0], [2.0, 0.0, 0.0], [4.0, 0.0, 0.0]])
-
-    def step(words, state, active):
-        return table[words].to(torch.bfloat16), state
-
-    (hypotheses,) = beam(step, (), pictures=1, width=2, max_length=3, n_best=2)
+    (hypotheses,) = beam(lambda words, state, _: (table[words], state), (), pictures=1, width=2,
+                         max_length=3, n_best=2)  # fmt: skip
     assert hypotheses[0].words == (1,)
     expected = table[0].log_softmax(0)[1] + table[1].log_softmax(0)[0]
     assert hypotheses[0].log_prob == pytest.approx(expected.item(), abs=1e-5)

@@ -140,6 +140,19 @@ def test_a_seed_repeats_to_the_bit_and_another_differs(data, frozen, tmp_path):
     )
 
 
+@pytest.mark.parametrize("stage", [{}, {"finetune_from": "all"}])
+def test_bfloat16_trains_nearly_the_same_model_and_repeats_to_the_bit(data, tmp_path, stage):
+    losses, weights = {}, {}
+    for name, precision in (("a", "float32"), ("b", "bfloat16"), ("c", "bfloat16")):
+        settings = chosen(**stage, precision=precision, log_every=1, epochs=4)
+        weights[name] = run(data, tmp_path / name, settings)
+        history = json.loads((tmp_path / name / "history.json").read_text())
+        losses[name] = [*history["loss_history"].values(), *history["val_loss_history"].values()]
+    assert losses["b"] == pytest.approx(losses["a"], rel=0.01) and losses["b"] != losses["a"]
+    assert losses["b"] == losses["c"] and equal(weights["b"], weights["c"])
+    assert all(value.dtype == weights["a"][name].dtype for name, value in weights["b"].items())
+
+
 def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path, caplog):
     """The backbone's file counts by its content, wherever the same name leads."""
     torch.manual_seed(0)

@@ -88,15 +88,16 @@ class Run:
         return fit(self, self.settings, self.work, report=report)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kill_at", [1, 7, 10, 19])
-def test_a_killed_run_resumes_to_the_bit(tmp_path, kill_at):
-    whole = Run(tmp_path / "whole")
+def test_a_killed_run_resumes_to_the_bit(tmp_path, kill_at, precision):
+    whole = Run(tmp_path / "whole", precision=precision)
     expected = whole.go()
     with pytest.raises(KilledError):
-        Run(tmp_path / "killed", kill_at=kill_at).go()
+        Run(tmp_path / "killed", kill_at=kill_at, precision=precision).go()
     # Whatever happened to the global random state in between does not matter.
     torch.manual_seed(999)
-    resumed = Run(tmp_path / "killed")
+    resumed = Run(tmp_path / "killed", precision=precision)
     resumed.model.load_state_dict({k: v + 1 for k, v in resumed.model.state_dict().items()})
     history = resumed.go()
     for name, tensor in whole.model.state_dict().items():

@@ -9,6 +9,7 @@ Dimensions: B pictures, S their side, C the crop's side.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -48,14 +49,27 @@ def preprocess(
     cut = _mirror(_crop(images, crop or images.shape[-1], offset), flip)
     if bgr:
         cut = cut.flip(1)
-    # One multiplication and one addition: (x / scale - mean) / std = x * gain + shift.
-    gains = [1 / (scale * deviation) for deviation in std]
-    shifts = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
-    order = -1 if bgr else 1
-    gain = torch.tensor(gains[::order], device=images.device).view(3, 1, 1)
-    shift = torch.tensor(shifts[::order], device=images.device).view(3, 1, 1)
+    gain, shift = _line(scale, tuple(mean), tuple(std), bgr, images.device)
     pixels = cut.to(memory_format=torch.channels_last, dtype=torch.float32)
     return pixels.mul_(gain).add_(shift)
+
+
+@functools.cache
+@torch.inference_mode(False)
+def _line(
+    scale: float, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool, place: torch.device
+) -> tuple[Tensor, Tensor]:
+    """One multiplication and one addition: (x / scale - mean) / std = x * gain + shift.
+
+    Made once: a GPU would wait for them at every batch.
+    """
+    order = -1 if bgr else 1
+    gains = [1 / (scale * deviation) for deviation in std]
+    shifts = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
+    gain, shift = (
+        torch.tensor(values[::order], device=place).view(3, 1, 1) for values in (gains, shifts)
+    )
+    return gain, shift
 
 
 def _crop(images: Tensor, side: int, offset: Tensor | None) -> Tensor:
