@@ -59,6 +59,9 @@ lock: ## resolve the dependencies anew (needs uv)
 		--no-annotate --no-header pyproject.toml -o requirements.lock
 	echo $(PLUGIN) | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --constraints requirements.lock - -o requirements-slurm.lock
+	comm -23 <(grep -o '^[^ =]*==' requirements.lock | sort -u) <(uv pip compile --quiet --universal \
+		--python-version 3.11 --no-annotate --no-header --constraints requirements.lock \
+		pyproject.toml | grep -o '^[^ =]*==' | sort -u) | tr -d = > envs/development.txt
 
 clean: ## remove results, not downloads
 	rm -rf results .snakemake

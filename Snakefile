@@ -1,11 +1,14 @@
 # snakecap: from photos and captions to trained, scored and shown captioners.
-# Settings: config.yaml (checked before any job starts). Rules: one file a stage.
+# Settings: config.yaml (checked before any job starts). Rules: workflow/rules.
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: "config.yaml"
+# The folder's own, or else this checkout's: a recipe (--configfile) lies over it.
+configfile: next(filter(os.path.exists, ["config.yaml", f"{workflow.basedir}/config.yaml"]))
 
 
 report: "workflow/report/workflow.rst"

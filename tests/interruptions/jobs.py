@@ -33,7 +33,7 @@ DETECTOR = {
 def settings():
     from snakecap.config import settings as rows
     from snakecap.config.detection import Detector
-    from snakecap.steps.features import Extraction
+    from snakecap.config.settings import Extraction
 
     sys.path.insert(0, str(ROOT / "tests"))
     from systems import TINY, training
@@ -236,7 +236,7 @@ def run(job):
         call = partial(stage, **arguments(job["stage"], data, out))
         with signals.handled():
             Path(job["log"] + ".started").touch()
-            outputs.once(made, [job["stage"]], partial(told, call, job["stage"]))
+            outputs.once(made, partial(str, job["stage"]), partial(told, call, job["stage"]))
     except SystemExit as error:
         return error.code
     except BaseException:

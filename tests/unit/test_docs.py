@@ -150,7 +150,7 @@ from snakecap.config import settings
 from snakecap.workflow.plan import Plan
 from pathlib import Path
 checked = settings.read(yaml.safe_load(Path(sys.argv[1]).read_text()))
-print(Plan(checked, folder=Path()).train("neuraltalk2", "frozen")["code"])
+print(Plan(checked).train("neuraltalk2", "frozen").identity["code"])
 """
     good = python(extended, "-c", code, "good.yaml")
     assert (

@@ -139,7 +139,7 @@ def test_a_rules_script_is_a_stage_and_its_start(path):
 def test_a_dry_run_needs_no_torch():
     """The Snakefile imports these alone; it must start in about a second."""
     code = "import sys, snakecap.workflow.plan, snakecap.config.settings, snakecap.provenance.code;"
-    code += "import snakecap.cli, snakecap.workflow.planned, snakecap.workflow.controller;"
+    code += "import snakecap.cli, snakecap.workflow.steps, snakecap.workflow.controller;"
     code += "print(sorted({'torch', 'numpy', 'h5py', 'PIL', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

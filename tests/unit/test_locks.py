@@ -40,3 +40,12 @@ def test_a_lock_holds_hashes_and_no_address(name):
     assert not re.search(r"https?:|file:|--(extra-)?index|--find-links|@ ", text)
     for block in re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in block, block
+
+
+def test_results_do_not_depend_on_the_tools_of_development():
+    tools = (ROOT / "envs/development.txt").read_text().split()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {name for name, _ in pins("requirements.lock")}
+    asked = {re.match(r"[\w-]+", one)[0].lower() for one in project["dependencies"]}
+    extra = {one.lower() for one in project["optional-dependencies"]["dev"]}
+    assert set(tools) <= names and extra <= set(tools) and not asked & set(tools)

@@ -3,13 +3,14 @@
 import contextlib
 import copy
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from checkout import CONFIG, Checkout
+from checkout import CONFIG, ROOT, Checkout
 
 NEURALTALK2 = {
     "train neuraltalk2 frozen",
@@ -125,7 +126,7 @@ def test_how_many_pictures_a_detector_sees_at_once_changes_nothing_and_is_heeded
         assert finished.planned() == set()
         target = "results/shapes/detections/yolov2.json"
         shown = finished.snakemake("--dry-run", "--printshellcmds", "--forcerun", "detect", target)
-        assert "--batch-size 3" in shown.stdout
+        assert '"batch_size":3' in shown.stdout
 
 
 def test_how_a_detector_is_trained_redoes_all_that_it_sees(finished):
@@ -156,6 +157,34 @@ def test_an_equal_setting_written_differently_changes_nothing(finished):
         config["systems"]["neuraltalk2"]["stages"][0]["epochs"] = 1.0
         config["resize"] = {"mode": "squash", "size": 32}
 
+    with configured(finished, change):
+        assert finished.planned() == set()
+
+
+def frozen(config):
+    return config["systems"]["show_and_tell"]["stages"][0]
+
+
+def part(config):
+    return config["systems"]["show_and_tell"]["decoder"]["options"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: frozen(config).update(checkpoint_every=5, log_every=2),
+        lambda config: frozen(config).update(backbone_optimiser={"learning_rate": 0.5}),
+        lambda config: config["detectors"]["yolov2"]["training"].update(log_every=3),
+        lambda config: config["resize"].update(max_rejected=0.5),
+        lambda config: config["systems"]["neuraltalk2"]["decoding"].update(voters=7, top_k=3),
+        lambda config: config["systems"]["show_and_tell"]["decoding"].update(beam_width=7),
+        lambda config: part(config).update(dropout="0e0", layers=1),
+        lambda config: config["datasets"]["shapes"]["options"].update(quality=90, train="16"),
+        lambda config: config["systems"]["neuraltalk2"].update(features={"batch_size": 2}),
+        lambda config: config.update(downloads="elsewhere"),
+    ],
+)
+def test_what_changes_no_result_redoes_nothing(finished, change):
     with configured(finished, change):
         assert finished.planned() == set()
 
@@ -225,6 +254,7 @@ def test_the_size_of_pictures_redoes_all_that_sees_them(finished):
         ("src/snakecap/models/decoders/lstm.py", '"""Words from', '"""Sentences from'),
         ("src/snakecap/formats/pictures.py", "import annotations\n", "import annotations\n\n\n\n"),
         ("src/snakecap/log.py", "desc=title", 'desc=title + ""'),
+        ("src/snakecap/steps/train.py", '"wrote %s"', '"the model is %s"'),
     ],
 )
 def test_comments_docstrings_and_layout_change_nothing(finished, name, old, new):
@@ -346,6 +376,20 @@ def test_the_report_redoes_itself(finished):
         assert finished.planned() == REPORT
 
 
+def test_a_tool_of_development_redoes_nothing(finished):
+    with edited(finished, "requirements.lock", "\nruff==", "\nruff==9"):
+        assert finished.planned() == set()
+
+
+def test_another_attribute_of_a_parts_module_is_another_part(finished):
+    line = '"adam": "snakecap.training.optimisers:adam"'
+    other = '"adam": "snakecap.training.optimisers:sgd"'
+    with edited(finished, "src/snakecap/registry.py", line, other):
+        planned = finished.planned()
+        assert planned >= NEURALTALK2 | SHOW_AND_TELL | OBJ2TEXT
+        assert not planned & {"resize", "features tiny_pooled", "annotations"}
+
+
 def test_the_lock_file_redoes_everything(finished):
     with edited(finished, "requirements.lock", "torch==", "# changed\ntorch=="):
         planned = finished.planned()
@@ -378,6 +422,95 @@ def test_changed_captions_are_read_again_and_an_untouched_set_is_not(finished, t
         caption("a dog on a beach")
         assert finished.planned(target) == {"annotations"}
         assert finished.planned() == set()
+
+
+def photo(checkout):
+    return next((checkout.folder / "downloads").rglob("*.jpg"))
+
+
+LOOKS = {"resize", "train_detector yolov2", "detect yolov2"}
+
+
+def test_photos_are_compared_by_size_and_then_by_contents(finished):
+    path = photo(finished)
+    content, before = path.read_bytes(), path.stat()
+    try:
+        path.touch()  # as `cp -r` leaves it
+        assert finished.planned() == set()
+        path.write_bytes(content[:-2] + b"xx")  # replaced, by a file of the same size
+        assert finished.planned() >= LOOKS
+        with configured(finished, lambda config: config.update(photos="contents")):
+            assert finished.planned() >= LOOKS
+        path.unlink()
+        assert finished.planned() >= LOOKS
+    finally:
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert finished.planned() == set()
+
+
+def test_a_photo_that_is_added_to_a_folder_is_read(finished, tmp_path):
+    shutil.copy(photo(finished), tmp_path / "a.jpg")
+
+    def change(config):
+        config["datasets"]["mine"] = {"reader": "folder", "root": f"{tmp_path}/"}
+
+    target = "results/mine/pictures.json"
+    with configured(finished, change):
+        finished.snakemake(target)
+        (tmp_path / "notes.txt").touch()
+        assert finished.planned(target) == set()
+        shutil.copy(photo(finished), tmp_path / "b.jpg")
+        assert finished.planned(target) == {"annotations"}
+
+
+def test_a_root_that_moved_redoes_nothing_and_is_found(finished, tmp_path):
+    root = tmp_path / "here"
+    root.mkdir()
+    shutil.copy(photo(finished), root / "a.jpg")
+
+    def at(place):
+        return lambda config: config["datasets"].update(
+            mine={"reader": "folder", "root": str(place)}
+        )
+
+    target = "results/mine/images.h5"
+    with configured(finished, at(root)):
+        finished.snakemake(target)
+    root.rename(tmp_path / "there")
+    with configured(finished, at(f"{tmp_path}/there/")):
+        assert finished.planned(target) == set()
+        finished.snakemake(target, "--forcerun", "resize")
+        assert finished.planned(target) == set()
+
+
+def test_what_the_pages_advise_computes_again(finished):
+    """Deleting images.h5 does nothing where nothing asks for it; this does."""
+    page = (ROOT / "docs/caches.md").read_text()
+    assert "`snakemake --forcerun resize`" in page
+    assert finished.planned("--forcerun", "resize") >= {"resize", "features tiny_pooled"}
+
+
+def test_weights_are_compared_by_contents(finished, tmp_path):
+    """An older date hides nothing, and a newer one alone is no change."""
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"x" * 2_000_000)
+
+    def change(config):
+        config["backbones"]["tiny"]["weights"] = str(weights)
+
+    target = "results/shapes/features/tiny_pooled.lmdb"
+    recorded = finished.folder / ".snakemake/snakecap_contents.json"
+    with configured(finished, change):
+        assert finished.planned(target) == {"features tiny_pooled"}
+        (row,) = [row for name, row in json.loads(recorded.read_text()).items() if "pth" in name]
+        weights.touch()
+        first = finished.snakemake("-n", "-p", target).stdout
+        weights.write_bytes(b"y" * 2_000_000)
+        os.utime(weights, ns=(1, 1))
+        finished.planned(target)
+        (other,) = [row for name, row in json.loads(recorded.read_text()).items() if "pth" in name]
+        assert row[-1] != other[-1] and "features" in first
 
 
 def test_weights_that_are_not_there_stop_the_plan(finished):
@@ -432,6 +565,50 @@ def test_a_fresh_clone_over_existing_results_has_nothing_to_do(finished, tmp_pat
     assert clone.planned("--directory", str(finished.folder)) == set()
 
 
+def test_a_copy_with_new_times_has_nothing_to_do(finished, tmp_path):
+    """``cp -r``; files that were changed are still noticed."""
+    clone = Checkout(tmp_path)
+    for name in ("results", "downloads"):
+        shutil.copytree(finished.folder / name, tmp_path / name, copy_function=shutil.copy)
+    metadata = finished.folder / ".snakemake/metadata"
+    shutil.copytree(metadata, tmp_path / ".snakemake/metadata")
+    assert clone.planned() == set()
+    captions = tmp_path / "results/shapes/show_and_tell/frozen/captions/test.json"
+    captions.write_text(captions.read_text().replace("a", "b", 1))
+    assert clone.planned() == {"score show_and_tell frozen test"} | REPORT
+
+
+def test_from_elsewhere_the_base_configuration_is_the_checkouts(finished, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("threads: 2\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", str(finished.folder / "Snakefile"),
+         "--cores", "1", "--dry-run", "--configfile", str(recipe)],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "train_detector" in done.stdout + done.stderr
+
+
+def test_deleting_all_output_deletes_the_records_too(finished, tmp_path):
+    clone = Checkout(tmp_path)
+    shutil.copytree(finished.folder / "results", tmp_path / "results", copy_function=shutil.copy2)
+    clone.snakemake("--delete-all-output", "--dry-run")
+    assert list((tmp_path / "results").rglob("*.provenance.json"))
+    clone.snakemake("--delete-all-output")
+    assert not list((tmp_path / "results").rglob("*.provenance.json"))
+
+
+def test_a_system_named_like_a_folder_of_results_is_refused(finished):
+    def change(config):
+        config["systems"]["detectors"] = config["systems"].pop("obj2text")
+
+    with configured(finished, change):
+        done = finished.snakemake("--dry-run", check=False)
+        assert done.returncode != 0
+        assert "systems.detectors: results/shapes/detectors holds other results" in done.stdout
+
+
 def test_code_that_changes_while_a_job_waits_stops_it(finished):
     """Otherwise the result of one code would be recorded under the digest of another."""
     output = finished.snakemake("--dry-run", "--printshellcmds", "--forcerun", "references").stdout
@@ -453,4 +630,4 @@ def test_code_that_changes_while_a_job_waits_stops_it(finished):
             text=True,
         )
     assert done.returncode != 0
-    assert "run snakemake again" in done.stdout + done.stderr
+    assert "changed after snakemake started" in done.stdout + done.stderr

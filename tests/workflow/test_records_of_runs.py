@@ -28,8 +28,8 @@ def test_every_result_has_a_record(finished):
     for path in found:
         record = sidecar.read(path)
         assert record is not None, path
-        assert record["planned"] and record["lock"] and "=" in record["code"], path
-        assert record["inputs"] or record["stage"] == "annotations", path
+        assert record["configuration"] and record["lock"] and "=" in record["code"], path
+        assert record["inputs"] or record["step"] == "annotations", path
 
 
 def test_a_result_is_made_of_recorded_results(finished):

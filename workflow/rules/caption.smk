@@ -16,14 +16,14 @@ rule caption:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("caption", gpu=PLAN.gpus, processes=True),
+        **needs("caption", gpu=PLAN.settings.gpus, processes=True),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.caption(wildcards.system),
+        **job(lambda wildcards: PLAN.caption(wildcards.system)),
     shell:
         run(
             "caption",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             model="{input.model:q}",
             pictures="{input.pictures:q}",
             inputs="{input.inputs:q}",
@@ -52,11 +52,11 @@ rule score:
         **needs("score"),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.score(),
+        **job(lambda wildcards: PLAN.score()),
     shell:
         run(
             "score",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             results="{input.captions:q} {input.shuffled:q}",
             scores="{output.scores:q} {output.shuffled:q}",
             references="{input.references:q}",

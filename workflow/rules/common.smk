@@ -8,23 +8,25 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from snakecap.config import settings
 from snakecap.distributed import slurm_signals
 from snakecap.provenance import cache, outputs
-from snakecap.workflow import controller, plan, planned, resources
+from snakecap.workflow import controller, plan, resources
 
 controller.put_interpreter_first()
 controller.attend(workflow)
 slurm_signals.start()
 try:
-    PLAN = plan.Plan(settings.read(config), folder=Path(workflow.basedir))
+    PLAN = plan.Plan(settings.read(config))
 except settings.SettingsError as error:
     sys.exit(str(error))
 cache.use(PLAN.settings.cache)
+if workflow.is_main_process:
+    controller.look_after(Path(PLAN.settings.pathvars["results"]))
 
 
 # Where the scripts are, for the commands. A resource, not a param: another folder of the same
 # checkout must not rerun anything.
 SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
-# A job ends when its stage has saved: a signal to the whole group must end neither the shell, for
-# Snakemake would take the job for dead, nor the log, into which the stage still writes.
+# A job ends when its step has saved: a signal to the whole group must end neither the shell, for
+# Snakemake would take the job for dead, nor the log, into which the step still writes.
 SIGNALS = "INT TERM USR1"
 
 # Of the jobs that could start, first those that much waits for: captions and scores fill the gaps.
@@ -44,7 +46,7 @@ onerror:
     outputs.forget(Path(PLAN.settings.pathvars["results"]))
 
 
-def run(stage, *optional, **arguments):
+def run(step, *optional, **arguments):
     """The shell command of a rule: its script with named arguments, its code and settings.
 
     Commands are text for `shell:`, for a `script:` would depend on the time of its file, and a
@@ -54,14 +56,44 @@ def run(stage, *optional, **arguments):
     words = [f"--{name.replace('_', '-')} {value}" for name, value in arguments.items()]
     return " ".join(
         [
-            f"trap : {SIGNALS}; {{resources.start}} {{resources.scripts:q}}/{stage}.py",
+            f"trap : {SIGNALS}; {{resources.start}} {{resources.scripts:q}}/{step}.py",
             "--code {params.job[code]:q} --lock {params.job[lock]:q}",
-            "--given {input:q} --makes {output:q}",
+            "--makes {output:q}",
             *words,
             *[f"{{params.{name}}}" for name in optional],
             f"2>&1 | (trap '' {SIGNALS}; exec tee {{log:q}})",
         ]
     )
+
+
+def job(find):
+    """Two params of a rule: what its jobs are compared by, and the settings of its step.
+
+    Snakemake does not compare what a function of the output gives.
+    """
+
+    def identity(wildcards):
+        return find(wildcards).identity
+
+    def settings(wildcards, output):
+        return find(wildcards).settings
+
+    return {"job": identity, "settings": settings}
+
+
+def uncompared(find):
+    """A params function whose value changes no result, such as where files are today."""
+
+    def value(wildcards, output):
+        return find(wildcards)
+
+    return value
+
+
+def moved_root(wildcards, output):
+    """`--root path` when the configuration says where the photos are."""
+    root = PLAN.moved_root(wildcards.dataset)
+    return f"--root {shlex.quote(root)}" if root else ""
 
 
 def flag(name):

@@ -6,7 +6,6 @@ rule train_detector:
     input:
         pictures="<results>/{dataset}/pictures.json",
         images=lambda wildcards: PLAN.images(wildcards.dataset),
-        named=lambda wildcards: PLAN.detector_named(wildcards.detector),
     output:
         model="<results>/{dataset}/detectors/{detector}/model.safetensors",
         history="<results>/{dataset}/detectors/{detector}/history.json",
@@ -17,16 +16,18 @@ rule train_detector:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("train_detector", gpu=PLAN.gpus, processes=True),
+        **needs("train_detector", gpu=PLAN.settings.gpus, processes=True),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.train_detector(wildcards.detector),
+        **job(lambda wildcards: PLAN.train_detector(**wildcards)),
         images=flag("images"),
+        root=moved_root,
     shell:
         run(
             "train_detector",
             "images",
-            settings="{params.job[settings]:q}",
+            "root",
+            settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             model="{output.model:q}",
             history="{output.history:q}",
@@ -40,9 +41,7 @@ rule detect:
     input:
         pictures="<results>/{dataset}/pictures.json",
         images=lambda wildcards: PLAN.detected_images(**wildcards),
-        weights=lambda wildcards: PLAN.detector_weights(**wildcards),
-        results=lambda wildcards: PLAN.detector_results(**wildcards),
-        named=lambda wildcards: PLAN.detector_named(wildcards.detector),
+        weights=lambda wildcards: PLAN.trained_detector(**wildcards),
     output:
         detections="<results>/{dataset}/detections/{detector}.json",
         info="<results>/{dataset}/detections/{detector}_info.json",
@@ -54,25 +53,25 @@ rule detect:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("detect", gpu=PLAN.gpus),
+        **needs("detect", gpu=PLAN.settings.gpus),
         scripts=SCRIPTS,
-        batch_size=lambda wildcards: PLAN.batch_size(detector=wildcards.detector),
     params:
-        job=lambda wildcards: PLAN.detect(wildcards.detector),
+        **job(lambda wildcards: PLAN.detect(**wildcards)),
         images=flag("images"),
         weights=flag("weights"),
+        root=moved_root,
     shell:
         run(
             "detect",
             "images",
             "weights",
-            settings="{params.job[settings]:q}",
+            "root",
+            settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             detections="{output.detections:q}",
             info="{output.info:q}",
             rejected="{output.rejected:q}",
             device="{resources.device}",
-            batch_size="{resources.batch_size}",
             threads="{threads}",
         )
 
@@ -93,7 +92,7 @@ rule judge:
         **needs("judge"),
         scripts=SCRIPTS,
     params:
-        job=PLAN.job("judge", {}),
+        **job(lambda wildcards: PLAN.job("judge", {})),
     shell:
         run(
             "judge",
@@ -123,13 +122,13 @@ rule layout:
         **needs("layout"),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.layout(wildcards.layout),
+        **job(lambda wildcards: PLAN.layout(wildcards.layout)),
         images=flag("images"),
     shell:
         run(
             "layout",
             "images",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             detections="{input.detections:q}",
             info="{input.info:q}",

@@ -5,7 +5,6 @@ rule features:
     # reads images.h5; writes one vector (or grid) a picture, keyed by file name
     input:
         images="<results>/{dataset}/images.h5",
-        weights=lambda wildcards: PLAN.weights(wildcards.features),
     output:
         features="<results>/{dataset}/features/{features}.lmdb",
     log:
@@ -15,18 +14,16 @@ rule features:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("features", gpu=PLAN.gpus, processes=True),
+        **needs("features", gpu=PLAN.settings.gpus, processes=True),
         scripts=SCRIPTS,
-        batch_size=lambda wildcards: PLAN.batch_size(features=wildcards.features),
     params:
-        job=lambda wildcards: PLAN.features_job(wildcards.features),
+        **job(lambda wildcards: PLAN.features_job(wildcards.features)),
     shell:
         run(
             "features",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             images="{input.images:q}",
             features="{output.features:q}",
             device="{resources.device}",
-            batch_size="{resources.batch_size}",
             threads="{threads}",
         )

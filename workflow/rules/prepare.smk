@@ -14,12 +14,12 @@ rule download:
         **needs("download"),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.download(wildcards.dataset),
-        folder=lambda wildcards: PLAN.folder(wildcards.dataset),
+        **job(lambda wildcards: PLAN.download(wildcards.dataset)),
+        folder=uncompared(lambda wildcards: PLAN.folder(wildcards.dataset)),
     shell:
         run(
             "download",
-            downloads="{params.job[settings]:q}",
+            downloads="{params.settings:q}",
             folder="{params.folder:q}",
             manifest="{output.manifest:q}",
         )
@@ -41,14 +41,14 @@ rule annotations:
         **needs("annotations"),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.annotations(wildcards.dataset),
-        folder=lambda wildcards: PLAN.folder(wildcards.dataset),
+        **job(lambda wildcards: PLAN.annotations(wildcards.dataset)),
+        folder=uncompared(lambda wildcards: PLAN.folder(wildcards.dataset)),
         manifest=flag("manifest"),
     shell:
         run(
             "annotations",
             "manifest",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             folder="{params.folder:q}",
             pictures="{output.pictures:q}",
         )
@@ -73,7 +73,7 @@ rule combine:
         **needs("combine"),
         scripts=SCRIPTS,
     params:
-        job=PLAN.job("combine", {}),
+        **job(lambda wildcards: PLAN.job("combine", {})),
         names=lambda wildcards: wildcards.datasets.split("+"),
     shell:
         run(
@@ -100,11 +100,13 @@ rule resize:
         **needs("resize"),
         scripts=SCRIPTS,
     params:
-        job=PLAN.job("resize", PLAN.settings.resize),
+        **job(lambda wildcards: PLAN.resize(wildcards.dataset)),
+        root=moved_root,
     shell:
         run(
             "resize",
-            settings="{params.job[settings]:q}",
+            "root",
+            settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             images="{output.images:q}",
             rejected="{output.rejected:q}",
@@ -126,11 +128,11 @@ rule vocabulary:
         **needs("vocabulary"),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.vocabulary(wildcards.vocabulary),
+        **job(lambda wildcards: PLAN.text("vocabulary", wildcards.vocabulary)),
     shell:
         run(
             "vocabulary",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             vocabulary="{output.vocabulary:q}",
         )
@@ -153,13 +155,13 @@ rule encode:
         **needs("encode"),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.encode(wildcards.vocabulary),
+        **job(lambda wildcards: PLAN.text("encode", wildcards.vocabulary)),
         images=flag("images"),
     shell:
         run(
             "encode",
             "images",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             vocabulary="{input.vocabulary:q}",
             captions="{output.captions:q}",
@@ -182,7 +184,7 @@ rule references:
         **needs("references"),
         scripts=SCRIPTS,
     params:
-        job=PLAN.job("references", {}),
+        **job(lambda wildcards: PLAN.job("references", {})),
         images=flag("images"),
     shell:
         run(

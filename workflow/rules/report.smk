@@ -43,16 +43,16 @@ rule report:
         **needs("report"),
         scripts=SCRIPTS,
     params:
-        job=PLAN.report(),
+        **job(lambda wildcards: PLAN.report()),
         systems=["/".join(pair) for pair in PLAN.evaluated()],
         reads=PLAN.reads(),
-        planned=lambda wildcards: planned.words(PLAN, wildcards.split),
+        configuration=lambda wildcards: PLAN.configuration(wildcards.split),
         images=flag("images"),
     shell:
         run(
             "report",
             "images",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             references="{input.references:q}",
             systems="{params.systems:q}",
@@ -62,7 +62,7 @@ rule report:
             histories="{input.histories:q}",
             layouts="{input.layouts:q}",
             reads="{params.reads:q}",
-            planned="{params.planned:q}",
+            configuration="{params.configuration:q}",
             detectors="{input.detectors:q}",
             detector_scores="{input.detector_scores:q}",
             table_md="{output.markdown:q}",

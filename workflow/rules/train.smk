@@ -9,7 +9,6 @@ rule train:
         pictures="<results>/{dataset}/pictures.json",
         inputs=lambda wildcards: PLAN.train_inputs(**wildcards),
         previous=lambda wildcards: PLAN.previous(**wildcards),
-        weights=lambda wildcards: PLAN.train_weights(**wildcards),
     output:
         model="<results>/{dataset}/{system}/{stage}/model.safetensors",
         last="<results>/{dataset}/{system}/{stage}/last.safetensors",
@@ -21,16 +20,16 @@ rule train:
         "../../envs/snakecap.yaml"
     threads: PLAN.settings.threads
     resources:
-        **needs("train", gpu=PLAN.gpus, processes=True),
+        **needs("train", gpu=PLAN.settings.gpus, processes=True),
         scripts=SCRIPTS,
     params:
-        job=lambda wildcards: PLAN.train(wildcards.system, wildcards.stage),
+        **job(lambda wildcards: PLAN.train(wildcards.system, wildcards.stage)),
         previous=flag("previous"),
     shell:
         run(
             "train",
             "previous",
-            settings="{params.job[settings]:q}",
+            settings="{params.settings:q}",
             captions="{input.captions:q}",
             vocabulary="{input.vocabulary:q}",
             pictures="{input.pictures:q}",

@@ -33,9 +33,26 @@ class SettingsError(ValueError):
     """A setting is unknown, of the wrong type or out of range; the message says which."""
 
 
+class NoEffect:
+    """Marks a setting that changes no result, ``Annotated[int, NoEffect]``."""
+
+
 class Section(BaseModel):
     """Base of all settings: immutable, and a misspelt key is an error."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
     )
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on: a change of the rest makes nothing run again."""
+        left_out = self.unread()
+        return {
+            name: getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if NoEffect not in field.metadata and name not in left_out
+        }
+
+    def unread(self) -> set[str]:
+        """Settings that have no effect because of others, such as those of what is switched off."""
+        return set()

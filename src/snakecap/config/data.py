@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Count, Fraction, Positive, Section, Split
+from snakecap.config.base import Count, Fraction, NoEffect, Positive, Section, Split
 from snakecap.config.options import check as check_options
+from snakecap.config.options import complete
 
 
 class Download(Section):
@@ -28,10 +29,12 @@ class Dataset(Section):
     """A row of `datasets`: where pictures and captions come from."""
 
     reader: str = Field(description="how to read it: a name in registry.DATASETS")
-    root: str | None = Field(
+    root: Annotated[str | None, NoEffect] = Field(
         None, description="folder with the files; used in place, nothing is downloaded into it"
     )
-    downloads: tuple[Download, ...] = Field((), description="fetched into `downloads/{dataset}`")
+    downloads: Annotated[tuple[Download, ...], NoEffect] = Field(
+        (), description="fetched into `downloads/{dataset}`"
+    )
     options: dict[str, Any] = Field({}, description="keyword arguments of the reader")
     pixels: bool = Field(
         True, description="false: no image files, only captions and objects; for layout systems"
@@ -41,6 +44,10 @@ class Dataset(Section):
     def _known(self) -> Dataset:
         check_options("dataset", self.reader, self.options)
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """With all options; its files count by their contents, wherever they are."""
+        return super().identity() | {"options": complete("dataset", self.reader, self.options)}
 
 
 class Geometry(Section):
@@ -58,7 +65,7 @@ class Geometry(Section):
 class Resize(Geometry):
     """A geometry, and how much loss is acceptable."""
 
-    max_rejected: Fraction = Field(
+    max_rejected: Annotated[Fraction, NoEffect] = Field(
         0.01, description="the run fails when a larger share of the pictures is unreadable"
     )
 

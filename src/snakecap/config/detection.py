@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Fraction, Positive, Section, Split
+from snakecap.config.base import Fraction, NoEffect, Positive, Section, Split
 from snakecap.config.options import check as check_options
-from snakecap.config.options import constant
+from snakecap.config.options import complete, constant
 from snakecap.config.training import Learning, Optimiser, Schedule
 
 
@@ -63,12 +63,21 @@ class Detector(Section):
         0.4, description="IoU above which the weaker of two boxes of a category goes (darknet: .4)"
     )
     limit: Positive = Field(100, description="boxes a picture, the best")
-    batch_size: Positive = Field(16, description="pictures at once")
+    batch_size: Annotated[Positive, NoEffect] = Field(16, description="pictures at once")
 
     @model_validator(mode="after")
     def _possible(self) -> Detector:
         check_options("detector", self.part, self.options)
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """With all options."""
+        return super().identity() | {"options": complete("detector", self.part, self.options)}
+
+    @property
+    def untrained(self) -> Detector:
+        """As its training sees it: the rest is how it is asked."""
+        return Detector(part=self.part, options=self.options, training=self.training)
 
     def check_file(self) -> None:
         """Check that the row says where its weights or results come from.
@@ -105,9 +114,9 @@ class Detector(Section):
         return bool(constant("detector", self.part, "reads_images"))
 
     @property
-    def module(self) -> str:
-        """The module that holds its part."""
-        return registry.module("detector", self.part)
+    def location(self) -> str:
+        """``module:object`` of its part."""
+        return registry.location("detector", self.part)
 
 
 class Arrangement(Section):

@@ -8,6 +8,12 @@ from pydantic import Field, model_validator
 
 from snakecap import registry
 from snakecap.config.base import Count, Positive, Precision, Section, Seed
+from snakecap.config.options import literal
+
+OF_METHODS = (
+    *("beam_width", "length_normalisation", "n_best", "temperature", "top_k", "top_p", "voters"),
+    "batch_size",  # by which samples are drawn
+)
 
 
 class Decoding(Section):
@@ -42,6 +48,11 @@ class Decoding(Section):
     )
     precision: Precision = "auto"
     seed: Seed = Field(123, description="of sampling, by batches of batch_size, and of the control")
+
+    def unread(self) -> set[str]:
+        """Options of other methods than its own, which says what it ``READS``."""
+        reads = literal("search", self.method, "READS")
+        return set() if reads is None else set(OF_METHODS) - set(reads)
 
     @model_validator(mode="after")
     def _possible(self) -> Decoding:

@@ -85,6 +85,21 @@ def build(family: str, name: str, given: Mapping[str, Any], available: Mapping[s
     return constructor(**{one: available[one] for one in needed}, **chosen)
 
 
+def complete(family: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a part, typed: "0e0" is 0.0, and what was not given has its default."""
+    return model(family, name).model_validate(dict(options)).model_dump()
+
+
+def defines(family: str, name: str, attribute: str) -> bool:
+    """Whether the module of a part has a function of that name."""
+    return attribute in _functions(registry.module(family, name))
+
+
+def literal(family: str, name: str, attribute: str) -> Any:
+    """A plain value in the module of a part, such as what a search ``READS``; None without it."""
+    return _assigned(_tree(registry.module(family, name)).body, attribute)
+
+
 @cache
 def model(family: str, name: str) -> type[BaseModel]:
     """A part's options: its keyword arguments that have defaults."""
@@ -108,7 +123,11 @@ def needs(family: str, name: str) -> set[str]:
 
 def constant(family: str, name: str, attribute: str) -> Any:
     """A plain value in the class of a part, such as what an encoder ``reads``; None without it."""
-    for line in _definition(family, name).body:
+    return _assigned(_definition(family, name).body, attribute)
+
+
+def _assigned(body: list[ast.stmt], attribute: str) -> Any:
+    for line in body:
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == attribute:
             return ast.literal_eval(line.value)
     return None

@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Above, Positive, Section
+from snakecap.config.base import Above, NoEffect, Positive, Section
+from snakecap.config.options import complete
 
 
 class Preprocess(Section):
@@ -39,7 +40,9 @@ class Backbone(Section):
     class_scores: bool = Field(
         False, description="append the softmax over the classes to the pooled features"
     )
-    batch_size: Positive = Field(32, description="pictures at once, when features are cached")
+    batch_size: Annotated[Positive, NoEffect] = Field(
+        32, description="pictures at once, when features are cached"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Backbone:
@@ -92,6 +95,10 @@ class Part(Section):
     part: str = Field(description="a name in the registry, see below")
     options: dict[str, Any] = Field({}, description="keyword arguments of the part")
 
+    def of(self, family: str) -> dict[str, Any]:
+        """Its identity as a part of a family, with all options."""
+        return self.identity() | {"options": complete(family, self.part, self.options)}
+
 
 @cache
 def torchvision_networks() -> dict[str, frozenset[str]]:
@@ -109,3 +116,10 @@ def torchvision_networks() -> dict[str, frozenset[str]]:
         text = file.read_text(encoding="utf-8")
         found |= dict.fromkeys(networks.findall(text), frozenset(layers.findall(text)))
     return found
+
+
+class Extraction(Section):
+    """A backbone, and what is kept of what it sees."""
+
+    backbone: Backbone = Backbone()
+    features: Features = Features()

@@ -18,7 +18,7 @@ from snakecap.config.cluster import Cluster
 from snakecap.config.data import Dataset, Download, Geometry, Resize, Vocabulary
 from snakecap.config.detection import Arrangement, Detector, DetectorTraining, Layout
 from snakecap.config.evaluation import Decoding, Report, Score
-from snakecap.config.parts import Backbone, Features, Part, Preprocess
+from snakecap.config.parts import Backbone, Extraction, Features, Part, Preprocess
 from snakecap.config.system import System, Training
 from snakecap.config.training import VALIDATION_METRICS, Optimiser, Schedule, Stage
 
@@ -32,6 +32,7 @@ __all__ = [
     "Detector",
     "DetectorTraining",
     "Download",
+    "Extraction",
     "Features",
     "Geometry",
     "Layout",
@@ -93,6 +94,12 @@ class Settings(Section):
         "auto",
         description="auto: a GPU when there is one, and an error when `gpus` asked for one that is "
         "not there; cpu: none, whatever `gpus` says",
+    )
+    photos: Literal["times", "contents", "trust"] = Field(
+        "times",
+        description="how photos are compared with those that results were made from: by names, "
+        "sizes and times; by every byte, where copies have other times; or not at all, where the "
+        "file system is slow (docs/caches.md)",
     )
     cluster: Cluster = Field(Cluster(), description="where SLURM puts jobs; docs/slurm.md")
 

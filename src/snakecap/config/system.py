@@ -206,3 +206,12 @@ class Training(Section):
     backbones: dict[str, Backbone] = Field({}, description="those that the inputs are taken from")
     geometry: Geometry = Field(Geometry(), description="see resize")
     stage: Stage = Field(description="the stage to train")
+
+    def identity(self) -> dict[str, Any]:
+        """With all options of the parts."""
+        return {
+            **super().identity(),
+            "inputs": {name: one.of("input") for name, one in self.inputs.items()},
+            "encoders": [part.of("encoder") for part in self.encoders],
+            "decoder": self.decoder.of("decoder"),
+        }

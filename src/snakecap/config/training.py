@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Count, Fraction, Name, Positive, Precision, Section, Seed
+from snakecap.config.base import Count, Fraction, Name, NoEffect, Positive, Precision, Section, Seed
 from snakecap.config.options import check as check_options
+from snakecap.config.options import complete
 from snakecap.config.parts import Part
 
 # METEOR would start a Java program at every validation.
@@ -53,6 +54,10 @@ class Schedule(Section):
         check_options("schedule", self.name, self.options)
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """With all options."""
+        return super().identity() | {"options": complete("schedule", self.name, self.options)}
+
 
 class Learning(Section):
     """How long and how fast something is trained, and when it is looked at."""
@@ -70,8 +75,10 @@ class Learning(Section):
     validation_pictures: int = Field(
         3200, ge=-1, description="how many of the validation split to use; -1: all"
     )
-    log_every: Positive = Field(25, description="iterations between entries of the loss history")
-    checkpoint_every: Annotated[float, Field(gt=0)] = Field(
+    log_every: Annotated[Positive, NoEffect] = Field(
+        25, description="iterations between entries of the loss history"
+    )
+    checkpoint_every: Annotated[float, Field(gt=0), NoEffect] = Field(
         60.0, description="seconds between checkpoints that a killed run continues from"
     )
     explosion: Annotated[float, Field(gt=1)] = Field(
@@ -149,6 +156,15 @@ class Stage(Learning):
     def _known(self) -> Stage:
         check_options("objective", self.objective.part, self.objective.options)
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """With all options of the objective."""
+        return super().identity() | {"objective": self.objective.of("objective")}
+
+    def unread(self) -> set[str]:
+        """How backbones would be trained, where they are not."""
+        frozen = {"backbone_optimiser", "finetune_after", "train_batch_norm"}
+        return set() if self.finetunes else frozen
 
     @property
     def finetunes(self) -> bool:

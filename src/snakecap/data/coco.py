@@ -8,7 +8,7 @@ Data Collection and Evaluation Server" (2015).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,6 +74,16 @@ def read(
         root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
     )
     return Collection(root, chosen, unambiguous(categories))
+
+
+def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
+    """What `read` reads; see `snakecap.provenance.identity.sources`."""
+    names = (given["splits"] or COCO_2014).values()
+    patterns = [(given[option], option) for option in ("captions", "instances") if given[option]]
+    files = [
+        root / _filled(pattern, name, option) for pattern, option in patterns for name in names
+    ]
+    return [*files, *choosing.sources(root, given)]
 
 
 def _annotations(root: Path, pattern: str | None, name: str, option: str) -> _Annotations | None:

@@ -83,6 +83,16 @@ def read(
     return Collection(root, chosen)
 
 
+def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
+    """What `read` reads; see `snakecap.provenance.identity.sources`."""
+    names = [given["captions"]] if given["captions"] else CAPTIONS
+    captions = [root / name for name in names if (root / name).is_file()][:1]
+    lists = [root / name for name in (given["lists"] or {}).values()]
+    if not any(given[name] for name in ("lists", "ids", "karpathy", "num_val", "num_test")):
+        lists = [path.with_name(f"Flickr_8k.{n}.txt") for path in captions for n in LISTS.values()]
+    return [*captions, *lists, *choosing.sources(root, given)]
+
+
 def _by_image(file: Path) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
     try:

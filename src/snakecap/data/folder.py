@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from snakecap.data.sources import existing
 from snakecap.formats.atomic import read_json
@@ -37,15 +38,25 @@ def read(
     if coco_json is not None:
         rows = _listed(existing(root, coco_json, "coco_json"))
     else:
-        paths = folder.rglob("*") if recursive else folder.iterdir()
-        found = filter(is_image, paths)
-        names = sorted(path.relative_to(folder).as_posix() for path in found)
-        rows = list(enumerate(names, start=1))
+        rows = list(enumerate(_names(folder, recursive=recursive), start=1))
     if not rows:
         raise FileNotFoundError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
     prefix = f"{images}/" if images else ""
     pictures = (Picture(id=key, file=prefix + name, split=split) for key, name in rows)
     return Collection(root, tuple(pictures))
+
+
+def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
+    """What `read` reads; see `snakecap.provenance.identity.sources`."""
+    if given["coco_json"] is not None:
+        return [root / given["coco_json"]]
+    return [*_names(root / given["images"], recursive=given["recursive"])]
+
+
+def _names(folder: Path, *, recursive: bool) -> list[str]:
+    """The images in a folder, sorted."""
+    paths = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(path.relative_to(folder).as_posix() for path in paths if is_image(path))
 
 
 def _listed(file: Path) -> list[tuple[int | str, str]]:

@@ -7,6 +7,7 @@ the 30,504 others are "restval", which everybody since has trained on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,12 @@ def read(
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file} is not one of Karpathy's dataset_*.json: {error!r}") from None
     return Collection(root, tuple(p for p in pictures if p.split != "drop"))
+
+
+def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
+    """What `read` reads; see `snakecap.provenance.identity.sources`."""
+    named = given["annotations"]
+    return [root / named] if named else [*root.glob("dataset_*.json")]
 
 
 def _only(root: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,6 +60,13 @@ def read(
         root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
     )
     return Collection(root, chosen)
+
+
+def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
+    """What `read` reads; see `snakecap.provenance.identity.sources`."""
+    names = [given["annotations"]] if given["annotations"] else NAMES
+    found = [root / name for name in names if (root / name).is_file()][:1]
+    return [*found, *splits.sources(root, given)]
 
 
 def _split(path: str) -> str:

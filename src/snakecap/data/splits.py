@@ -7,7 +7,7 @@ data set's own split.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -54,6 +54,11 @@ def choose(
     if num_val or num_test:
         return at_random(pictures, num_val, num_test, seed)
     return tuple(pictures)
+
+
+def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
+    """The files that `choose` reads; `given` are a reader's options."""
+    return [root / given[name] for name in ("ids", "karpathy") if given[name]]
 
 
 def at_random(pictures: Sequence[Picture], num_val: int, num_test: int, seed: int) -> Pictures:

@@ -17,6 +17,7 @@ Boxes are [x, y, width, height] in pixels of the original image, top-left origin
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +27,8 @@ from typing import Any
 from snakecap.formats.atomic import read_json, write_json
 from snakecap.objects.object import Box, Object
 
+ROOT = re.compile(rb'"root": ("(?:[^"\\]|\\.)*")')
+FILE = re.compile(rb'"file": ("(?:[^"\\]|\\.)*")')
 COUNTS = re.compile(rb'\{"counts": \{"pictures": (\d+), "captions": (\d+)\}')
 SPLITS = ("train", "val", "test", "extra")
 
@@ -145,8 +148,22 @@ def counts(path: Path) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def read(path: Path) -> Collection:
+def listed(path: Path) -> tuple[str, list[str]]:
+    """The root and the pictures' files of a ``pictures.json``, by a tenth of the work of `read`.
+
+    In a string of JSON no quotation mark stands without a backslash: nothing else looks like these.
+    """
+    text = path.read_bytes()
+    [root] = ROOT.findall(text)
+    return json.loads(root), json.loads(b"[%s]" % b",".join(FILE.findall(text)))
+
+
+def read(path: Path, root: Path | None = None) -> Collection:
     """Read ``pictures.json``.
+
+    Args:
+        path: of the file.
+        root: where the photos are now; null: where they were when it was written.
 
     Raises:
         ValueError: the file is not a ``pictures.json``; names it.
@@ -155,7 +172,7 @@ def read(path: Path) -> Collection:
     try:
         records = tuple(_picture(record) for record in value["pictures"])
         ids = {int(number): name for number, name in value.get("categories", {}).items()}
-        return Collection(Path(value["root"]), records, ids)
+        return Collection(root or Path(value["root"]), records, ids)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a pictures.json of snakecap: {error!r}") from None
 

@@ -1,11 +1,11 @@
 """Results that several working copies and users share: a common folder, keyed by content.
 
-The key of a result is a hash of its stage's code, the lock file, the settings, the kind of device
-and the *contents* of its inputs, photos included, so that other paths do not matter and a result
+The key of a result is a hash of its job's identity, the kind of device and the *contents* of the
+photos, so that other paths do not matter and a result
 that was changed by hand cannot pass for what its settings say. (Snakemake's own ``cache:`` hashes
-how inputs were planned, not what they are: one hand edit would reach everybody, docs/caches.md.)
+how inputs were to be made, not what they are: one hand edit would reach everybody, docs/caches.md.)
 
-``FOLDER/STAGE/KEY/`` holds the outputs and ``entry.json``. It is made under another name and
+``FOLDER/STEP/KEY/`` holds the outputs and ``entry.json``. It is made under another name and
 renamed, so an entry is whole or absent; who wants the same one meanwhile waits for the lock, and
 where there are no locks the first to finish wins. The working copy's output becomes a link.
 """
@@ -27,7 +27,6 @@ from snakecap.provenance import sidecar
 from snakecap.provenance.code import canonical
 
 VARIABLE = "SNAKECAP_CACHE"
-STAGES = ("resize", "features", "train_detector", "detect")
 Outputs = Mapping[str, Path]
 
 
@@ -37,13 +36,13 @@ def use(folder: str | None) -> None:
         os.environ[VARIABLE] = str(Path(folder).expanduser().absolute())
 
 
-def folder_for(stage: str) -> Path | None:
-    """Where results of a stage are shared, or None."""
+def folder_for(step: str) -> Path | None:
+    """Where results of a step are shared, or None."""
     root = os.environ.get(VARIABLE)
-    return Path(root).expanduser().absolute() / stage if root and stage in STAGES else None
+    return Path(root).expanduser().absolute() / step if root else None
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
+def key_of(facts: Any) -> str:
     """The name of an entry."""
     return hashlib.sha256(canonical(facts).encode()).hexdigest()[:32]
 
@@ -187,7 +186,7 @@ def _wait(lock: Any, path: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """The folder of a stage, as open as the one that holds it."""
+    """The folder of a step, as open as the one that holds it."""
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(folder.parent.stat().st_mode & 0o7777)

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ SCRIPTS = "workflow.scripts"  # the rules' scripts beside `SOURCE`, named as if 
 PACKAGE = "snakecap"  # its __init__ holds the version: a release must not rerun everything
 # Their values are params (settings), or they never change a result (the others).
 UNTRACKED = (
-    *("config", "registry", "log", "arguments", "distributed.signals"),
-    *("provenance.code", "provenance.record", "provenance.outputs", "provenance.reads"),
-    *("provenance.cache", "provenance.machine", "workflow", "distributed.torchrun"),
-    "distributed.slurm_signals",
+    *("config", "registry", "log", "arguments", "workflow", "distributed.signals"),
+    *("distributed.torchrun", "distributed.slurm_signals"),
+    *(f"provenance.{name}" for name in ("cache", "code", "identity", "outputs", "record")),
+    "provenance.sidecar",
 )
 
 
@@ -38,15 +39,27 @@ def _tracked(name: str) -> bool:
     return name != PACKAGE and not inside
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
+def _without_words(tree: ast.AST) -> ast.AST:
+    """A tree without docstrings, and without the texts of log messages."""
     holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, holders) and node.body:
             first = node.body[0]
-            value = first.value if isinstance(first, ast.Expr) else None
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            if isinstance(first, ast.Expr) and _text(first.value):
                 del node.body[0]
+        if isinstance(node, ast.Call) and _logs(node.func):
+            node.args = [one for one in node.args if not _text(one)]
     return tree
+
+
+def _logs(function: ast.expr) -> bool:
+    """Whether a call is of a method of a logger."""
+    owner = function.value if isinstance(function, ast.Attribute) else None
+    return getattr(owner, "id", getattr(owner, "attr", "")) == "logger"
+
+
+def _text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 class _Imports(ast.NodeVisitor):
@@ -83,7 +96,7 @@ def _parse(name: str) -> tuple[str, frozenset[str]]:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     visitor = _Imports(name, path.name == "__init__.py")
     visitor.visit(tree)
-    text = ast.dump(_without_docstrings(tree), annotate_fields=False, include_attributes=False)
+    text = ast.dump(_without_words(tree), annotate_fields=False, include_attributes=False)
     if path.name == "__init__.py":  # a package's other files, such as a page's templates
         others = sorted(
             p for p in path.parent.iterdir() if p.suffix in (".html", ".md", ".css", ".js")
@@ -110,9 +123,14 @@ def reachable(name: str) -> frozenset[str]:
 
 
 def digest(*names: str) -> str:
-    """Sixteen hex digits over the code of `names` and of all they import inside ``src/``."""
-    modules = sorted({module for name in names for module in reachable(name)})
-    lines = "".join(f"{module}={_parse(module)[0]}\n" for module in modules)
+    """Sixteen hex digits over the code of `names` and of all they import inside ``src/``.
+
+    Args:
+        names: modules; or ``module:attribute``, to tell from another attribute.
+    """
+    modules = {module for name in names for module in reachable(name.partition(":")[0])}
+    lines = "".join(f"{module}={_parse(module)[0]}\n" for module in sorted(modules))
+    lines += "".join(sorted({f"{name}\n" for name in names if ":" in name}))
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
@@ -122,10 +140,19 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@cache
 def lock_digest(folder: Path = SOURCE.parent) -> str:
-    """Sixteen hex digits of a checkout's lock file; empty where there is none."""
-    lock = folder / "requirements.lock"
-    return file_digest(lock)[:16] if lock.is_file() else ""
+    """Sixteen hex digits of what a checkout's lock file pins; empty where there is none.
+
+    Without the packages that only development needs (envs/development.txt).
+    """
+    lock, tools = folder / "requirements.lock", folder / "envs" / "development.txt"
+    if not lock.is_file():
+        return ""
+    left_out = set(tools.read_text(encoding="utf-8").split()) if tools.is_file() else set()
+    pins = re.split(r"^(?=\S)", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    kept = "".join(pin for pin in pins if pin.partition("==")[0] not in left_out)
+    return hashlib.sha256(kept.encode()).hexdigest()[:16]
 
 
 def canonical(value: Any) -> str:
@@ -149,5 +176,5 @@ def _normal(value: Any) -> Any:
 
 
 def stamp(**facts: Any) -> dict[str, Any]:
-    """What a result records of its making: the code's digest and what the stage adds."""
+    """What a result records of its making: the code's digest and what the step adds."""
     return {"code": os.environ.get("SNAKECAP_CODE", ""), **facts}

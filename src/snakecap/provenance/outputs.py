@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -70,11 +71,11 @@ def lock(path: Path, what: object) -> Iterator[bool]:
 def work_folder(output: Path, *key: Any) -> Iterator[Path]:
     """A folder for resumable state beside `output`, private to one job and its exact inputs.
 
-    It is named by a hash of `key` (settings, input checksums) and the code, so that a forced or
-    changed rerun never resumes from another run's state; `output` is locked; removed after
-    success only, as is what runs with other settings left.
+    It is named by a hash of `key`, the job's identity, so that a forced or changed rerun never
+    resumes from another run's state; `output` is locked; removed after success only, as is what
+    runs with other settings left.
     """
-    text = canonical([output.name, *key, os.environ.get("SNAKECAP_CODE", "")])
+    text = canonical([output.name, *key])
     folder = _root(output) / f"{output.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     with lock(_lock(output), output) as alone:
         _remove_work(output, but=folder)
@@ -84,7 +85,7 @@ def work_folder(output: Path, *key: Any) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-def once(made: Sequence[Path], key: Sequence[Any], make: Callable[[], None]) -> None:
+def once(made: Sequence[Path], identity: Callable[[], Any], make: Callable[[], None]) -> None:
     """Make files, or take them over from the process that made the same ones before.
 
     What was made stays linked in ``.work`` (which takes no room while the files are there), since
@@ -93,7 +94,7 @@ def once(made: Sequence[Path], key: Sequence[Any], make: Callable[[], None]) -> 
 
     Args:
         made: all files that `make` makes.
-        key: what they are a function of; a JSON value.
+        identity: what they are a function of, a JSON value; asked when nobody else makes them.
         make: writes each of them whole, or raises.
     """
     first = made[0]
@@ -101,6 +102,7 @@ def once(made: Sequence[Path], key: Sequence[Any], make: Callable[[], None]) -> 
     with lock(_lock(first), first):
         for path in made:
             atomic.remove_litter(path.parent, glob.escape(path.name))
+        key = json.loads(canonical(identity()))
         if _taken_over(kept, made, key):
             logger.info("%s was made by the process before: nothing to do", first)
             _remove_work(first)
@@ -144,7 +146,7 @@ def _remove_work(output: Path, *, but: Path | None = None) -> None:
             shutil.rmtree(folder)
 
 
-def _keep(kept: Path, made: Sequence[Path], key: Sequence[Any]) -> None:
+def _keep(kept: Path, made: Sequence[Path], key: Any) -> None:
     """Link what was made; `key.json` comes last and says that all is there."""
     kept.mkdir(parents=True, exist_ok=True)
     try:
@@ -156,7 +158,7 @@ def _keep(kept: Path, made: Sequence[Path], key: Sequence[Any]) -> None:
         shutil.rmtree(kept, ignore_errors=True)  # or another controller's `forget` was here
 
 
-def _taken_over(kept: Path, made: Sequence[Path], key: Sequence[Any]) -> bool:
+def _taken_over(kept: Path, made: Sequence[Path], key: Any) -> bool:
     """Put what was kept under the same key in its places; False when there is no such thing."""
     try:
         record = atomic.read_json(kept / "key.json")

@@ -4,30 +4,32 @@ Written last, when NAME is complete, so that NAME's own bytes hold nothing that 
 run:
 
 - ``file``, ``sha256``, ``size``, ``modified_ns``: NAME as it was made;
-- ``stage``, ``code``, ``lock``, ``settings``, ``planned``, ``arguments``, ``seeds``: what was run:
-  the modules and the digest of their code, that of ``requirements.lock``, and that of the settings
-  as the workflow planned them (empty when the stage was called by hand);
+- ``step``, ``code``, ``lock``, ``settings``, ``configuration``, ``arguments``, ``seeds``: what was
+  run: the modules and the digest of their code, that of ``requirements.lock``, and that of the
+  settings as the configuration had them (empty when the step was called by hand);
 - ``inputs``: ``[{"argument", "path", "sha256", "size"}]``, paths relative to NAME's folder unless
-  they were given whole; photos are one input with ``files``, their number, and ``signature``, a
-  digest of their names, sizes and dates;
+  they were given whole; photos are one input with ``files``, their number, and digests of their
+  names and sizes (``sizes``) and times (``signature``);
 - ``device``, ``versions``, ``host``, ``started``, ``seconds``: where, with what and when;
 - ``shared``: the folder of the shared cache that NAME is a link into, or null.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snakecap.formats.atomic import read_json, write_json
-from snakecap.provenance.signatures import signature
+from snakecap.log import logger
 
 ENDING = ".provenance.json"
+SMALL = 1_000_000  # bytes: not worth remembering
 Record = dict[str, Any]
 
 
@@ -40,6 +42,30 @@ def write(path: Path, record: Record) -> None:
     """Write the record of a file that is complete; its checksum is taken now unless given."""
     facts = {"sha256": record.get("sha256") or digest(path), **_state(path)}
     write_json(path_of(path), {"file": path.name, **facts, **record}, indent=1)
+
+
+def restore_times(folder: Path) -> None:
+    """Give results that were copied the times of their records, where their contents are the same.
+
+    Snakemake goes by the order of times, which ``cp -r`` shuffles.
+    """
+    for place in folder.rglob(f"*{ENDING}"):
+        path = place.with_name(place.name.removesuffix(ENDING))
+        with contextlib.suppress(OSError, ValueError):  # as somebody else's, or a job's at work
+            record = read(path)
+            status = path.lstat()
+            if record is None or status.st_mtime_ns == record["modified_ns"]:
+                continue
+            same = stat.S_ISREG(status.st_mode) and status.st_size == record["size"]
+            if same and _hashed(path) == record["sha256"]:
+                os.utime(path, ns=(status.st_atime_ns, record["modified_ns"]))
+
+
+def remove_orphans(folder: Path) -> None:
+    """Remove the records of results that are gone."""
+    for place in folder.rglob(f"*{ENDING}"):
+        if not os.path.lexists(place.with_name(place.name.removesuffix(ENDING))):
+            place.unlink()
 
 
 def forget(path: Path) -> None:
@@ -57,7 +83,7 @@ def read(path: Path) -> Record | None:
     if not place.is_file():
         return None
     record = read_json(place)
-    wanted = {"sha256": str, "size": int, "modified_ns": int, "inputs": list, "stage": str}
+    wanted = {"sha256": str, "size": int, "modified_ns": int, "inputs": list, "step": str}
     if not isinstance(record, dict) or not all(
         isinstance(record.get(key), kind) for key, kind in wanted.items()
     ):
@@ -74,7 +100,7 @@ def digest(path: Path) -> str:
         record = None
     if record is not None and all(record[key] == value for key, value in state.items()):
         return str(record["sha256"])
-    return _hashed(str(path.absolute()), **state)
+    return _hashed(path)
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -87,6 +113,36 @@ def resolve(text: str, folder: Path) -> Path:
     return Path(os.path.normpath(folder / text))
 
 
+class Photos(NamedTuple):
+    """The state of many files that are there, without a look into them: 100,000 take a second.
+
+    Attributes:
+        names: of those that are there, sorted.
+        sizes: the sha256 of names and sizes.
+        signature: the sha256 of names, sizes and times.
+    """
+
+    names: list[str]
+    sizes: str
+    signature: str
+
+
+def look(root: Path, names: Iterable[str]) -> Photos:
+    """The state of files in a folder, `names` relative to it."""
+    present, sizes, times = [], hashlib.sha256(), hashlib.sha256()
+    for name in sorted(set(names)):
+        try:
+            status = (root / name).stat()
+        except (OSError, ValueError):
+            continue
+        if not stat.S_ISREG(status.st_mode):  # to read a pipe would wait for ever
+            continue
+        present.append(name)
+        sizes.update(f"{name}\0{status.st_size}\n".encode(errors="replace"))
+        times.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
+    return Photos(present, sizes.hexdigest(), times.hexdigest())
+
+
 def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Record:
     """The state of many files as one: those that are there, by name and content.
 
@@ -95,11 +151,29 @@ def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Re
         names: relative to it.
         known: earlier answers; one with the same signature is not computed again.
     """
-    state, present = signature(root, sorted(set(names)))
-    facts = {"files": len(present), "signature": state}
+    state = look(root, names)
+    facts = {"files": len(state.names), "sizes": state.sizes, "signature": state.signature}
     same = (row for row in known if {key: row.get(key) for key in facts} == facts)
     found = next((str(row["sha256"]) for row in same), None)
-    return {**facts, "sha256": found or _content(root, present)}
+    return {**facts, "sha256": found or _content(root, state.names)}
+
+
+def photos_since(root: Path, names: Iterable[str], record: Record | None) -> str:
+    """A text that is another when photos are not those of a record.
+
+    Other times alone are no other photos (``cp -r``): then the contents decide, once.
+    """
+    state = look(root, names)
+    rows = record["inputs"] if record else []
+    before: Record = next((row for row in rows if row["argument"] == "photos"), {})
+    if state.signature != before.get("signature") and state.sizes == before.get("sizes"):
+        place = f"photos of {root.absolute()}"
+        if _memory.get(place, [None])[1:2] != [state.signature]:
+            logger.warning("photos in %s have other times: comparing their contents", root)
+            _remember(place, [SMALL, state.signature, _content(root, state.names)])
+        if _memory[place][2] == before["sha256"]:
+            return str(before["signature"])
+    return state.signature
 
 
 def _content(root: Path, names: list[str]) -> str:
@@ -111,7 +185,7 @@ def _content(root: Path, names: list[str]) -> str:
 
 
 def _photo(path: Path) -> str:
-    """Its checksum, or why there is none: the stage says what it makes of that."""
+    """Its checksum, or why there is none: the step says what it makes of that."""
     try:
         return _sha256(path)
     except OSError as error:
@@ -123,9 +197,38 @@ def _state(path: Path) -> dict[str, int]:
     return {"size": status.st_size, "modified_ns": status.st_mtime_ns}
 
 
-@lru_cache(maxsize=4096)
-def _hashed(path: str, size: int, modified_ns: int) -> str:
-    return _sha256(Path(path))
+_memory: dict[str, Any] = {}  # by path: the state of a large file, and its checksum
+_kept: list[Path] = []  # where that is kept from run to run
+
+
+def remember_in(place: Path) -> None:
+    """Keep checksums of large files from run to run, by their sizes and times.
+
+    Args:
+        place: a JSON file.
+    """
+    _kept[:] = [place]
+    with contextlib.suppress(OSError, ValueError):
+        _memory.update(read_json(place))
+
+
+def _hashed(path: Path) -> str:
+    status = path.stat()
+    state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    known = _memory.get(str(path.absolute()))
+    if known is not None and known[:-1] == state:
+        return str(known[-1])
+    found = _sha256(path)
+    _remember(str(path.absolute()), [*state, found])
+    return found
+
+
+def _remember(name: str, row: list[Any]) -> None:
+    _memory[name] = row
+    if _kept and row[0] >= SMALL:
+        large = {name: row for name, row in _memory.items() if row[0] >= SMALL}
+        with contextlib.suppress(OSError):  # a look at somebody else's results
+            write_json(_kept[0], large)
 
 
 def _sha256(path: Path) -> str:

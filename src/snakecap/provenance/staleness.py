@@ -1,4 +1,4 @@
-"""Whether a result is still what its record says (`files.sidecar`), and so is all it was made from.
+"""Whether a result is still what its record says (`sidecar`), and so is all it was made from.
 
 Snakemake compares with what it remembers of its own runs; a file that was changed by hand, or
 results that were copied from elsewhere, it takes as they are. Records show the difference.
@@ -16,7 +16,9 @@ from snakecap.provenance import code as provenance
 from snakecap.provenance import sidecar
 from snakecap.provenance.sidecar import Record
 
-Planned = Mapping[Path, str]  # the digest of each result's settings, as the configuration has them
+Configuration = Mapping[
+    Path, str
+]  # the digest of each result's settings, as the configuration has them
 
 
 class Problem(NamedTuple):
@@ -40,8 +42,8 @@ def summary(found: Iterable[Problem]) -> list[str]:
     ]
 
 
-def read_planned(words: list[str], folder: Path) -> Planned:
-    """``FILE=DIGEST`` words of `snakecap.workflow.planned`, of files relative to `folder`."""
+def read_configuration(words: list[str], folder: Path) -> Configuration:
+    """The ``FILE=DIGEST`` words of `Plan.configuration`, of files relative to `folder`."""
     pairs = (word.rpartition("=") for word in words)
     return {sidecar.resolve(file, folder): digest for file, _, digest in pairs}
 
@@ -50,13 +52,13 @@ Known = dict[Path, tuple[Record | None, list[str]]]  # what was found out about 
 
 
 def problems(
-    path: Path, planned: Planned | None = None, known: Known | None = None
+    path: Path, wanted: Configuration | None = None, known: Known | None = None
 ) -> list[Problem]:
     """What a result and everything behind it have against them, nearest first.
 
     Args:
         path: a result.
-        planned: the results of the workflow's jobs; with them, a result must have a record.
+        wanted: the results of the workflow's jobs; with them, a result must have a record.
         known: what calls for other results of the same run found; files behind many results, and
             thousands of photos, are then looked at once.
     """
@@ -65,13 +67,13 @@ def problems(
     seen, todo = {path}, [path]
     while todo:
         here = todo.pop(0)
-        wanted = None if planned is None else planned.get(here)
+        digest = None if wanted is None else wanted.get(here)
         if here not in known:
             found_here = _record(here)
-            known[here] = found_here, _causes(here, found_here, wanted) if found_here else []
+            known[here] = found_here, _causes(here, found_here, digest) if found_here else []
         record, causes = known[here]
         if record is None:
-            if wanted is not None or (here == path and planned is not None):
+            if digest is not None or (here == path and wanted is not None):
                 found.append(Problem(here, "no record of its making"))
             continue
         found += [Problem(here, cause) for cause in causes]
@@ -82,17 +84,17 @@ def problems(
     return found
 
 
-def _causes(path: Path, record: Record, planned: str | None) -> list[str]:
+def _causes(path: Path, record: Record, wanted: str | None) -> list[str]:
     found = [] if sidecar.digest(path) == record["sha256"] else ["changed by hand"]
     changed = (text for row in record["inputs"] if (text := _changed(path, row)))
     found += dict.fromkeys(f"made before {text} changed" for text in changed)
     names, _, code = str(record.get("code", "")).partition("=")
-    if _digest(names) != code:
+    if _digest(names) not in (code, None):
         found.append("made by other code")
-    if record.get("lock") != provenance.lock_digest():
+    if record.get("lock") != (provenance.lock_digest() or record.get("lock")):
         found.append("made with another requirements.lock")
-    if planned is not None and record.get("planned") != planned:
-        by_workflow = bool(record.get("planned"))
+    if wanted is not None and record.get("configuration") != wanted:
+        by_workflow = bool(record.get("configuration"))
         found.append("made with other settings" if by_workflow else "not made by the workflow")
     return found
 
@@ -128,8 +130,14 @@ def _record(path: Path) -> Record | None:
 
 
 @cache
-def _digest(names: str) -> str:
-    """The digest of modules as they are now; empty when one of them is gone."""
+def _digest(names: str) -> str | None:
+    """The digest of modules as they are now; empty when one of them is gone.
+
+    None where nothing can be compared: an installed package has no scripts of rules.
+    """
+    scripts = [name for name in names.split(",") if name.startswith(provenance.SCRIPTS)]
+    if scripts and not (provenance.SOURCE.parent / "workflow/scripts").is_dir():
+        return None
     try:
         return provenance.digest(*names.split(",")) if names else ""
     except ModuleNotFoundError:

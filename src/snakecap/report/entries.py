@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snakecap.formats.atomic import read_json
-from snakecap.provenance.staleness import Known, Planned, Problem, problems
+from snakecap.provenance.staleness import Configuration, Known, Problem, problems
 
 SEEDED = re.compile(r"(?P<family>.+)_seed(?P<seed>\d+)")  # how Settings.runs names a seed's run
 
@@ -88,11 +88,11 @@ def read(
     controls: Sequence[Path],
     histories: Sequence[Path],
     reads: Sequence[str] = (),
-    planned: Planned | None = None,
+    wanted: Configuration | None = None,
 ) -> list[Entry]:
     """Read the files of every ``name/stage``, in that order; `reads` names layouts, or is "-".
 
-    With `planned`, the settings of the workflow's jobs, they are held to those too.
+    With `wanted`, the settings of the workflow's jobs, they are held to those too.
 
     Raises:
         ValueError: the lists differ in length (but for captions and scores they may be empty), a
@@ -112,7 +112,7 @@ def read(
         if not slash or not system or not stage:
             raise ValueError(f"system {place!r} must be written as name/stage")
         files = [row[at] for row in (captions, scores, controls, histories) if row]
-        found = dict.fromkeys(one for path in files for one in problems(path, planned, known))
+        found = dict.fromkeys(one for path in files for one in problems(path, wanted, known))
         table = _scores(scores[at])
         entries.append(
             Entry(

@@ -28,6 +28,9 @@ from snakecap.search.hypothesis import (
     select,
 )
 
+# Of the options of `decoding` that not all methods read.
+READS = ("beam_width", "length_normalisation", "n_best")
+
 
 def search(
     step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints

@@ -27,6 +27,17 @@ from snakecap.search.hypothesis import Hypothesis, State, Step
 
 ORDERS = 4
 SIGMA = 6.0  # words, as CIDEr
+# Of the options of `decoding` that not all methods read.
+READS = (
+    "beam_width",
+    "length_normalisation",
+    "n_best",
+    "temperature",
+    "top_k",
+    "top_p",
+    "voters",
+    "batch_size",
+)
 
 
 def search(

@@ -12,6 +12,9 @@ from snakecap.search.constraints import NONE, Constraints
 from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step
 from snakecap.search.roll import roll
 
+# Of the options of `decoding` that not all methods read.
+READS = ()
+
 
 def search(
     step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints

@@ -14,6 +14,9 @@ from snakecap.search.constraints import NONE, Constraints
 from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step, device_of, widen
 from snakecap.search.roll import roll
 
+# Of the options of `decoding` that not all methods read.
+READS = ("temperature", "top_k", "top_p", "n_best", "batch_size")
+
 
 def search(
     step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints

@@ -6,6 +6,7 @@ imported by name, so the rule's digest must also follow ``registry.module("datas
 
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
 from snakecap import log, registry
 from snakecap.config import options
@@ -13,10 +14,16 @@ from snakecap.config.settings import Dataset
 from snakecap.formats import pictures as records
 from snakecap.formats.atomic import read_json
 from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step
 
 
+@step
 def annotations(
-    *, pictures: Path, folder: Path, settings: Dataset, manifest: Path | None = None
+    *,
+    pictures: Annotated[Path, Output],
+    folder: Path,
+    settings: Dataset,
+    manifest: Path | None = None,
 ) -> None:
     """Read a data set's captions, objects and splits.
 

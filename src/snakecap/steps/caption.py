@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
@@ -19,6 +20,7 @@ from snakecap.inputs.build import open_inputs
 from snakecap.inputs.input import Inputs
 from snakecap.inputs.prefetch import Prefetch
 from snakecap.log import progress
+from snakecap.provenance.identity import Output, step
 from snakecap.search.hypothesis import Hypothesis
 
 # The hypotheses of each picture of a batch, best first, and the attention of the best ones.
@@ -26,14 +28,15 @@ Captioned = tuple[list[list[Hypothesis]], list[Weights] | None]
 OUT_OF_MEMORY = "lower the system's decoding.batch_size, decoding.beam_width or decoding.voters"
 
 
+@step
 def caption(
     *,
     model: Path,
     pictures: Path,
     inputs: list[Path],
-    captions: Path,
+    captions: Annotated[Path, Output],
     split: str = "test",
-    shuffled: Path | None = None,
+    shuffled: Annotated[Path | None, Output] = None,
     settings: Decoding = Decoding(),
     device: str = "auto",
     threads: int | None = None,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from snakecap.data.combine import combine as join
 from snakecap.formats import pictures as records
 from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step
 
 
-def combine(*, inputs: list[Path], pictures: Path, names: list[str] | None = None) -> None:
+@step
+def combine(
+    *, inputs: list[Path], pictures: Annotated[Path, Output], names: list[str] | None = None
+) -> None:
     """Combine data sets into one; each picture keeps its split.
 
     Args:

@@ -17,15 +17,17 @@ from snakecap.log import logger
 from snakecap.objects.boxes import Detections, clip
 from snakecap.objects.categories import NAMES, canonical
 from snakecap.objects.object import Object
+from snakecap.provenance.identity import Output, step
 
 PLACES = {name: place for place, name in enumerate(NAMES)}
 
 
+@step
 def darknet_lines(
     *,
     pictures: Path,
     detections: Path,
-    lines: Path,
+    lines: Annotated[Path, Output],
     info: Path | None = None,
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.24,
 ) -> None:

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from snakecap import device as devices
 from snakecap import log
 from snakecap.config import settings as configuration
-from snakecap.config.detection import files_by_split
 from snakecap.detectors.detector import Detector
 from snakecap.formats import decode
 from snakecap.formats import detections as detection_files
@@ -36,8 +35,8 @@ from snakecap.formats.store import Store
 from snakecap.inference.detector import Detected, build_detector, look
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import ordered
-from snakecap.provenance import code, outputs
-from snakecap.provenance.signatures import signature
+from snakecap.provenance import code
+from snakecap.provenance.identity import Output, Photos, step, work_folder
 
 OUT_OF_MEMORY = "lower the batch_size of the detector's row"
 AHEAD = 2  # batches that are decoded or being decoded while the detector looks at one
@@ -46,15 +45,17 @@ Image = NDArray[np.uint8]
 Loaded = tuple[Picture, Image | None] | str  # its record with its size, and pixels; or why not
 
 
+@step
 def detect(
     *,
-    pictures: Path,
-    detections: Path,
-    info: Path,
-    rejected: Path,
+    pictures: Annotated[Path, Photos],
+    detections: Annotated[Path, Output],
+    info: Annotated[Path, Output],
+    rejected: Annotated[Path, Output],
     settings: configuration.Detector,
     weights: Path | None = None,
     images: Path | None = None,
+    root: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> None:
@@ -70,6 +71,7 @@ def detect(
         settings: a row of `detectors`.
         weights: its weights or results; null: the row's `file`.
         images: images.h5; when given, only its pictures are looked at.
+        root: folder of the photos; null: the root in pictures.json.
         device: auto, cpu or cuda.
         threads: CPU threads.
 
@@ -79,7 +81,7 @@ def detect(
             picture is readable.
     """
     place = devices.choose(device, threads)
-    collection = records.read(pictures)
+    collection = records.read(pictures, root)
     chosen = _chosen(collection, images)
     file = weights or (Path(settings.file) if settings.file else None)
     own = collection.categories
@@ -90,12 +92,7 @@ def detect(
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     odd = detector.match(chosen)
     row = settings.model_dump(mode="json", exclude={"batch_size", "training"})
-    read = [pictures, *map(Path, settings.named), *(files_by_split(str(file)) if file else [])]
-    sources = [*map(code.file_digest, read), *(picture.file for picture in chosen)]
-    opened = (picture.file for picture in chosen if _opens(detector.reads_images, picture))
-    sources.append(signature(collection.root, opened)[0])
-    locked = outputs.work_folder(detections, row, sources, place.type)
-    with devices.advice(OUT_OF_MEMORY), locked as folder:
+    with devices.advice(OUT_OF_MEMORY), work_folder(detections, place.type) as folder:
         search = _Search(detector, settings, chosen, folder / "seen.lmdb")
         try:
             search.run(partial(_load, collection.root, detector.reads_images))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -16,11 +16,13 @@ from snakecap.config.settings import Download
 from snakecap.formats import archives, atomic, checksums
 from snakecap.formats.downloads import DownloadError, discard, fetch
 from snakecap.provenance import code, outputs
+from snakecap.provenance.identity import Output, step
 
 
+@step
 def download(
     *,
-    manifest: Path,
+    manifest: Annotated[Path, Output],
     folder: Path,
     downloads: list[Download] | None = None,
     retries: int = 5,

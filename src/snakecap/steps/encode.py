@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
@@ -15,15 +16,17 @@ from snakecap.formats.images import Images
 from snakecap.formats.pictures import Collection, Picture, read
 from snakecap.log import logger
 from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step
 
 Tokenizer = Callable[[str], list[str]]
 
 
+@step
 def encode(
     *,
     pictures: Path,
     vocabulary: Path,
-    captions: Path,
+    captions: Annotated[Path, Output(beside=".json")],
     images: Path | None = None,
     settings: configuration.Vocabulary = configuration.Vocabulary(),
 ) -> None:

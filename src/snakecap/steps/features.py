@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from snakecap import device as devices
 from snakecap import log, registry
 from snakecap.config import settings as models
+from snakecap.config.settings import Extraction
 from snakecap.distributed.process_group import ProcessGroup, join
 from snakecap.formats import atomic
 from snakecap.formats.features import FLIP, Writer
@@ -22,24 +23,19 @@ from snakecap.formats.images import Images
 from snakecap.models.backbones import weights
 from snakecap.models.backbones.backbone import Backbone
 from snakecap.models.backbones.preprocess import preprocess
-from snakecap.provenance import code, outputs
+from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step, work_folder
 
 Views = list[Tensor]  # a batch's features (B, *vdim), plain and, when asked for, mirrored
 Found = tuple[list[str], Views]  # file names, and what was seen of them
 OUT_OF_MEMORY = "lower the backbone's batch_size"
 
 
-class Extraction(models.Section):
-    """A backbone, and what is kept of what it sees."""
-
-    backbone: models.Backbone = models.Backbone()
-    features: models.Features = models.Features()
-
-
+@step
 def features(
     *,
     images: Path,
-    features: Path,
+    features: Annotated[Path, Output],
     settings: Extraction = Extraction(),
     batch_size: int | None = None,
     device: str = "auto",
@@ -68,9 +64,7 @@ def features(
     see = eye(backbone.to(place), settings, place)
     row = settings.backbone.model_dump(mode="json", exclude={"batch_size"})
     kept = settings.features.model_dump()
-    status = images.stat()
-    source = [pictures.stamp, status.st_size, status.st_mtime_ns]
-    locked = outputs.work_folder(features, row, kept, digest, source, place.type)
+    locked = work_folder(features, digest, place.type)
     with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(locked) as folder:
         path = folder / "features.lmdb"
         shape = _shape(see, pictures.size, settings.backbone)

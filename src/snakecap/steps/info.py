@@ -43,7 +43,7 @@ def _lines(
     if record is None:
         yield f"  no record: there is no {sidecar.path_of(file).name} beside it"
     else:
-        yield _line("made by", f"{record['stage']}, {record['started']}, in {record['seconds']} s")
+        yield _line("made by", f"{record['step']}, {record['started']}, in {record['seconds']} s")
         yield from (_line("changed", text) for text in against or ["nothing since it was made"])
         yield from _told(record)
     if inside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 from snakecap.formats import detections as detection_files
 from snakecap.formats import pictures as records
@@ -14,9 +15,11 @@ from snakecap.metrics.detection import average_precision
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import canonical
 from snakecap.objects.object import Object
+from snakecap.provenance.identity import Output, step
 
 
-def judge(*, pictures: Path, detections: Path, info: Path, scores: Path) -> None:
+@step
+def judge(*, pictures: Path, detections: Path, info: Path, scores: Annotated[Path, Output]) -> None:
     """Judge a detector by the annotated objects.
 
     Categories that the detector does not know count as missed; so do unreadable pictures.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 from snakecap.config import settings as configuration
 from snakecap.formats import detections as detection_files
@@ -16,14 +17,16 @@ from snakecap.objects import layout as layouts
 from snakecap.objects.layout import Layout, Reading
 from snakecap.objects.object import Object
 from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step
 
 
+@step
 def layout(
     *,
     pictures: Path,
     detections: Path,
     info: Path,
-    layout: Path,
+    layout: Annotated[Path, Output(beside=".json")],
     images: Path | None = None,
     settings: configuration.Arrangement = configuration.Arrangement(),
 ) -> None:

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from snakecap.config.settings import Decoding
 from snakecap.formats.atomic import json_text, write_text
 from snakecap.formats.decode import is_image
 from snakecap.formats.rejected import escape
 from snakecap.log import logger, progress
+from snakecap.provenance.identity import Output, step
 
 if TYPE_CHECKING:
     from snakecap.inference.model import Model
@@ -39,11 +40,12 @@ class Named(NamedTuple):
         return own if self.id is None else [str(self.id)]
 
 
+@step
 def photos(
     *,
     model: Path,
     photos: list[Path],
-    output: Path | None = None,
+    output: Annotated[Path | None, Output] = None,
     format: Format | None = None,
     detector: str | None = None,
     settings: Decoding = Decoding(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from snakecap.data import raw as neuraltalk2
 from snakecap.detectors.darknet_lines import DarknetLines
@@ -11,9 +11,11 @@ from snakecap.formats import pictures as records
 from snakecap.formats.atomic import write_json
 from snakecap.formats.darknet_lines import Line
 from snakecap.formats.layouts import OBJECTS
+from snakecap.provenance.identity import Output, step
 
 
-def raw(*, pictures: Path, output: Path, lines: Path | None = None) -> None:
+@step
+def raw(*, pictures: Path, output: Annotated[Path, Output], lines: Path | None = None) -> None:
     """Write NeuralTalk2's ``coco_raw.json``, or OBJ2TEXT's ``coco_yolo_objname_location.json``.
 
     Validation pictures come first, then training, as in theirs.

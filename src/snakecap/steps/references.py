@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from snakecap.formats import atomic
 from snakecap.formats import pictures as records
+from snakecap.provenance.identity import Output, step
 
 
+@step
 def references(
-    *, pictures: Path, references: Path, split: str = "test", images: Path | None = None
+    *,
+    pictures: Path,
+    references: Annotated[Path, Output],
+    split: str = "test",
+    images: Path | None = None,
 ) -> None:
     """Write the captions of a split as COCO captions JSON.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from snakecap.config.settings import Report
 from snakecap.formats.atomic import write_text, writing
 from snakecap.provenance import staleness
+from snakecap.provenance.identity import Output, step
 from snakecap.report import curves as plots
 from snakecap.report import entries as entry_files
 from snakecap.report import figure as figures
@@ -18,6 +19,7 @@ from snakecap.report import page as pages
 FIGURE_PICTURES = 4
 
 
+@step
 def report(
     *,
     pictures: Path,
@@ -25,20 +27,20 @@ def report(
     captions: list[Path],
     scores: list[Path],
     references: Path,
-    table_md: Path,
-    table_csv: Path,
-    curves: Path,
-    page: Path,
+    table_md: Annotated[Path, Output],
+    table_csv: Annotated[Path, Output],
+    curves: Annotated[Path, Output],
+    page: Annotated[Path, Output],
     images: Path | None = None,
     controls: list[Path] | None = None,
     histories: list[Path] | None = None,
     readme: Path | None = None,
-    figure: Path | None = None,
+    figure: Annotated[Path | None, Output] = None,
     layouts: list[Path] | None = None,
     reads: list[str] | None = None,
     detectors: list[Path] | None = None,
     detector_scores: list[Path] | None = None,
-    planned: list[str] | None = None,
+    configuration: list[str] | None = None,
     settings: Report = Report(),
 ) -> None:
     """Compare systems: a table, training curves and a page that opens from disk.
@@ -62,8 +64,8 @@ def report(
         reads: name of the layout that each system reads, or a hyphen.
         detectors: info JSON of the detectors that the layouts come from.
         detector_scores: scores JSON of each of them.
-        planned: FILE=DIGEST of the settings of every result as the configuration has them, FILE
-            relative to the folder of pictures.json; what was made with others is marked.
+        configuration: FILE=DIGEST of the settings that every result should have, FILE relative to
+            the folder of pictures.json; what was made with others is marked.
         settings: title, how many pictures, and their size.
 
     Raises:
@@ -74,7 +76,11 @@ def report(
     if figure is not None and images is None and not layouts:
         raise ValueError("a figure needs images, or layouts: give images.h5")
     optional = controls or [], histories or [], reads or []
-    wanted = None if planned is None else staleness.read_planned(planned, pictures.parent)
+    wanted = (
+        None
+        if configuration is None
+        else staleness.read_configuration(configuration, pictures.parent)
+    )
     entries = entry_files.read(systems, captions, scores, *optional, wanted)
     named = layout_files.read(layouts or [], entries)
     shown = gallery.pictures_of(pictures, references, entries)

@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import connection
 from pathlib import Path
+from typing import Annotated
 
 from snakecap import log
 from snakecap.config.settings import Resize
@@ -28,8 +29,9 @@ from snakecap.formats import images as images_h5
 from snakecap.formats import pictures as pictures_json
 from snakecap.formats import rejected as rejected_tsv
 from snakecap.formats.atomic import publish, room, writing
-from snakecap.provenance import code, outputs
-from snakecap.provenance.signatures import signature
+from snakecap.provenance import code
+from snakecap.provenance.identity import Output, Photos, step, work_folder
+from snakecap.provenance.sidecar import look
 
 CHUNK = 32  # pictures a task: small enough to share out, large enough to send
 ALONE = 1.5  # seconds before other processes are started: they need about one to start
@@ -37,12 +39,14 @@ SAVE = 32  # chunks between lines in the journal, each with a flush of the disk
 Bad = tuple[int, str]  # a row and the reason
 
 
+@step
 def resize(
     *,
-    pictures: Path,
-    images: Path,
-    rejected: Path,
+    pictures: Annotated[Path, Photos],
+    images: Annotated[Path, Output],
+    rejected: Annotated[Path, Output],
     settings: Resize = Resize(),
+    root: Path | None = None,
     workers: int | None = None,
 ) -> None:
     """Make every picture a square of RGB bytes.
@@ -52,18 +56,19 @@ def resize(
         images: the images.h5 to write; unreadable pictures have no row in it
         rejected: the rejected.tsv to write: file, reason
         settings: size, mode, limits
+        root: folder of the photos; null: the root in pictures.json
         workers: processes; null: one for each CPU that this process may use
 
     Raises:
         ValueError: more than `settings.max_rejected` of the pictures are unreadable.
     """
-    collection = pictures_json.read(pictures)
+    collection = pictures_json.read(pictures, root)
     if not collection.root.is_dir():
         raise FileNotFoundError(f"{collection.root}, the root in {pictures}, is not a folder")
     names = [picture.file for picture in collection.pictures]
     chosen = settings.model_dump(include={"size", "mode", "max_pixels"})
     source = code.file_digest(pictures)
-    with outputs.work_folder(images, chosen, source) as folder:
+    with work_folder(images, photos=False) as folder:
         whole = folder / "images.h5"
         if not whole.exists():
             stamp = code.stamp(settings=chosen, pictures=source)
@@ -91,7 +96,7 @@ def _decode(
 ) -> list[Bad]:
     """Write all rows that the journal does not hold; the rows that could not be written."""
     chunks = [range(at, min(at + CHUNK, len(names))) for at in range(0, len(names), CHUNK)]
-    states = {rows.start: signature(root, names[rows.start : rows.stop])[0] for rows in chunks}
+    states = {rows.start: look(root, names[rows.start : rows.stop]).signature for rows in chunks}
     done = _done(journal)
     todo = [rows for rows in chunks if done.get(rows.start) != states[rows.start]]
     work = partial(_fill, whole, root, settings)

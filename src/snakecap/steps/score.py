@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from snakecap.config.settings import Score
 from snakecap.formats import scores as files
@@ -12,13 +13,15 @@ from snakecap.formats.scores import Scores
 from snakecap.metrics import bootstrap
 from snakecap.metrics.scorer import Scorer
 from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step
 
 
+@step
 def score(
     *,
     results: list[Path],
     references: Path,
-    scores: list[Path] | None = None,
+    scores: Annotated[list[Path] | None, Output] = None,
     settings: Score = Score(),
     subset: bool = False,
 ) -> None:

@@ -18,6 +18,7 @@ from pydantic import Field
 from snakecap.config import settings as configuration
 from snakecap.config.base import Positive, Section
 from snakecap.formats.atomic import write_text
+from snakecap.provenance.identity import Output, step
 
 HEAD = """\
 # {number} random variants of {system}, compared on the validation split:
@@ -36,7 +37,10 @@ class Sweep(Section):
     seed: int = Field(123, description="of the draws")
 
 
-def sweep(*, configs: list[Path], system: str, output: Path, settings: Sweep = Sweep()) -> None:
+@step
+def sweep(
+    *, configs: list[Path], system: str, output: Annotated[Path, Output], settings: Sweep = Sweep()
+) -> None:
     """Write a recipe with random variants of a system, to be run after the given ones.
 
     Their captions of the validation split are scored, so that the report's table compares them.

@@ -5,8 +5,9 @@ Source: neuraltalk2/train.lua for the knobs and their defaults (docs/systems.md 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from safetensors.torch import load_file
@@ -26,7 +27,8 @@ from snakecap.log import logger
 from snakecap.models.backbones.backbone import Backbone
 from snakecap.models.build import build
 from snakecap.models.captioner import Captioner
-from snakecap.provenance import code, outputs
+from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step, work_folder
 from snakecap.tasks.caption import CaptionTask
 from snakecap.tasks.validation import CaptionValidation
 from snakecap.training.loop import fit, reporter
@@ -37,15 +39,16 @@ OUT_OF_MEMORY = (
 )
 
 
+@step
 def train(
     *,
     captions: Path,
     vocabulary: Path,
     pictures: Path,
     inputs: list[Path],
-    model: Path,
-    last: Path,
-    history: Path,
+    model: Annotated[Path, Output],
+    last: Annotated[Path, Output],
+    history: Annotated[Path, Output],
     settings: Training,
     previous: Path | None = None,
     device: str = "auto",
@@ -75,11 +78,7 @@ def train(
     stage = settings.stage
     place = devices.choose(device, threads, deterministic=stage.deterministic)
     processes = join()
-    given = [captions, vocabulary, pictures, previous, *inputs, *_weights(settings)]
-    read = given if processes.is_rank_0 else []
-    sums = [code.file_digest(path) if path else None for path in read]
-    locked = outputs.work_folder(model, settings.model_dump(mode="json"), sums)
-    with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(locked) as work:
+    with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(work_folder(model)) as work:
         words = vocabularies.read(vocabulary)
         packed = packing.read(captions)
         if packed.words != words.words:
@@ -113,12 +112,6 @@ def train(
             captioner.load_state_dict(load_file(work / "last.safetensors"), strict=False)
             models.write(last, captioner.state_dict(), {**header, "iteration": past.iteration})
             logger.info("wrote %s", model)
-
-
-def _weights(settings: Training) -> Sequence[Path]:
-    """The files that backbones' weights are read from."""
-    paths = (Path(row.weights) for row in settings.backbones.values())
-    return [path for path in paths if path.is_file()]
 
 
 def _model(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
@@ -25,21 +26,23 @@ from snakecap.inputs.detection import Examples
 from snakecap.inputs.squares import Squares
 from snakecap.log import logger
 from snakecap.objects.categories import ordered
-from snakecap.provenance import code, outputs
-from snakecap.provenance.signatures import signature
+from snakecap.provenance import code
+from snakecap.provenance.identity import Output, Photos, step, work_folder
 from snakecap.tasks.detect import DetectionTask
 from snakecap.training.loop import fit, reporter
 
 OUT_OF_MEMORY = "lower the detector's training.batch_size, or set training.accumulate to 2 or more"
 
 
+@step
 def train_detector(
     *,
-    pictures: Path,
-    model: Path,
-    history: Path,
+    pictures: Annotated[Path, Photos],
+    model: Annotated[Path, Output],
+    history: Annotated[Path, Output],
     settings: Detector,
     images: Path | None = None,
+    root: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> None:
@@ -53,6 +56,7 @@ def train_detector(
         history: where losses and average precisions go; readable while training.
         settings: a row of `detectors` that has `training`.
         images: an images.h5; when given, only the pictures in it are used.
+        root: folder of the photos; null: the root in pictures.json.
         device: auto, cpu or cuda.
         threads: CPU threads.
 
@@ -67,10 +71,8 @@ def train_detector(
     place = devices.choose(device, threads, deterministic=training.deterministic)
     processes = join()
     row = settings.model_dump(mode="json")
-    collection = _chosen(records.read(pictures), images)
-    sums = _sums(settings, pictures, images, collection) if processes.is_rank_0 else []
-    locked = outputs.work_folder(model, row, sums)
-    with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(locked) as work:
+    collection = _chosen(records.read(pictures, root), images)
+    with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(work_folder(model)) as work:
         categories = _categories(settings, collection)
         plan = _plan(settings)
         size, number = untrained.side(plan), training.validation_pictures
@@ -99,16 +101,6 @@ def _plan(settings: Detector) -> Architecture:
     """The row's options of the network, defaults included."""
     chosen = options.model("detector", settings.part).model_validate(settings.options)
     return Architecture(**{f.name: getattr(chosen, f.name) for f in fields(Architecture)})
-
-
-def _sums(
-    settings: Detector, pictures: Path, images: Path | None, collection: Collection
-) -> list[str]:
-    """What all files that a training reads are, the photos by their dates."""
-    files = [pictures, *([images] if images else []), *map(Path, settings.named)]
-    photos = [picture.file for picture in collection.split("train", "val")]
-    state, _ = signature(collection.root, photos)
-    return [*(code.file_digest(path) for path in files), state]
 
 
 def _chosen(collection: Collection, images: Path | None) -> Collection:

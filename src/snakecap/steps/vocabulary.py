@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from snakecap import registry
 from snakecap.config import settings as configuration
 from snakecap.formats import pictures as picture_files
 from snakecap.formats import vocabulary as vocabulary_files
 from snakecap.provenance import code
+from snakecap.provenance.identity import Output, step
 from snakecap.text import counting
 
 
+@step
 def vocabulary(
     *,
     pictures: Path,
-    vocabulary: Path,
+    vocabulary: Annotated[Path, Output],
     settings: configuration.Vocabulary = configuration.Vocabulary(),
 ) -> None:
     """Choose the words that captions may use; prints NeuralTalk2's statistics.

@@ -8,6 +8,7 @@ ends: who can have that one alone knows that the others are dead, and takes thei
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snakecap.log import logger
+from snakecap.provenance import sidecar
 from snakecap.provenance.code import SOURCE
 
 UNKNOWN = "?"  # whose the lock of a folder is that no controller of ours marked
@@ -30,11 +32,19 @@ def attend(workflow: Any) -> None:
     Args:
         workflow: Snakemake's.
     """
-    # SLURM sends it to all processes of a job before the time limit: the stage saves and ends.
+    # SLURM sends it to all processes of a job before the time limit: the step saves and ends.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     if workflow.is_main_process:
         with contextlib.suppress(PermissionError):  # a look at somebody else's results
             begin(Path(".snakemake").absolute())
+    sidecar.remember_in(Path(".snakemake/snakecap_contents.json").absolute())
+
+
+def look_after(results: Path) -> None:
+    """What the controller does to results before it compares them, and when it ends."""
+    sidecar.restore_times(results)
+    if "--delete-all-output" in sys.argv:  # which knows nothing of records
+        atexit.register(sidecar.remove_orphans, results)
 
 
 def begin(folder: Path) -> None:

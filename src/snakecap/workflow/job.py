@@ -1,16 +1,17 @@
 """A rule's job: its script's command line, the check of its code, and the call of its step.
 
-``python workflow/scripts/NAME.py --code NAMES=DIGEST --lock HASH --given FILES --makes FILES ...``
+``python workflow/scripts/NAME.py --code NAMES=DIGEST --lock HASH --makes FILES ...``
 is what a rule runs.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,27 +19,26 @@ from typing import Any
 from snakecap import arguments, log
 from snakecap.distributed import signals
 from snakecap.distributed.torchrun import on_rank_0
-from snakecap.provenance import outputs, record
-from snakecap.provenance.code import digest
+from snakecap.provenance import code, identity, outputs, record
+from snakecap.workflow.steps import RULES
 
-OF_THE_RULE = {"--code", "--lock", "--given", "--makes"}  # `run` takes these from a command line
-OF_THE_MACHINE = {"--threads", "--workers", "--batch-size"}  # they never change a result
+OF_THE_RULE = ("--code", "--lock", "--makes")  # `run` takes these from a command line
 
 
 class ProvenanceError(RuntimeError):
-    """The code changed between planning a job and running it."""
+    """The code changed between the start of snakemake and that of a job."""
 
 
 def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
-    """Run one rule's script: parse the stage's arguments, check the code, call the stage.
+    """Run one rule's script: parse the step's arguments, check the code, call the step.
 
-    The rule passes ``--code NAMES=DIGEST``; a job whose modules changed since it was planned
-    stops, for Snakemake would record the planned digest beside another code's result. It also
-    passes ``--lock HASH --given FILES --makes FILES``, by which `outputs.once` knows a job that
-    another process did already.
+    The rule passes ``--code NAMES=DIGEST``; a job whose modules changed since snakemake started
+    stops, for Snakemake would record that digest beside another code's result. It also passes
+    ``--lock HASH --makes FILES``, by which `outputs.once` knows a job that another process did
+    already.
 
     Raises:
-        ProvenanceError: the code on disk is not the one that was planned.
+        ProvenanceError: the code on disk is another.
     """
     log.setup()
     now = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -49,26 +49,29 @@ def run(function: Callable[..., Any], given: list[str] | None = None) -> None:
 
 def _run(function: Callable[..., Any], given: Sequence[str]) -> None:
     rule, words = _of_the_rule(given)
-    if "--code" in rule:
-        names, _, planned = rule["--code"][0].partition("=")
-        if digest(*names.split(",")) != planned:
-            raise ProvenanceError(
-                "the code changed after this job was planned: run snakemake again"
-            )
-        os.environ["SNAKECAP_CODE"] = planned
-    stage = record.recorded(function, given)
-    call = partial(arguments.call, stage, words, function.__name__)
-    made = [Path(name) for name in rule.get("--makes", [])]
-    on_rank_0(call, partial(outputs.once, made, _job(rule, words)) if made else _call)
+    name = function.__name__
+    if not rule["--code"]:  # by hand
+        arguments.call(record.recorded(function), words, name)
+        return
+    said = {"code": "".join(rule["--code"]), "lock": "".join(rule["--lock"])}
+    names, _, digest = said["code"].partition("=")
+    if code.digest(*names.split(",")) != digest:
+        raise ProvenanceError("the code changed after snakemake started: run it again")
+    os.environ["SNAKECAP_CODE"] = digest
+    made = [Path(file) for file in rule["--makes"]]
+    step = record.recorded(function, said, shared=name in RULES and RULES[name].shared)
 
+    @functools.wraps(function)
+    def call(**values: Any) -> None:
+        job = identity.Job(function, values, said)
+        on_rank_0(partial(step, **values), lambda make: outputs.once(made, job.key, make))
 
-def _call(function: Callable[[], None]) -> None:
-    function()
+    arguments.call(call, words, name)
 
 
 def _of_the_rule(given: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The values of `OF_THE_RULE` in a command line, and the stage's own words."""
-    rule: dict[str, list[str]] = {}
+    """The values of `OF_THE_RULE` in a command line, and the step's own words."""
+    rule: dict[str, list[str]] = {name: [] for name in OF_THE_RULE}
     words: list[str] = []
     taking = words
     for word in given:
@@ -78,13 +81,3 @@ def _of_the_rule(given: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]
             taking = words if word.startswith("--") else taking
             taking.append(word)
     return rule, words
-
-
-def _job(rule: Mapping[str, Sequence[str]], words: Sequence[str]) -> list[Any]:
-    """What a job's outputs are a function of: code, software, settings, inputs."""
-    same = list(words)
-    for flag in OF_THE_MACHINE & {*words}:
-        del same[same.index(flag) : same.index(flag) + 2]
-    status = [Path(name).stat() for name in rule.get("--given", [])]
-    reads = [[one.st_size, one.st_mtime_ns] for one in status]
-    return [rule.get("--code", []), rule.get("--lock", []), same, reads]

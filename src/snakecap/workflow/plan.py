@@ -1,70 +1,394 @@
-"""Which jobs a configuration means, and what each of them depends on.
+"""Which jobs a configuration means: their files, what they depend on, what they ask a cluster for.
 
-The Snakefile asks here; no torch is imported. A job's dependencies beyond its input files are one
-plain dict: the digest of its code (stage and chosen parts), the hash of the lock file, and the
-settings that it uses, as canonical JSON. Snakemake compares it as text.
+The Snakefile asks here; no torch is imported. THE place that says where a result is: the rules'
+output patterns and these methods agree, which every run shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import Any, NamedTuple
 
 from snakecap import registry
-from snakecap.config.settings import VALIDATION_METRICS, Detector, Settings, Stage, System
-from snakecap.provenance import code
-from snakecap.provenance.reads import sources
-from snakecap.workflow import resources, sizes
-from snakecap.workflow.plan_files import Files
+from snakecap.config.detection import files_by_split
+from snakecap.config.settings import (
+    VALIDATION_METRICS,
+    Arrangement,
+    Detector,
+    Extraction,
+    Features,
+    Settings,
+    SettingsError,
+    Stage,
+    System,
+)
+from snakecap.config.system import Input
+from snakecap.formats import pictures
+from snakecap.provenance import code, identity, sidecar
+from snakecap.workflow import resources
 
-Job = dict[str, str]
+# A data set's results are in these; a system has a folder beside them.
+FOLDERS = {"captions", "detections", "detectors", "features", "layouts", "references", "report"}
+FOLDERS |= {"vocabularies"}
 
 
-class Plan(Files):
-    """The jobs of one configuration and their files (`snakecap.workflow.plan_files`)."""
+class Job(NamedTuple):
+    """What a rule's job is compared by, and the settings that its step is given.
 
-    def __init__(self, settings: Settings, *, folder: Path):
+    Attributes:
+        identity: plain text by name; Snakemake compares it.
+        settings: JSON, with the paths as they are today; not compared.
+    """
+
+    identity: dict[str, str]
+    settings: str
+
+
+class Plan:
+    """The jobs of one configuration; every path starts with ``<results>``, a pathvar."""
+
+    def __init__(self, settings: Settings):
         """Prepare.
 
         Args:
             settings: the checked configuration.
-            folder: of the checkout, where the lock file is.
 
         Raises:
-            SettingsError: a file that no job makes is not there.
+            SettingsError: a file that no job makes is not there, or a name is taken.
         """
-        super().__init__(settings)
-        self.lock = code.lock_digest(folder)
+        self.settings = settings
+        self.dataset = settings.dataset
+        self.systems: dict[str, System] = settings.runs()
+        inputs = [one for system in self.systems.values() for one in system.inputs.values()]
+        self.features: dict[str, tuple[str, Features]] = {
+            features_name(one): (one.source, one.features)
+            for one in inputs
+            if one.table == "backbones"
+        }
+        self.layouts = sorted({one.source for one in inputs if one.table == "layouts"})
+        self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
+        self._check_names()
+        self._check_roots()
+        self._check_weights()
 
-    @property
-    def gpus(self) -> int:
-        """GPUs that a heavy job asks the cluster for."""
-        return self.settings.gpus
+    def _check_names(self) -> None:
+        if taken := FOLDERS & set(self.systems):
+            name = min(taken)
+            raise SettingsError(
+                f"systems.{name}: results/{self.dataset}/{name} holds other results: give the "
+                "system another name"
+            )
+
+    def _check_roots(self) -> None:
+        """A recipe's path that was not set would be noticed by the first job alone."""
+        for name in self.dataset.split("+"):
+            root = self.settings.datasets[name].root
+            if root is not None and not Path(root).expanduser().is_dir():
+                raise SettingsError(
+                    f"datasets.{name}.root: there is no folder {root}; set it to where the data "
+                    "set's files are"
+                )
+
+    def _check_weights(self) -> None:
+        """Snakemake would keep what other weights made, and go on from there."""
+        for backbone in dict.fromkeys(backbone for backbone, _ in self.features.values()):
+            path = self.settings.backbones[backbone].weights
+            if path not in ("random", "torchvision") and not Path(path).is_file():
+                raise SettingsError(
+                    f"backbones.{backbone}.weights: no file {path}; give a .pth, .safetensors "
+                    "or .npz state dict, `torchvision` or `random`"
+                )
+        for name, system in self.systems.items():
+            for key, one in system.inputs.items():
+                if one.table is None and not Path(one.source).is_file():
+                    place = f"systems.{name}.inputs.{key}.source"
+                    raise SettingsError(f"{place}: there is no file {one.source}")
+        for name in self.detectors:
+            row = self.settings.detectors[name]
+            for path in row.named:
+                if not Path(path).is_file():
+                    raise SettingsError(f"detectors.{name}.options: there is no file {path}")
+            file = row.file
+            try:
+                if file is not None and not any(path.is_file() for path in files_by_split(file)):
+                    raise FileNotFoundError(f"there is no file {file}")
+            except FileNotFoundError as error:
+                raise SettingsError(f"detectors.{name}.file: {error}") from None
+
+    # Files.
+
+    def folder(self, dataset: str) -> Path:
+        """Where a data set's downloaded or generated files are."""
+        return Path(self.settings.downloads, dataset)
+
+    def manifests(self, dataset: str) -> list[str]:
+        """The download manifest of a data set that has something to fetch."""
+        row = self.settings.datasets[dataset]
+        return [f"<results>/{dataset}/downloads.json"] if row.downloads else []
+
+    def captions(self, dataset: str, system: str) -> str:
+        """A system's packed captions."""
+        return f"<results>/{dataset}/captions/{self.systems[system].vocabulary}.h5"
+
+    def words(self, dataset: str, system: str) -> str:
+        """A system's vocabulary."""
+        return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
+
+    def images(self, dataset: str) -> list[str]:
+        """The pictures as squares, for data sets that have any."""
+        return [f"<results>/{dataset}/images.h5"] if self.settings.pixels else []
+
+    def trained_detector(self, dataset: str, detector: str) -> list[str]:
+        """The weights of a detector that is trained here."""
+        trained = self.settings.detectors[detector].training
+        return [f"<results>/{dataset}/detectors/{detector}/model.safetensors"] if trained else []
+
+    def detected_images(self, dataset: str, detector: str) -> list[str]:
+        """Pictures, when a detector looks at them: which of them are readable."""
+        return self.images(dataset) if self.settings.detectors[detector].reads_images else []
+
+    def detections(self, dataset: str, layout: str, file: str) -> str:
+        """A file of the detector of a layout."""
+        return f"<results>/{dataset}/detections/{self.settings.layouts[layout].detector}{file}"
+
+    def train_inputs(self, dataset: str, system: str, stage: str) -> list[str]:
+        """A file for each of a system's inputs: pixels, when the stage looks at them itself."""
+        return self._inputs(dataset, system, self.systems[system].stage(stage).reads_pictures)
+
+    def caption_inputs(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
+        """The same for captions: pixels, when the backbone is not the one that was cached."""
+        return self._inputs(dataset, system, self.systems[system].changed_backbone(stage))
+
+    def _inputs(self, dataset: str, system: str, pixels: bool) -> list[str]:
+        folder = f"<results>/{dataset}"
+        found = []
+        for one in self.systems[system].inputs.values():
+            if one.table == "layouts":
+                found.append(f"{folder}/layouts/{one.source}.h5")
+            elif one.table is None:
+                found.append(one.source)
+            elif pixels:
+                found.append(f"{folder}/images.h5")
+            else:
+                found.append(f"{folder}/features/{features_name(one)}.lmdb")
+        return found
+
+    def previous(self, dataset: str, system: str, stage: str) -> list[str]:
+        """The model of the stage before."""
+        before = self.systems[system].before(stage)
+        return [f"<results>/{dataset}/{system}/{before}/model.safetensors"] if before else []
+
+    def evaluated(self) -> list[tuple[str, str]]:
+        """The (system, stage) pairs whose models are captioned, scored and reported."""
+        return [
+            (name, stage.name)
+            for name, system in self.systems.items()
+            for stage in (system.stages if system.caption_stages == "all" else system.stages[-1:])
+        ]
+
+    def evaluated_files(self, pattern: str) -> list[str]:
+        """One file of every evaluated system and stage, in the same order."""
+        folder = f"<results>/{self.dataset}"
+        return [f"{folder}/{name}/{stage}/{pattern}" for name, stage in self.evaluated()]
+
+    def reads(self) -> list[str]:
+        """The layout that each evaluated system reads, the first, or a hyphen."""
+        shown = (self.systems[name].sources("layouts") for name, _ in self.evaluated())
+        return [layouts[0] if layouts else "-" for layouts in shown]
+
+    def layout_files(self) -> list[str]:
+        """The layouts that systems read, for people."""
+        return [f"<results>/{self.dataset}/layouts/{name}.json" for name in self.layouts]
+
+    def detector_files(self, file: str) -> list[str]:
+        """A file of every detector that the layouts come from."""
+        return [f"<results>/{self.dataset}/detections/{name}{file}" for name in self.detectors]
+
+    # What jobs depend on besides their input files.
+
+    def job(self, rule: str, value: Any, parts: Iterable[str] = (), **more: str) -> Job:
+        """A job that is compared by its code, its settings and more."""
+        compared = identity.params(rule, value, parts) | more
+        return Job(compared, code.canonical(identity.plain(value)))
+
+    def download(self, dataset: str) -> Job:
+        """Fetching a data set's files."""
+        return self.job("download", self.settings.datasets[dataset].downloads)
+
+    def annotations(self, dataset: str) -> Job:
+        """Reading a data set; other captions or splits in its files are another job."""
+        row = self.settings.datasets[dataset]
+        root = self.root(dataset)
+        more = {"sources": identity.source_digest(row, root)}
+        if "+" in self.dataset:  # the names of a combined set's files depend on where they are
+            more["root"] = str(root.absolute())
+        return self.job("annotations", row, [registry.location("dataset", row.reader)], **more)
+
+    def root(self, dataset: str) -> Path:
+        """The folder that a data set's files are in."""
+        root = self.settings.datasets[dataset].root
+        return self.folder(dataset) if root is None else Path(root).expanduser()
+
+    def moved_root(self, dataset: str) -> str:
+        """Where photos are now, as words of a command; pictures.json says where they were."""
+        row = self.settings.datasets.get(dataset)
+        return "" if row is None or row.root is None else str(self.root(dataset))
+
+    def photos(self, dataset: str, result: str) -> str:
+        """The state of the photos that pictures.json lists; empty until there is one.
+
+        Args:
+            dataset: a row of `datasets`, or several joined with +.
+            result: what was made of them before, under the data set's results.
+        """
+        how, folder = self.settings.photos, Path(self.settings.pathvars["results"], dataset)
+        place = folder / "pictures.json"
+        if how == "trust" or not place.is_file():
+            return ""
+        written, names = _listed(place, place.stat().st_mtime_ns)
+        root = Path(self.moved_root(dataset) or written)
+        if how == "contents":
+            return str(sidecar.photos(root, names)["sha256"])[:16]
+        made = folder / result
+        return sidecar.photos_since(root, names, sidecar.read(made) if made.exists() else None)[:16]
+
+    def resize(self, dataset: str) -> Job:
+        """Photos to squares."""
+        return self.job("resize", self.settings.resize, photos=self.photos(dataset, "images.h5"))
+
+    def text(self, rule: str, vocabulary: str) -> Job:
+        """Counting words (`vocabulary`), or packing captions (`encode`)."""
+        row = self.settings.vocabularies[vocabulary]
+        return self.job(rule, row, [registry.location("tokenizer", row.tokenizer)])
+
+    def features_job(self, name: str) -> Job:
+        """Caching a backbone's features."""
+        backbone, features = self.features[name]
+        row = self.settings.backbones[backbone]
+        parts = [registry.location("backbone", row.family)]
+        return self.job("features", Extraction(backbone=row, features=features), parts)
+
+    def train_detector(self, dataset: str, detector: str) -> Job:
+        """Training a detector."""
+        row = self.settings.detectors[detector]
+        assert row.training is not None, f"no job trains {detector}"
+        parts = [row.location, registry.location("schedule", row.training.schedule.name)]
+        parts.append(registry.location("optimiser", row.training.optimiser.name))
+        photos = self.photos(dataset, f"detectors/{detector}/model.safetensors")
+        return self.job("train_detector", row.untrained, parts, photos=photos)
+
+    def detect(self, dataset: str, detector: str) -> Job:
+        """Looking for objects; how it was trained is in its weights."""
+        row = self.settings.detectors[detector].model_copy(update={"training": None})
+        place = f"detections/{detector}.json"
+        photos = self.photos(dataset, place) if row.reads_images else ""
+        return self.job("detect", row, [row.location], photos=photos)
+
+    def layout(self, name: str) -> Job:
+        """Choosing and ordering objects."""
+        row = self.settings.layouts[name]
+        chosen = {key: getattr(row, key) for key in Arrangement.model_fields}
+        return self.job("layout", Arrangement(**chosen))
+
+    def parts(self, system: System) -> list[str]:
+        """The parts that a system's model is composed of."""
+        rows = (self.settings.backbones[name] for name in system.sources("backbones"))
+        return [
+            *(registry.location("encoder", part.part) for part in system.encoders),
+            *(registry.location("input", one.part) for one in system.inputs.values()),
+            registry.location("decoder", system.decoder.part),
+            *(registry.location("backbone", row.family) for row in rows),
+        ]
+
+    def train(self, system: str, stage: str) -> Job:
+        """Training a stage of a system."""
+        training = self.settings.training(self.systems[system], stage)
+        row = training.stage
+        optimisers = [row.optimiser, *([row.backbone_optimiser] if row.finetunes else [])]
+        metrics = VALIDATION_METRICS if row.language_eval else ()
+        parts = [
+            *self.parts(self.systems[system]),
+            registry.location("objective", row.objective.part),
+            registry.location("schedule", row.schedule.name),
+            *(registry.location("optimiser", optimiser.name) for optimiser in optimisers),
+            *(registry.location("metric", name) for name in metrics),
+        ]
+        return self.job("train", training, parts)
+
+    def caption(self, system: str) -> Job:
+        """Captioning a split."""
+        row = self.systems[system]
+        search = registry.location("search", row.decoding.method)
+        return self.job("caption", row.decoding, [*self.parts(row), search])
+
+    def score(self) -> Job:
+        """Scoring captions."""
+        row = self.settings.score
+        return self.job("score", row, [registry.location("metric", name) for name in row.metrics])
+
+    def report(self) -> Job:
+        """Comparing systems."""
+        return self.job("report", self.settings.report)
+
+    def configuration(self, split: str) -> list[str]:
+        """``FILE=DIGEST`` of the settings of each job behind a report, FILE relative to its data.
+
+        Results record the same digest of what they were made with.
+        """
+        jobs = (*self._data(), *self._objects(), *self._captioned(split))
+        return [f"{file}={code.settings_digest(job.identity['settings'])}" for file, job in jobs]
+
+    def _data(self) -> Iterator[tuple[str, Job]]:
+        for name in self.dataset.split("+"):
+            yield f"../{name}/pictures.json", self.annotations(name)
+        if self.settings.pixels:
+            yield "images.h5", self.resize(self.dataset)
+        for name in dict.fromkeys(system.vocabulary for system in self.systems.values()):
+            yield f"vocabularies/{name}.json", self.text("vocabulary", name)
+            yield f"captions/{name}.h5", self.text("encode", name)
+        for name in self.features:
+            yield f"features/{name}.lmdb", self.features_job(name)
+
+    def _objects(self) -> Iterator[tuple[str, Job]]:
+        for name in self.detectors:
+            if self.settings.detectors[name].training:
+                model = f"detectors/{name}/model.safetensors"
+                yield model, self.train_detector(self.dataset, name)
+            yield f"detections/{name}.json", self.detect(self.dataset, name)
+        for name in self.layouts:
+            yield f"layouts/{name}.h5", self.layout(name)
+
+    def _captioned(self, split: str) -> Iterator[tuple[str, Job]]:
+        for name, system in self.systems.items():
+            for stage in system.stages:
+                yield f"{name}/{stage.name}/model.safetensors", self.train(name, stage.name)
+        for name, last in self.evaluated():
+            yield f"{name}/{last}/captions/{split}.json", self.caption(name)
+            yield f"{name}/{last}/scores/{split}.json", self.score()
+
+    # What jobs ask a cluster for.
 
     def device(self, gpus: int) -> str:
         """Where a job that was given so many GPUs computes."""
         return "cuda" if gpus and self.settings.device == "auto" else self.settings.device
 
-    # What jobs ask a cluster for.
-
     def memory(self, rule: str, attempt: int, processes: int = 1, **wildcards: str) -> int:
         """MB of memory of a job with so many processes on a node."""
-        size = sizes.size(self.settings, self._dataset(wildcards))
-        row = resources.kind(rule, self._stage(wildcards) if rule == "train" else None)
+        size = resources.size(self.settings, self._dataset(wildcards))
+        need = resources.need(rule, self._stage(wildcards) if rule == "train" else None)
         limits = self.settings.cluster
         return resources.memory(
-            row, **size._asdict(), attempt=attempt, cluster=limits, processes=processes
+            need, **size._asdict(), attempt=attempt, cluster=limits, processes=processes
         )
 
     def minutes(self, rule: str, attempt: int, gpus: int, **wildcards: str) -> int:
         """Minutes of run time of a job."""
-        pictures = sizes.size(self.settings, self._dataset(wildcards)).pictures
+        pictures = resources.size(self.settings, self._dataset(wildcards)).pictures
         stage = self._stage(wildcards) if rule == "train" else None
         return resources.minutes(
-            resources.kind(rule, stage),
+            resources.need(rule, stage),
             pictures=pictures,
             passes=self._passes(rule, stage, pictures, wildcards),
             gpus=gpus,
@@ -91,116 +415,15 @@ class Plan(Files):
     def _detector(self, wildcards: Mapping[str, str]) -> Detector:
         return self.settings.detectors[wildcards["detector"]]
 
-    # What jobs depend on besides files.
 
-    def job(self, stage: str, options: Any, parts: Iterable[str] = ()) -> Job:
-        """A job: the digest of its script and parts, the lock file's hash, its settings."""
-        names = ",".join([f"{code.SCRIPTS}.{stage}", *sorted(set(parts))])
-        value = options.model_dump(mode="json") if isinstance(options, BaseModel) else options
-        return {
-            "code": f"{names}={code.digest(*names.split(','))}",
-            "lock": self.lock,
-            "settings": code.canonical(value),
-        }
+def features_name(one: Input) -> str:
+    """The file name of an input's features: backbone, output, and what else changes them."""
+    kept = one.features
+    words = [one.source, kept.output]
+    return "_".join(words + [word for word in ("flip", "half") if getattr(kept, word)])
 
-    def download(self, dataset: str) -> Job:
-        """Fetching a data set's files."""
-        rows = self.settings.datasets[dataset].downloads
-        return self.job("download", [row.model_dump(mode="json") for row in rows])
 
-    def annotations(self, dataset: str) -> Job:
-        """Reading a data set; other captions or splits in its `root` are another job.
-
-        By content, not by date: a copy of a data set must not train everything again.
-        """
-        row = self.settings.datasets[dataset]
-        job = self.job("annotations", row, [registry.module("dataset", row.reader)])
-        sums = [(path.name, code.file_digest(path)) for path in sources(row)]
-        return {**job, "sources": code.canonical(sums)}
-
-    def vocabulary(self, name: str) -> Job:
-        """Counting words."""
-        row = self.settings.vocabularies[name]
-        return self.job("vocabulary", row, [registry.module("tokenizer", row.tokenizer)])
-
-    def encode(self, name: str) -> Job:
-        """Packing captions."""
-        row = self.settings.vocabularies[name]
-        return self.job("encode", row, [registry.module("tokenizer", row.tokenizer)])
-
-    def features_job(self, name: str) -> Job:
-        """Caching a backbone's features."""
-        backbone, features = self.features[name]
-        row = self.settings.backbones[backbone]
-        options = {
-            "backbone": row.model_dump(mode="json", exclude={"batch_size"}),
-            "features": features.model_dump(),
-        }
-        return self.job("features", options, [registry.module("backbone", row.family)])
-
-    def train_detector(self, name: str) -> Job:
-        """Training a detector."""
-        row = self.settings.detectors[name]
-        assert row.training is not None, f"no job trains {name}"
-        parts = [row.module, registry.module("schedule", row.training.schedule.name)]
-        parts.append(registry.module("optimiser", row.training.optimiser.name))
-        # The rest is how it is asked: another score threshold must not train it again.
-        settings = row.model_dump(mode="json", include={"part", "options", "training"})
-        return self.job("train_detector", settings, parts)
-
-    def detect(self, name: str) -> Job:
-        """Looking for objects; how it was trained is in its weights."""
-        row = self.settings.detectors[name]
-        settings = row.model_dump(mode="json", exclude={"batch_size", "training"})
-        return self.job("detect", settings, [row.module])
-
-    def batch_size(self, *, detector: str = "", features: str = "") -> int:
-        """Pictures that are seen at once: what is seen in them does not depend on it."""
-        if features:
-            return self.settings.backbones[self.features[features][0]].batch_size
-        return self.settings.detectors[detector].batch_size
-
-    def layout(self, name: str) -> Job:
-        """Choosing and ordering objects."""
-        settings = self.settings.layouts[name].model_dump(mode="json", exclude={"detector"})
-        return self.job("layout", settings)
-
-    def parts(self, system: System) -> list[str]:
-        """The modules of the parts that a system's model is composed of."""
-        modules = [registry.module("encoder", part.part) for part in system.encoders]
-        modules += [registry.module("input", one.part) for one in system.inputs.values()]
-        modules.append(registry.module("decoder", system.decoder.part))
-        rows = (self.settings.backbones[name] for name in system.sources("backbones"))
-        return modules + [registry.module("backbone", row.family) for row in rows]
-
-    def train(self, system: str, stage: str) -> Job:
-        """Training a stage of a system."""
-        training = self.settings.training(self.systems[system], stage)
-        row = training.stage
-        parts = self.parts(self.systems[system])
-        parts.append(registry.module("objective", row.objective.part))
-        parts.append(registry.module("schedule", row.schedule.name))
-        parts.append(registry.module("optimiser", row.optimiser.name))
-        if row.finetunes:
-            parts.append(registry.module("optimiser", row.backbone_optimiser.name))
-        if row.language_eval:
-            parts += [registry.module("metric", name) for name in VALIDATION_METRICS]
-        settings = training.model_dump(
-            mode="json", exclude={"backbones": {"__all__": {"batch_size"}}}
-        )
-        return self.job("train", settings, parts)
-
-    def caption(self, system: str) -> Job:
-        """Captioning a split."""
-        row = self.systems[system]
-        search = registry.module("search", row.decoding.method)
-        return self.job("caption", row.decoding, [*self.parts(row), search])
-
-    def score(self) -> Job:
-        """Scoring captions."""
-        row = self.settings.score
-        return self.job("score", row, [registry.module("metric", name) for name in row.metrics])
-
-    def report(self) -> Job:
-        """Comparing systems."""
-        return self.job("report", self.settings.report)
+@cache
+def _listed(place: Path, changed: int) -> tuple[str, list[str]]:
+    """The root and the files of a pictures.json."""
+    return pictures.listed(place)

@@ -1,66 +1,65 @@
 """What each job asks a cluster for: memory and minutes, from the size of the data set.
 
-One table, and formulas of it; docs/slurm.md shows both, and a test compares. They err on the large
-side: a job that asks for too much waits longer, one that asks for too little dies. A job that did
-not finish asks for that much more in its next attempt.
+Formulas of the table in `steps`; docs/slurm.md shows both, and a test compares. They err on the
+large side: a job that asks for too much waits longer, one that asks for too little dies. A job that
+did not finish asks for that much more in its next attempt.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
+from snakecap.config import options
 from snakecap.config.cluster import Cluster
+from snakecap.config.settings import Settings
 from snakecap.config.training import Learning, Stage
+from snakecap.formats import pictures as picture_files
+from snakecap.workflow.steps import ON_PIXELS, RULES, Need
 
 
-class Need(NamedTuple):
-    """What a rule needs, linear in the size of the data set.
+class Size(NamedTuple):
+    """Pictures and captions of a data set, of all splits together."""
 
-    Attributes:
-        memory: MB, whatever the size: Python, torch, CUDA, a batch.
-        per_picture: KB more for every picture.
-        per_caption: KB more for every caption.
-        minutes: whatever the size: starting, and waiting for a file system.
-        rate: pictures a second on a CPU core, the slowest network that is usual.
-        rate_gpu: pictures a second on a GPU.
-    """
-
-    memory: int
-    per_picture: float
-    per_caption: float
-    minutes: int
-    rate: float
-    rate_gpu: float
+    pictures: int
+    captions: int
 
 
-# Estimates on the large side. Measured, with 123,287 pictures of five captions and seven objects:
-# vocabulary, encode, references and combine (docs/slurm.md); the other rows have not been, and no
-# rate on a GPU. `mem_mb` and `runtime` of a rule can be set on the command line.
-NEEDS = {
-    "download": Need(1000, 0, 0, 30, 50, 50),
-    "annotations": Need(1000, 40, 2, 20, 100, 100),
-    "combine": Need(1000, 16, 2, 10, 1000, 1000),
-    "resize": Need(4000, 12, 2, 20, 50, 50),
-    "vocabulary": Need(1000, 12, 2, 10, 1000, 1000),
-    "encode": Need(1000, 12, 3, 10, 1000, 1000),
-    "references": Need(1000, 12, 3, 10, 1000, 1000),
-    "features": Need(6000, 0, 0, 20, 2, 100),
-    "train_detector": Need(8000, 12, 2, 30, 2, 50),
-    "detect": Need(6000, 16, 2, 20, 2, 50),
-    "judge": Need(2000, 40, 2, 15, 500, 500),
-    "layout": Need(2000, 20, 2, 10, 500, 500),
-    "train": Need(6000, 36, 2, 30, 50, 1000),
-    "train on pixels": Need(10000, 16, 2, 30, 2, 100),
-    "caption": Need(6000, 32, 2, 20, 2, 50),
-    "score": Need(5000, 4, 2, 20, 100, 100),
-    "report": Need(3000, 16, 2, 15, 200, 200),
-}
+COCO = Size(123_287, 616_767)  # what an unread data set is taken for: the largest that is usual
 
 
-def kind(rule: str, stage: Stage | None) -> str:
-    """The row of `NEEDS`: training that runs the network itself has one of its own."""
-    return "train on pixels" if rule == "train" and stage and stage.reads_pictures else rule
+def size(settings: Settings, dataset: str) -> Size:
+    """The size of a data set or of several joined with +: read, or generated, or COCO's."""
+    path = Path(settings.pathvars["results"], dataset, "pictures.json")
+    if path.is_file():
+        return _counted(path, path.stat().st_mtime_ns)
+    sizes = [_expected(settings, name) for name in dataset.split("+")]
+    return Size(*map(sum, zip(*sizes, strict=True)))
+
+
+@cache
+def _counted(path: Path, changed: int) -> Size:
+    found = picture_files.counts(path)
+    return COCO if found is None else Size(*found)
+
+
+def _expected(settings: Settings, dataset: str) -> Size:
+    row = settings.datasets[dataset]
+    chosen = options.complete("dataset", row.reader, row.options)
+    numbers = [chosen.get(split) for split in ("train", "val", "test")]
+    whole = [number for number in numbers if isinstance(number, int)]
+    if len(whole) == len(numbers):  # generated, so many in each split
+        return Size(sum(whole), 5 * sum(whole))
+    return COCO
+
+
+def need(rule: str, stage: Stage | None) -> Need:
+    """What a rule needs; training that runs the network itself needs more."""
+    found = ON_PIXELS if rule == "train" and stage and stage.reads_pictures else RULES[rule].need
+    assert found is not None, "every rule has one"
+    return found
 
 
 def passes(training: Learning | None, pictures: int) -> float:
@@ -74,38 +73,36 @@ def passes(training: Learning | None, pictures: int) -> float:
 
 
 def memory(
-    rule: str, *, pictures: int, captions: int, attempt: int, cluster: Cluster, processes: int = 1
+    need: Need, *, pictures: int, captions: int, attempt: int, cluster: Cluster, processes: int = 1
 ) -> int:
     """MB of memory on a node: linear in the size, the attempt and the processes.
 
     Args:
-        rule: a row of `NEEDS`.
+        need: of its rule.
         pictures: of the data set, at least 0.
         captions: of the data set, at least 0.
         attempt: from 1.
         cluster: its limits.
         processes: of the job on a node, each of which needs as much.
     """
-    need = NEEDS[rule]
     once = need.memory + (need.per_picture * pictures + need.per_caption * captions) / 1000
     asked = math.ceil(once) * attempt * processes
     return asked if cluster.max_memory is None else min(asked, cluster.max_memory)
 
 
 def minutes(
-    rule: str, *, pictures: int, passes: float, gpus: int, attempt: int, cluster: Cluster
+    need: Need, *, pictures: int, passes: float, gpus: int, attempt: int, cluster: Cluster
 ) -> int:
     """Minutes of run time: linear in the size, and in the attempt.
 
     Args:
-        rule: a row of `NEEDS`.
+        need: of its rule.
         pictures: of the data set, at least 0.
         passes: over the data set.
         gpus: that the job is given.
         attempt: from 1.
         cluster: its limits.
     """
-    need = NEEDS[rule]
     rate = need.rate_gpu * gpus if gpus else need.rate
     return min(
         math.ceil(need.minutes + pictures * passes / rate / 60) * attempt, cluster.max_minutes

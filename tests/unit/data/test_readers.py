@@ -1,8 +1,10 @@
 """The readers: one list of checks for all of them, then each one's own layouts and mistakes."""
 
 import csv
+import io
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import pytest
 
 from snakecap import registry
 from snakecap.config import options as part_options
+from snakecap.config.data import Dataset
 from snakecap.data import coco, flickr8k, folder, karpathy, raw
 from snakecap.formats import pictures as records
 from snakecap.formats.pictures import Collection
 from snakecap.objects.object import Object
+from snakecap.provenance import identity
 
 SAID = ["a dog runs", "  un chien très rapide  ", "犬が走る", "a 🐕 runs", "two dogs, running!"]
 KEPT = tuple(text.strip() for text in SAID)
@@ -170,6 +174,62 @@ def test_every_reader_names_the_file_that_is_malformed(
     (tmp_path / file).write_text(text)
     with pytest.raises(ValueError, match=Path(file).name):
         load(name, tmp_path, **options)
+
+
+MORE = {  # options that name files
+    "coco": [{"ids": "ids.json"}, {"karpathy": "karpathy.json"}],
+    "flickr8k": [{"ids": "ids.json"}, {"lists": {"train": "Flickr_8k.trainImages.txt"}}],
+    "neuraltalk2": [{"ids": "ids.json", "num_val": 0, "num_test": 0}],
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(MAKERS) - GENERATED))
+def test_every_reader_says_which_files_it_reads(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that it opens, whether it was named or found: a job depends on their contents."""
+    given = MAKERS[name](tmp_path)
+    dump(tmp_path / "ids.json", {"train": []})
+    rows = [{"cocoid": i, "split": "train"} for i in (9, 4, 6, 5, 2)]
+    dump(tmp_path / "karpathy.json", {"images": rows})
+    plain = io.open
+    for more in ({}, *MORE.get(name, [])):
+        options = {**given, **more}
+        opened: set[Path] = set()
+
+        def watched(file: Any, *rest: Any, seen: set[Path] = opened, **others: Any) -> Any:
+            seen.add(Path(file))
+            return plain(file, *rest, **others)
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(io, "open", watched)
+            load(name, tmp_path, **options)
+        row = Dataset(reader=name, options=options)
+        files, names = identity.sources(row, tmp_path)
+        assert opened == set(files) and (files or names)
+        before = identity.source_digest(row, tmp_path)
+        for file in files:
+            file.write_text(file.read_text() + " ")
+            os.utime(file, ns=(1, 1))  # older than any result
+            assert identity.source_digest(row, tmp_path) != before
+            before = identity.source_digest(row, tmp_path)
+    if names:
+        touch(tmp_path / "new.jpg")
+        assert identity.source_digest(row, tmp_path) != before
+        touch(tmp_path / "new.txt")
+
+
+def test_the_list_of_files_is_found_without_reading_the_rest(tmp_path: Path) -> None:
+    """Whatever a caption says."""
+    says = ('he says "file": "b.jpg", "root": "x"', 'a \\ and "file": "')
+    files = ['a"b.jpg', "ü\\.jpg", "c.jpg"]
+    rows = tuple(
+        records.Picture(id=at, file=file, split="train", captions=says)
+        for at, file in enumerate(files)
+    )
+    path = tmp_path / "pictures.json"
+    records.write(path, Collection(Path('/a "root"'), rows), code="x")
+    assert records.listed(path) == ('/a "root"', files)
 
 
 # --- COCO ------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The shared folder: one computes, the others link; whoever they are and whatever happens."""
 
+import functools
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from snakecap.provenance import code as provenance
 from snakecap.steps.resize import resize
 
 CODE = f"snakecap.steps.resize={provenance.digest('snakecap.steps.resize')}"
-WORDS = ["--code", CODE, "--settings", '{"size":16}']
+RULE = {"code": CODE, "lock": provenance.lock_digest()}
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +47,9 @@ def checkout(path, colours=("red", "blue"), root="photos"):
     return path
 
 
-def run(path, words=WORDS, size=16, make=resize):
+def run(path, rule=RULE, size=16, make=resize, *, shared=True):
     """One job of a working copy; what its record says of the shared folder."""
-    record.recorded(make, words)(
+    record.recorded(make, rule, shared=shared)(
         pictures=path / "pictures.json",
         images=path / "images.h5",
         rejected=path / "rejected.tsv",
@@ -85,7 +86,7 @@ def test_what_changes_the_result_is_another_entry(tmp_path, folder, change):
     if change == "a record":  # as by hand: same code, same settings
         text = (two / "pictures.json").read_text()
         (two / "pictures.json").write_text(text.replace('"train"', '"test"', 1))
-    code = ["--code", "snakecap.steps.resize=0123", *WORDS[2:]] if change == "code" else WORDS
+    code = {**RULE, "code": "snakecap.steps.resize=0123"} if change == "code" else RULE
     run(two, code, size=8 if change == "settings" else 16)
     assert len(entries(folder)) == 2
 
@@ -93,7 +94,7 @@ def test_what_changes_the_result_is_another_entry(tmp_path, folder, change):
 def test_nothing_is_shared_without_a_folder_or_outside_of_the_workflow(
     tmp_path, folder, monkeypatch
 ):
-    assert run(checkout(tmp_path / "one"), words=[]) is None
+    assert run(checkout(tmp_path / "one"), None, shared=False) is None
     monkeypatch.delenv(cache.VARIABLE)
     assert run(checkout(tmp_path / "two")) is None
     assert not entries(folder) and not (tmp_path / "two/images.h5").is_symlink()
@@ -105,7 +106,6 @@ def test_the_setting_names_the_folder_for_all_jobs(tmp_path, monkeypatch):
     assert os.environ[cache.VARIABLE] == str(tmp_path / "shared")
     cache.use("other")
     assert cache.folder_for("resize") == tmp_path / "other/resize"
-    assert cache.folder_for("train") is None
 
 
 def test_entries_cannot_be_written_through_a_link(tmp_path, folder):
@@ -159,17 +159,18 @@ def test_a_failed_stage_leaves_no_entry_and_frees_the_lock(tmp_path, folder):
 # Several processes.
 
 SLOW = """
-import sys, time
+import functools, sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_cache
 from snakecap.steps.resize import resize as real
 
-def resize(*, pictures: Path, images: Path, rejected: Path, settings, workers=None):
+@functools.wraps(real)
+def resize(**given):
     with open({journal!r}, "a") as file:
         file.write("made\\n")
     time.sleep({seconds})
-    real(pictures=pictures, images=images, rejected=rejected, settings=settings, workers=workers)
+    real(**given)
 
 test_cache.run(Path({path!r}), make=resize)
 """
@@ -215,6 +216,7 @@ def test_a_killed_job_leaves_nothing_in_the_way(tmp_path, folder):
 def test_without_locks_the_first_to_finish_wins(tmp_path, folder):
     """As on a disk that has none: both compute, and the second takes the first's entry."""
 
+    @functools.wraps(resize)
     def overtaken(**values):
         others = checkout(tmp_path / "other")
         place = next(folder.glob("resize/*.lock"))
@@ -222,8 +224,6 @@ def test_without_locks_the_first_to_finish_wins(tmp_path, folder):
         run(others)
         resize(**values)
 
-    overtaken.__name__ = "resize"
-    overtaken.__signature__ = __import__("inspect").signature(resize)
     one = checkout(tmp_path / "one")
     run(one, make=overtaken)
     assert (one / "images.h5").resolve() == (tmp_path / "other/images.h5").resolve()

@@ -7,10 +7,11 @@ import os
 import sys
 import textwrap
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
-from snakecap.provenance import code
+from snakecap.provenance import code, identity
 from snakecap.workflow import controller, job
 
 SCRIPTS = sorted((Path(__file__).parents[3] / "workflow" / "scripts").glob("*.py"))
@@ -141,6 +142,27 @@ def test_what_is_for_type_checkers_or_elsewhere_is_not_followed(source):
     assert code.reachable("package.one") == {"package.one", "package.three"}
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('log.logger.info("%d pictures", n)', 'logger.warning("%d photos", n)', False),
+        ('logger.info("%d pictures", n)', 'logger.info("%d photos", n)', True),
+        ('logger.info("%d pictures", n)', 'logger.info("%d pictures", n + 1)', False),
+        ('print("%d pictures", n)', 'print("%d photos", n)', False),
+    ],
+)
+def test_the_text_of_a_log_message_does_not_count(source, one, other, same):
+    source("package.one", one)
+    before = code.digest("package.one")
+    source("package.one", other)
+    assert (code.digest("package.one") == before) == same
+
+
+def test_another_attribute_of_a_module_is_another_part(source):
+    source("package.one", "def f(): pass\ndef g(): pass")
+    assert len({code.digest(f"package.one{name}") for name in ("", ":f", ":g")}) == 3
+
+
 def test_circles_end(source):
     source("package.one", "from package import two")
     source("package.two", "def f():\n    from package import one")
@@ -249,9 +271,9 @@ def test_file_digest_is_sha256(tmp_path):
 # Rule scripts.
 
 
-def test_a_job_whose_code_changed_after_planning_stops(source, monkeypatch):
+def test_a_job_whose_code_changed_after_snakemake_started_stops(source, tmp_path, monkeypatch):
     source("package.one", "A = 1")
-    planned = f"package.one={code.digest('package.one')}"
+    said = f"package.one={code.digest('package.one')}"
     ran = []
 
     def stage(*, count: int) -> None:
@@ -259,11 +281,11 @@ def test_a_job_whose_code_changed_after_planning_stops(source, monkeypatch):
         ran.append((count, code.stamp(extra=1)))
 
     monkeypatch.setenv("SNAKECAP_CODE", "")
-    job.run(stage, ["--code", planned, "--count", "3"])
-    assert ran == [(3, {"code": planned.partition("=")[2], "extra": 1})]
+    job.run(stage, ["--code", said, "--makes", str(tmp_path / "out"), "--count", "3"])
+    assert ran == [(3, {"code": said.partition("=")[2], "extra": 1})]
     source("package.one", "A = 2")
-    with pytest.raises(job.ProvenanceError, match="run snakemake again"):
-        job.run(stage, ["--code", planned, "--count", "3"])
+    with pytest.raises(job.ProvenanceError, match="after snakemake started"):
+        job.run(stage, ["--code", said, "--makes", str(tmp_path / "out"), "--count", "3"])
     assert len(ran) == 1
 
 
@@ -291,21 +313,31 @@ def test_a_job_that_another_process_did_is_not_done_again(tmp_path, monkeypatch)
     """The same code, software, settings and inputs; threads never change a result."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in put").write_text("a")
+    said = f"snakecap.registry={code.digest('snakecap.registry')}"
     ran = []
 
-    def stage(*, count: int, made: Path, threads: int = 1) -> None:
+    def stage(
+        *,
+        count: int,
+        read: Path,
+        made: Annotated[Path, identity.Output],
+        threads: int = 1,
+    ) -> None:
         """Count."""
         ran.append(count)
         made.write_text(str(count))
 
     def run(count=1, threads=1, lock="x"):
-        rule = ["--lock", lock, "--given", "in put", "--makes", "out"]
+        rule = ["--code", said, "--lock", lock, "--makes", "out"]
         words = ["--count", str(count), "--made", "out", "--threads", str(threads)]
+        words += ["--read", "in put"]
         job.run(stage, [*rule, *words])
 
     run()
     (tmp_path / "out").unlink()
     run(threads=2)
+    (tmp_path / "in put").touch()  # its contents count
+    run()
     assert len(ran) == 1 and (tmp_path / "out").read_text() == "1"
     run(count=2)
     run(count=2, lock="y")
@@ -319,4 +351,4 @@ def test_no_stage_takes_what_its_rule_says_to_us(name):
     """The report's own --reads was once taken for the list of a rule's inputs."""
     stage = getattr(importlib.import_module(f"snakecap.steps.{name}"), name)
     own = {f"--{argument.replace('_', '-')}" for argument in inspect.signature(stage).parameters}
-    assert not own & job.OF_THE_RULE
+    assert not own & set(job.OF_THE_RULE)

@@ -1,10 +1,10 @@
 """Every stage records what its results were made from; `info` says it, and what changed since."""
 
-import inspect
 import json
 import os
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -12,14 +12,14 @@ from snakecap import cli
 from snakecap.config import settings
 from snakecap.config.settings import Decoding, Vocabulary
 from snakecap.formats import scores as score_files
-from snakecap.provenance import code, reads, record, sidecar, staleness
+from snakecap.provenance import code, identity, record, sidecar, staleness
 from snakecap.steps.references import references
 from snakecap.steps.vocabulary import vocabulary
-from snakecap.workflow import planned
 from snakecap.workflow.plan import Plan
+from snakecap.workflow.steps import RULES, STEPS
 
 ROOT = Path(__file__).parents[3]
-ROWS = json.dumps({"tokenizer": "neuraltalk2", "min_count": 0}, separators=(",", ":"))
+WORDS = Vocabulary(min_count=0, splits=("test",))
 
 
 def pictures_json(path, caption="a dog"):
@@ -29,34 +29,31 @@ def pictures_json(path, caption="a dog"):
     return path
 
 
-def rule(function, given=None, /, **values):
-    """A stage as its rule runs it."""
+def rule(function, /, **values):
+    """A step as its rule runs it."""
     names = f"snakecap.steps.{function.__name__}"
-    words = ["--code", f"{names}={code.digest(names)}"]
-    record.recorded(function, words if given is None else [*words, "--settings", given])(**values)
+    said = {"code": f"{names}={code.digest(names)}", "lock": code.lock_digest()}
+    record.recorded(function, said)(**values)
 
 
 def chain(folder, caption="a dog"):
     """pictures.json, its words and its references."""
     pictures = pictures_json(folder / "pictures.json", caption)
-    words = Vocabulary(min_count=0, splits=("test",))
     place = folder / "vocabularies/words.json"
-    rule(vocabulary, ROWS, pictures=pictures, vocabulary=place, settings=words)
+    rule(vocabulary, pictures=pictures, vocabulary=place, settings=WORDS)
     rule(references, pictures=pictures, references=folder / "references/test.json", split="test")
     return pictures, place, folder / "references/test.json"
 
 
-def test_every_stage_of_the_workflow_is_recorded_and_its_outputs_are_arguments():
-    stages = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
-    assert stages <= record.WRITES.keys()
-    commands = {
-        row.location.partition(":")[2]: row.location.partition(":")[0]
-        for row in cli.COMMANDS.values()
-    }
-    for stage, names in record.WRITES.items():
-        function = getattr(import_module(f"snakecap.{commands[stage]}"), stage)
-        arguments = inspect.signature(function).parameters
-        assert {name.partition(".")[0] for name in names} <= arguments.keys(), stage
+def test_every_rule_is_a_recorded_step_in_the_table():
+    """Its function, its script, its rule and its row; `workflow` asks the rest of these."""
+    assert RULES.keys() == {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
+    for row in STEPS.values():
+        module, _, name = row.location.partition(":")
+        function = getattr(import_module(f"snakecap.{module}"), name)
+        marks = [mark for _, mark in identity.marked(function)]
+        assert bool(marks) == (record.recorded(function) is not function)
+        assert marks or row.need is None, f"{name} does not say what it writes"
 
 
 def test_a_record_says_all_that_a_result_was_made_from(tmp_path):
@@ -70,10 +67,10 @@ def test_a_record_says_all_that_a_result_was_made_from(tmp_path):
             "size": pictures.stat().st_size,
         }
     ]
-    assert found["settings"]["min_count"] == 0 and found["stage"] == "vocabulary"
-    assert found["planned"] == code.settings_digest(ROWS)
+    assert found["settings"]["min_count"] == 0 and found["step"] == "vocabulary"
+    assert found["configuration"] == code.settings_digest(identity.settings(WORDS))
     assert found["code"].endswith(code.digest("snakecap.steps.vocabulary"))
-    assert found["lock"] == code.file_digest(ROOT / "requirements.lock")[:16]
+    assert found["lock"] == code.lock_digest(ROOT)
     assert found["versions"]["python"] and found["device"]["type"] == "cpu"
     assert found["seconds"] >= 0 and found["started"].startswith("20") and found["host"]
 
@@ -115,7 +112,7 @@ def test_a_failed_stage_leaves_no_record_of_an_older_result(tmp_path):
     pictures, words, _ = chain(tmp_path)
     pictures.write_text("{}")
     with pytest.raises(ValueError, match="not a pictures"):
-        rule(vocabulary, ROWS, pictures=pictures, vocabulary=words)
+        rule(vocabulary, pictures=pictures, vocabulary=words)
     assert sidecar.read(words) is None
 
 
@@ -127,11 +124,13 @@ def test_files_that_settings_name_are_inputs(tmp_path):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"1")
     options = {"backbone": {"weights": str(weights), "architecture": "vgg16"}, "names": [1, "."]}
-    assert list(reads.named(options)) == [weights]
+    assert list(identity.named(options)) == [weights]
     same = tmp_path / "elsewhere.pth"
     same.write_bytes(b"1")
     other = {**options, "backbone": {**options["backbone"], "weights": str(same)}}
-    assert reads.portable(options) == reads.portable(other) != options
+    assert identity.settings(options) == identity.settings(other)
+    weights.write_bytes(b"2")
+    assert identity.settings(options) != identity.settings(other)
 
 
 # What changed since.
@@ -175,7 +174,7 @@ def test_a_change_far_behind_is_found(tmp_path):
     def score(*, results: list[Path], references: Path, scores: list[Path]) -> None:
         score_files.write(scores[0], score_files.Scores({"CIDEr": 1.0}, {"1": {"CIDEr": 1.0}}, {}))
 
-    score.__module__ = "snakecap.steps.score"
+    score.__annotations__["scores"] = Annotated[list[Path], identity.Output]
     rule(score, results=[words], references=words, scores=[made])
     assert staleness.problems(made) == []
     edited(pictures)
@@ -197,10 +196,24 @@ def test_other_code_and_another_lock_are_named(tmp_path, field, value, said):
     assert staleness.problems(words) == [(words, said)]
 
 
+def test_an_installed_package_calls_nothing_changed_that_it_cannot_compare(tmp_path, monkeypatch):
+    """It has neither scripts nor a lock file."""
+    _, words, _ = chain(tmp_path)
+    place = sidecar.path_of(words)
+    scripts = "workflow.scripts.vocabulary,snakecap.text.neuraltalk2:tokenize=0123456789abcdef"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "code": scripts}))
+    assert staleness.problems(words) == [(words, "made by other code")]
+    monkeypatch.setattr(code, "SOURCE", tmp_path / "site-packages")
+    monkeypatch.setattr(code, "lock_digest", lambda: "")
+    staleness._digest.cache_clear()
+    assert staleness.problems(words) == []
+    staleness._digest.cache_clear()
+
+
 def test_settings_are_held_to_the_configurations(tmp_path):
     _, words, captions = chain(tmp_path)
-    ours = f"vocabularies/words.json={code.settings_digest(ROWS)}"
-    wanted = staleness.read_planned([ours, "references/test.json=00000000"], tmp_path)
+    ours = f"vocabularies/words.json={code.settings_digest(identity.settings(WORDS))}"
+    wanted = staleness.read_configuration([ours, "references/test.json=00000000"], tmp_path)
     assert staleness.problems(words, wanted) == []
     assert staleness.problems(captions, wanted) == [(captions, "made with other settings")]
     sidecar.forget(words)
@@ -212,16 +225,13 @@ def test_settings_are_held_to_the_configurations(tmp_path):
 def test_the_plan_gives_each_result_the_digest_that_its_job_records():
     from checkout import CONFIG
 
-    plan = Plan(settings.read(CONFIG), folder=ROOT)
-    words = planned.words(plan, "test")
+    plan = Plan(settings.read(CONFIG))
+    words = plan.configuration("test")
     given = dict(word.rsplit("=", 1) for word in words)
     assert len(given) == len(words)
-    captions = plan.caption("obj2text")
-    command = ["--code", captions["code"], "--settings", captions["settings"]]
-    assert given["obj2text/train/captions/test.json"] == record.planned(command)
-    assert given["../shapes/pictures.json"] == code.settings_digest(
-        plan.annotations("shapes")["settings"]
-    )
+    step = Decoding.model_validate_json(plan.caption("obj2text").settings)  # as the job reads it
+    digest = code.settings_digest(identity.settings(step))
+    assert given["obj2text/train/captions/test.json"] == digest
 
 
 # snakecap info.

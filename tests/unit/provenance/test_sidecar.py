@@ -10,7 +10,7 @@ from snakecap.provenance.code import file_digest
 
 
 def write(path, **facts):
-    sidecar.write(path, {"stage": "made", "inputs": [], **facts})
+    sidecar.write(path, {"step": "made", "inputs": [], **facts})
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
@@ -91,4 +91,4 @@ def test_a_record_is_plain_json(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("")
     write(path)
-    assert json.loads((tmp_path / "a.csv.provenance.json").read_text())["stage"] == "made"
+    assert json.loads((tmp_path / "a.csv.provenance.json").read_text())["step"] == "made"

@@ -1,5 +1,6 @@
 """What the plan reads of the machine: a data set's annotation files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import yaml
 from snakemake.utils import update_config
 
 from snakecap.config import settings
-from snakecap.workflow.plan import Plan, sources
+from snakecap.provenance.identity import sources
+from snakecap.workflow.plan import Plan
 
 ROW = {"reader": "coco", "options": {"splits": {"train": "train"}}}
 
@@ -29,7 +31,7 @@ def planned(root, **options):
         },
         "systems": {"one": system},
     }
-    return Plan(settings.read(raw), folder=Path())
+    return Plan(settings.read(raw))
 
 
 @pytest.mark.parametrize("images", [".", "", "..", "photos", "a[1]", "/nowhere"])
@@ -38,13 +40,13 @@ def test_files_that_options_name_are_found_whatever_else_they_say(tmp_path, imag
     root.mkdir()
     for name in ("mine_train.json", "mine_val.json", "other.json"):
         (root / name).write_text("{}")
-    found = sources(
-        planned(root, captions="mine_{name}.json", images=images).settings.datasets["mine"]
-    )
+    splits = {"train": "train", "val": "val"}
+    row = planned(root, splits=splits, captions="mine_{name}.json", images=images)
+    found, _ = sources(row.settings.datasets["mine"], root)
     assert [path.name for path in found] == ["mine_train.json", "mine_val.json"]
     whole = str(root / "mine_{name}.json")
-    again = planned(root, captions=whole, images=images)
-    assert sources(again.settings.datasets["mine"]) == found
+    again = planned(root, splits=splits, captions=whole, images=images)
+    assert sources(again.settings.datasets["mine"], root)[0] == found
 
 
 def test_contents_count_and_dates_do_not(tmp_path):
@@ -75,7 +77,7 @@ def seen(tmp_path, pixels=False, **row):
             }
         },
     }
-    return Plan(settings.read(raw), folder=Path())
+    return Plan(settings.read(raw))
 
 
 def test_results_of_each_split_are_inputs_of_one_job(tmp_path):
@@ -88,12 +90,10 @@ def test_results_of_each_split_are_inputs_of_one_job(tmp_path):
         (tmp_path / split).mkdir()
         (tmp_path / split / "seen.json").write_text("[]")
     plan = seen(tmp_path, file=pattern)
-    found = [str(tmp_path / split / "seen.json") for split in ("train", "test")]
-    assert plan.detector_results("mine", "theirs") == found
-    assert plan.detector_weights("mine", "theirs") == []
-    plan = seen(tmp_path, file=found[0])
-    assert plan.detector_weights("mine", "theirs") == found[:1]
-    assert plan.detector_results("mine", "theirs") == []
+    before = plan.detect("mine", "theirs").identity
+    assert before["settings"].count("sha256:") == 2 and str(tmp_path) not in before["settings"]
+    (tmp_path / "test" / "seen.json").write_text("[1]")
+    assert plan.detect("mine", "theirs").identity != before
 
 
 def test_files_that_a_detectors_options_name_are_inputs(tmp_path):
@@ -105,9 +105,12 @@ def test_files_that_a_detectors_options_name_are_inputs(tmp_path):
             seen(tmp_path, True, part="yolov2", file=str(weights), options=options)
         path.touch()
     plan = seen(tmp_path, True, part="yolov2", file=str(weights), options=options)
-    assert plan.detector_named("theirs") == list(options.values())
-    assert plan.detector_weights("mine", "theirs") == [str(weights)]
-    assert seen(tmp_path, True, part="yolov2", file=str(weights)).detector_named("theirs") == []
+    before = plan.detect("mine", "theirs").identity
+    for path in (*map(Path, options.values()), weights):
+        path.write_text("other")
+        os.utime(path, ns=(1, 1))  # older than any result
+        assert plan.detect("mine", "theirs").identity != before
+        before = plan.detect("mine", "theirs").identity
 
 
 def test_a_recipes_path_that_was_not_set_stops_the_plan(tmp_path):
@@ -125,7 +128,7 @@ def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
     dataset = merged["dataset"]
     merged["datasets"][dataset]["root"] = "data/not_set"
     with pytest.raises(settings.SettingsError, match=rf"datasets\.{dataset}\.root: .*data/not_set"):
-        Plan(settings.read(merged), folder=root)
+        Plan(settings.read(merged))
 
 
 def test_obj2texts_recipe_for_coco_needs_darknets_files(tmp_path):
@@ -136,10 +139,10 @@ def test_obj2texts_recipe_for_coco_needs_darknets_files(tmp_path):
     row = merged["detectors"]["yolov2_coco"]
     for key, holder in (("cfg", row["options"]), ("file", row)):
         with pytest.raises(settings.SettingsError, match=rf"yolov2_coco.*no file {holder[key]}"):
-            Plan(settings.read(merged), folder=root)
+            Plan(settings.read(merged))
         holder[key] = str(tmp_path / key)
         (tmp_path / key).touch()
-    assert len(Plan(settings.read(merged), folder=root).evaluated()) == 5
+    assert len(Plan(settings.read(merged)).evaluated()) == 5
 
 
 def test_obj2texts_recipe_compares_every_mode_with_and_without_attention():
@@ -149,7 +152,7 @@ def test_obj2texts_recipe_compares_every_mode_with_and_without_attention():
     for path in (root / "config.yaml", root / "workflow/recipes/obj2text.yaml"):
         update_config(merged, yaml.safe_load(path.read_text()))
     whole = settings.read(merged)
-    Plan(whole, folder=root)
+    Plan(whole)
     for mode in ("objclass", "objname", "objname_location", "image", "objname_location_image"):
         for name, decoder in ((mode, "lstm"), (f"{mode}_attention", "attention")):
             assert name in whole.compare

@@ -12,28 +12,31 @@ from snakecap.config import settings
 from snakecap.config.cluster import Cluster
 from snakecap.config.training import Stage
 from snakecap.formats import pictures
-from snakecap.workflow import resources, sizes
+from snakecap.workflow import resources
 from snakecap.workflow.plan import Plan
+from snakecap.workflow.steps import ON_PIXELS
+from snakecap.workflow.steps import RULES as STEPS
 
 ROOT = Path(__file__).parents[3]
-RULES = (ROOT / "workflow" / "rules").glob("*.smk")
+FILES = (ROOT / "workflow" / "rules").glob("*.smk")
 COUNT = st.integers(0, 10**6)
-ROW = st.sampled_from(sorted(resources.NEEDS))
+NEEDS = {name: step.need for name, step in STEPS.items()} | {"train on pixels": ON_PIXELS}
+ROW = st.sampled_from(list(NEEDS.values()))
 
 
 def test_every_rule_says_what_it_needs():
-    text = "\n".join(path.read_text() for path in RULES)
+    text = "\n".join(path.read_text() for path in FILES)
     defined = re.findall(r"^rule (\w+):", text, re.MULTILINE)
     asked = re.findall(r'\*\*needs\("(\w+)"', text)
     assert sorted(asked) == sorted(defined)
-    assert {*asked, "train on pixels"} == resources.NEEDS.keys()
+    assert {*asked, "train on pixels"} == NEEDS.keys()
 
 
 def test_the_page_shows_the_table():
     page = (ROOT / "docs" / "slurm.md").read_text()
     rows = re.findall(r"^\| ([a-z_ ]+) \|" + r" ([\d.]+) \|" * 6 + "$", page, re.MULTILINE)
     shown = {name: tuple(map(float, numbers)) for name, *numbers in rows}
-    assert shown == {name: tuple(map(float, need)) for name, need in resources.NEEDS.items()}
+    assert shown == {name: tuple(map(float, need)) for name, need in NEEDS.items()}
 
 
 @given(ROW, COUNT, COUNT, COUNT, st.integers(1, 9))
@@ -43,10 +46,10 @@ def test_memory_is_linear_in_size_and_attempt(row, few, more, captions, attempt)
             row, pictures=number, captions=captions, attempt=nth, cluster=Cluster()
         )
 
-    assert ask(few, 1) >= resources.NEEDS[row].memory
+    assert ask(few, 1) >= row.memory
     assert ask(few) <= ask(few + more)
     assert ask(few) == attempt * ask(few, 1)
-    step = resources.NEEDS[row].per_picture * more / 1000
+    step = row.per_picture * more / 1000
     assert ask(few + more, 1) - ask(few, 1) == pytest.approx(step, abs=1)
 
 
@@ -58,7 +61,7 @@ def test_minutes_grow_with_the_work_and_shrink_with_gpus(row, number, passes, gp
         given = {"pictures": number, "passes": passes, "gpus": gpus, "attempt": attempt, **other}
         return resources.minutes(row, **given, cluster=cluster)
 
-    assert ask() >= resources.NEEDS[row].minutes * attempt
+    assert ask() >= row.minutes * attempt
     assert ask(passes=passes * 2) >= ask()
     assert ask(gpus=gpus + 1) <= ask()
     assert ask(attempt=attempt + 1) > ask()
@@ -67,7 +70,11 @@ def test_minutes_grow_with_the_work_and_shrink_with_gpus(row, number, passes, gp
 
 def test_no_job_asks_for_more_than_the_largest_node():
     asked = resources.memory(
-        "train", pictures=10**6, captions=10**7, attempt=5, cluster=Cluster(max_memory=64_000)
+        NEEDS["train"],
+        pictures=10**6,
+        captions=10**7,
+        attempt=5,
+        cluster=Cluster(max_memory=64_000),
     )
     assert asked == 64_000
 
@@ -75,7 +82,9 @@ def test_no_job_asks_for_more_than_the_largest_node():
 def test_processes_of_a_node_share_what_it_has():
     def ask(processes, **limits):
         size = {"pictures": 10**5, "captions": 5 * 10**5, "attempt": 1}
-        return resources.memory("train", **size, cluster=Cluster(**limits), processes=processes)
+        return resources.memory(
+            NEEDS["train"], **size, cluster=Cluster(**limits), processes=processes
+        )
 
     assert ask(4) == 4 * ask(1)
     assert ask(4, max_memory=3 * ask(1)) == 3 * ask(1)
@@ -143,7 +152,7 @@ def checked(**changed):
 
 
 def test_a_generated_data_set_is_as_large_as_it_will_be(tmp_path):
-    found = sizes.size(checked(pathvars={"results": str(tmp_path), "logs": "x"}), "shapes")
+    found = resources.size(checked(pathvars={"results": str(tmp_path), "logs": "x"}), "shapes")
     assert found == (6450, 5 * 6450)
 
 
@@ -153,9 +162,9 @@ def test_an_unread_data_set_is_taken_for_the_largest(tmp_path):
         "mine": {"reader": "folder", "root": str(tmp_path)},
     }
     config = checked(pathvars={"results": str(tmp_path), "logs": "x"}, datasets=rows)
-    assert sizes.size(config, "mine") == sizes.COCO
-    both = sizes.size(config, "mine+shapes")
-    assert both.pictures == sizes.COCO.pictures + sizes.size(config, "shapes").pictures
+    assert resources.size(config, "mine") == resources.COCO
+    both = resources.size(config, "mine+shapes")
+    assert both.pictures == resources.COCO.pictures + resources.size(config, "shapes").pictures
 
 
 def test_a_data_set_that_was_read_is_counted(tmp_path):
@@ -166,11 +175,11 @@ def test_a_data_set_that_was_read_is_counted(tmp_path):
     ]
     pictures.write(path, pictures.Collection(tmp_path, tuple(some)), code="x")
     config = checked(pathvars={"results": str(tmp_path / "results"), "logs": "x"})
-    assert sizes.size(config, "shapes") == (4, 6)
-    plan = Plan(config, folder=tmp_path)
+    assert resources.size(config, "shapes") == (4, 6)
+    plan = Plan(config)
     with_six = plan.memory("judge", 1, dataset="shapes")
     pictures.write(path, pictures.Collection(tmp_path, tuple(some[:1])), code="x")
-    assert sizes.size(config, "shapes") == (1, 0), "read anew when the file changed"
+    assert resources.size(config, "shapes") == (1, 0), "read anew when the file changed"
     assert plan.memory("judge", 1, dataset="shapes") <= with_six
 
 
@@ -178,11 +187,11 @@ def test_a_file_without_counts_is_no_error(tmp_path):
     (tmp_path / "shapes").mkdir()
     (tmp_path / "shapes" / "pictures.json").write_text('{"root": "/", "pictures": []}')
     config = checked(pathvars={"results": str(tmp_path), "logs": "x"})
-    assert sizes.size(config, "shapes") == sizes.COCO
+    assert resources.size(config, "shapes") == resources.COCO
 
 
 def test_training_on_pixels_asks_for_more(tmp_path):
-    plan = Plan(checked(pathvars={"results": str(tmp_path), "logs": "x"}), folder=tmp_path)
+    plan = Plan(checked(pathvars={"results": str(tmp_path), "logs": "x"}))
     asked = {
         stage: plan.memory("train", 1, dataset="shapes", system="neuraltalk2", stage=stage)
         for stage in ("frozen", "finetune")
@@ -205,9 +214,9 @@ def test_a_detectors_training_asks_for_all_its_epochs(tmp_path):
             detectors={"yolov2": row},
             cluster={"max_minutes": 10**9},
         )
-        plan = Plan(config, folder=tmp_path)
+        plan = Plan(config)
         asked.append(plan.minutes("train_detector", 1, 0, dataset="shapes", detector="yolov2"))
-    start, rate = (getattr(resources.NEEDS["train_detector"], name) for name in ("minutes", "rate"))
+    start, rate = (getattr(NEEDS["train_detector"], name) for name in ("minutes", "rate"))
     wanted = [start + 6450 * epochs / rate / 60 for epochs in (10, 20)]
     assert asked == pytest.approx(wanted, abs=1)
 
@@ -221,9 +230,9 @@ def test_mirrored_features_ask_for_twice_the_time(tmp_path):
         config = checked(
             pathvars={"results": str(tmp_path), "logs": "x"}, compare=["one"], systems=systems
         )
-        plan = Plan(config, folder=tmp_path)
+        plan = Plan(config)
         (name,) = plan.features
         asked.append(plan.minutes("features", 1, 0, dataset="shapes", features=name))
-    need = resources.NEEDS["features"]
+    need = NEEDS["features"]
     once = 6450 / need.rate / 60
     assert asked == pytest.approx([need.minutes + once, need.minutes + 2 * once], abs=1)
