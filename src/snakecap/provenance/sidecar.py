@@ -20,7 +20,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,16 +49,28 @@ def restore_times(folder: Path) -> None:
 
     Snakemake goes by the order of times, which ``cp -r`` shuffles.
     """
+    for path, record in _retimed(folder):
+        with contextlib.suppress(OSError):  # as somebody else's
+            os.utime(path, ns=(path.stat().st_atime_ns, record["modified_ns"]))
+
+
+def accept_times(folder: Path) -> None:
+    """Let the records of results say their present times, as ``snakemake --touch`` wants them."""
+    for path, record in _retimed(folder):
+        write_json(path_of(path), {**record, **_state(path)}, indent=1)
+
+
+def _retimed(folder: Path) -> Iterator[tuple[Path, Record]]:
+    """Results in a folder whose contents are the recorded ones, and whose times are not."""
     for place in folder.rglob(f"*{ENDING}"):
         path = place.with_name(place.name.removesuffix(ENDING))
-        with contextlib.suppress(OSError, ValueError):  # as somebody else's, or a job's at work
-            record = read(path)
-            status = path.lstat()
+        with contextlib.suppress(OSError, ValueError):  # as of a job at work
+            record, status = read(path), path.lstat()
             if record is None or status.st_mtime_ns == record["modified_ns"]:
                 continue
             same = stat.S_ISREG(status.st_mode) and status.st_size == record["size"]
             if same and _hashed(path) == record["sha256"]:
-                os.utime(path, ns=(status.st_atime_ns, record["modified_ns"]))
+                yield path, record
 
 
 def remove_orphans(folder: Path) -> None:

@@ -45,6 +45,8 @@ def look_after(results: Path) -> None:
     sidecar.restore_times(results)
     if "--delete-all-output" in sys.argv:  # which knows nothing of records
         atexit.register(sidecar.remove_orphans, results)
+    if {"--touch", "-t"} & {*sys.argv}:
+        atexit.register(sidecar.accept_times, results)
 
 
 def begin(folder: Path) -> None:

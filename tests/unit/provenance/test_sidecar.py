@@ -92,3 +92,65 @@ def test_a_record_is_plain_json(tmp_path):
     path.write_text("")
     write(path)
     assert json.loads((tmp_path / "a.csv.provenance.json").read_text())["step"] == "made"
+
+
+def test_times_are_restored_where_contents_are_the_recorded_ones(tmp_path):
+    names = ("copied", "edited", "linked")
+    for name in names:
+        (tmp_path / name).write_text(name)
+        write(tmp_path / name)
+    before = [(tmp_path / name).stat().st_mtime_ns for name in names]
+    (tmp_path / "edited").write_text("EDITED")
+    (tmp_path / "linked").unlink()
+    (tmp_path / "linked").symlink_to("copied")
+    os.utime(tmp_path / "copied", ns=(1, 1))
+    sidecar.restore_times(tmp_path)
+    after = [(tmp_path / name).lstat().st_mtime_ns for name in names]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, False]
+    os.utime(tmp_path / "copied", ns=(1, 1))
+    sidecar.accept_times(tmp_path)  # as after `snakemake --touch`
+    sidecar.restore_times(tmp_path)
+    assert (tmp_path / "copied").stat().st_mtime_ns == 1
+
+
+def test_records_of_what_is_gone_are_removed(tmp_path):
+    for name in ("there", "gone"):
+        (tmp_path / name).write_text(name)
+        write(tmp_path / name)
+    (tmp_path / "gone").unlink()
+    sidecar.remove_orphans(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.json")] == ["there.provenance.json"]
+
+
+def test_photos_with_other_times_are_those_of_a_record_when_their_contents_are(tmp_path):
+    photo = tmp_path / "a.jpg"
+    photo.write_text("a")
+    record = {"inputs": [{"argument": "photos", **sidecar.photos(tmp_path, ["a.jpg"])}]}
+    names = ["a.jpg", "not there.jpg"]
+    before = sidecar.photos_since(tmp_path, names, record)
+    os.utime(photo, ns=(1, 1))
+    assert sidecar.photos_since(tmp_path, names, record) == before
+    assert sidecar.photos_since(tmp_path, names, None) != before
+    photo.write_text("b")
+    assert sidecar.photos_since(tmp_path, names, record) != before
+    photo.write_text("a")
+    assert sidecar.photos_since(tmp_path, names, record) == before
+    photo.write_text("ab")
+    assert sidecar.photos_since(tmp_path, names, record) != before
+
+
+def test_checksums_of_large_files_are_kept_from_run_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(sidecar, "_memory", {})
+    monkeypatch.setattr(sidecar, "_kept", [])
+    large, small = tmp_path / "large", tmp_path / "small"
+    large.write_bytes(b"x" * sidecar.SMALL)
+    small.write_bytes(b"x")
+    sidecar.remember_in(tmp_path / "kept.json")
+    found = sidecar.digest(large), sidecar.digest(small)
+    assert list(json.loads((tmp_path / "kept.json").read_text())) == [str(large)]
+    monkeypatch.setattr(sidecar, "_memory", {})
+    sidecar.remember_in(tmp_path / "kept.json")
+    monkeypatch.setattr(sidecar, "_sha256", lambda path: "computed")
+    assert (sidecar.digest(large), sidecar.digest(small)) == (found[0], "computed")
+    os.utime(large, ns=(1, 1))  # an older file
+    assert sidecar.digest(large) == "computed"
