@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from cyclopts import App
 
 from snakecap import __version__, arguments, log
 from snakecap.distributed import signals
-from snakecap.provenance import record
+
+OVERVIEW = """
+Image captioning systems, step by step. The whole workflow: snakemake --cores all
+
+snakecap COMMAND --help explains a command; snakecap caption MODEL PHOTO... captions photos.
+"""
 
 
 class Command(NamedTuple):
@@ -73,39 +80,38 @@ COMMANDS = {
 def main(given: list[str] | None = None) -> None:
     """Run a subcommand; only its own module is imported, so help is quick."""
     words = sys.argv[1:] if given is None else given
-    if words[:1] == ["--version"]:
-        print(f"snakecap {__version__}")
-        return
-    if not words or words[0] in ("-h", "--help"):
-        print(usage())
-        return
-    name, *rest = words
-    if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {close[0]}?" if close else "snakecap --help lists them"
-        print(f"snakecap: no command {name!r}; {hint}", file=sys.stderr)
-        raise SystemExit(2)
     log.setup()
     with signals.handled():
-        run(name, rest)
-
-
-def usage() -> str:
-    """The overview: a line a command."""
-    width = max(map(len, COMMANDS))
-    lines = "\n".join(f"  {name:{width}}  {row.purpose}" for name, row in COMMANDS.items())
-    return (
-        "usage: snakecap COMMAND [ARGUMENTS]\n\n"
-        "Image captioning systems, stage by stage. The whole workflow: snakemake --cores all\n\n"
-        f"commands:\n{lines}\n\n"
-        "snakecap COMMAND --help explains a command; "
-        "snakecap caption MODEL PHOTO... captions photos."
-    )
+        if words and words[0] in COMMANDS:
+            run(words[0], words[1:])
+        else:
+            arguments.run(overview(words), words)
 
 
 def run(name: str, words: list[str]) -> None:
     """Parse a command's arguments from its function's signature, and call it."""
-    location, _, positional = COMMANDS[name]
-    module, _, attribute = location.partition(":")
-    function = getattr(import_module(f"snakecap.{module}"), attribute)
-    arguments.call(record.recorded(function), words, f"snakecap {name}", positional)
+    from snakecap.provenance import record  # which the overview does without
+
+    arguments.call(
+        record.recorded(load(name)), words, f"snakecap {name}", COMMANDS[name].positional
+    )
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The function of a command."""
+    module, _, attribute = COMMANDS[name].location.partition(":")
+    function: Callable[..., Any] = getattr(import_module(f"snakecap.{module}"), attribute)
+    return function
+
+
+def overview(words: Sequence[str] = ()) -> App:
+    """All commands, for help and shells."""
+    whole = arguments.application("snakecap", version=f"snakecap {__version__}", help=OVERVIEW)
+    about = "complete commands and options in this shell"
+    whole.register_install_completion_command(add_to_startup=False, help=about)
+    for place, (name, command) in enumerate(COMMANDS.items()):
+        # A shell's script names every option; help must not wait for all the imports.
+        function = load(name) if "--install-completion" in words else load
+        adapted = arguments.command(function, command.positional)
+        whole.command(adapted, name=name, help=command.purpose, sort_key=place)
+    return whole
