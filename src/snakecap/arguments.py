@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -75,11 +77,16 @@ def run(application: App, words: Sequence[str]) -> Any:
     program = application.name[0]
     try:
         chosen, given, _ = application.parse_args(words, print_error=False, exit_on_error=False)
-        return chosen(*given.args, **given.kwargs)
+        result = chosen(*given.args, **given.kwargs)
+        sys.stdout.flush()
+        return result
     except CycloptsError as error:
         said = " ".join(str(error).split())
         print(f"{program}: error: {said}{_advice(error, program)}", file=sys.stderr)
         raise SystemExit(2) from None
+    except BrokenPipeError:  # who read what was printed, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except (OSError, ValueError, RuntimeError) as error:
         if type(error).__name__ in ("RecursionError", "NotImplementedError"):
             raise

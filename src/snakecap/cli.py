@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cyclopts import App
-
-from snakecap import __version__, arguments, log
+from snakecap import __version__
 from snakecap.distributed import signals
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 OVERVIEW = """
 Image captioning systems, step by step. The whole workflow: snakemake --cores all
@@ -80,8 +81,10 @@ COMMANDS = {
 def main(given: list[str] | None = None) -> None:
     """Run a subcommand; only its own module is imported, so help is quick."""
     words = sys.argv[1:] if given is None else given
-    log.setup()
-    with signals.handled():
+    with signals.handled():  # the imports too
+        from snakecap import arguments, log
+
+        log.setup()
         if words and words[0] in COMMANDS:
             run(words[0], words[1:])
         else:
@@ -90,7 +93,8 @@ def main(given: list[str] | None = None) -> None:
 
 def run(name: str, words: list[str]) -> None:
     """Parse a command's arguments from its function's signature, and call it."""
-    from snakecap.provenance import record  # which the overview does without
+    from snakecap import arguments
+    from snakecap.provenance import record
 
     arguments.call(
         record.recorded(load(name)), words, f"snakecap {name}", COMMANDS[name].positional
@@ -106,6 +110,8 @@ def load(name: str) -> Callable[..., Any]:
 
 def overview(words: Sequence[str] = ()) -> App:
     """All commands, for help and shells."""
+    from snakecap import arguments
+
     whole = arguments.application("snakecap", version=f"snakecap {__version__}", help=OVERVIEW)
     about = "complete commands and options in this shell"
     whole.register_install_completion_command(add_to_startup=False, help=about)

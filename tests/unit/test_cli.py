@@ -104,7 +104,45 @@ def test_a_signal_is_one_line_and_an_exit_code(monkeypatch, caplog, name, code):
     with pytest.raises(SystemExit) as caught:
         cli.main(["score"])
     assert caught.value.code == code
-    assert f"ended by {name}: run again; what was saved is kept" in caplog.text
+    assert caplog.messages == [f"ended by {name}"]  # nothing was saved
+
+
+def test_a_signal_says_that_a_run_goes_on_where_something_is_kept(monkeypatch, caplog, tmp_path):
+    from snakecap.provenance import outputs
+
+    def interrupted(*_):
+        with outputs.work_folder(tmp_path / "images.h5"):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    with pytest.raises(SystemExit):
+        cli.main(["resize"])
+    assert caplog.messages == ["ended by SIGTERM: run again; what was saved is kept"]
+    monkeypatch.setattr(cli, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        cli.main(["score"])
+    assert caplog.messages[1:] == ["ended by SIGTERM"]
+
+
+def test_signals_are_handled_before_anything_slow_is_imported():
+    """Ctrl-C in the first tenths of a second was a traceback."""
+    code = (
+        "import sys, snakecap.cli; print({'cyclopts', 'pydantic', 'tqdm', 'yaml'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    """`snakecap info FILE | head -1` is quiet."""
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps({"settings": {str(i): i for i in range(30_000)}}))
+    words = [sys.executable, "-m", "snakecap", "info", str(file)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
 
 
 def test_results_become_neuraltalk2s_page(tmp_path, capsys):

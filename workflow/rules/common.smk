@@ -42,6 +42,7 @@ onsuccess:
 
 onerror:
     outputs.forget(Path(PLAN.settings.pathvars["results"]))
+    print("\n".join(controller.reasons(map(Path, log))), file=sys.stderr)
 
 
 def run(stage, *optional, **arguments):

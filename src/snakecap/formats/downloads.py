@@ -19,6 +19,7 @@ import requests
 import urllib3
 
 from snakecap import log
+from snakecap.distributed import signals
 from snakecap.formats import atomic
 
 BLOCK = 1 << 18
@@ -208,6 +209,7 @@ def _receive(
         headers = response.headers
         version = _Version(url, headers.get("ETag"), headers.get("Last-Modified"), total)
         atomic.write_json(_record(part), asdict(version))
+    signals.resumable()
     bar.total, bar.n = total or bar.total, start
     with atomic.room(part), part.open("ab") as file:
         try:

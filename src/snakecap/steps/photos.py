@@ -81,6 +81,7 @@ def photos(
         raise ValueError(f"the output {output} is one of the photos: give it another name")
     total = len(asked) + len(failed)
     loaded = Model(model, device, threads, detector)
+    asked = _possible(loaded, asked, failed)
     records = _caption(loaded, asked, settings, failed)
     chosen = format or _format(output)
     text = FORMATS[chosen](records)
@@ -180,6 +181,26 @@ def find(places: list[Path]) -> list[Path]:
     if not found:
         raise ValueError(f"no image files in {', '.join(map(str, places))}")
     return sorted(found.values())
+
+
+def _possible(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> list[Asked]:
+    """What has all that the model reads; says once, not for each photo, that others lack it.
+
+    Raises:
+        ValueError: none has.
+    """
+    blind = bool(loaded.layouts) and loaded.finder is None
+    lacking = [one for one in asked if blind and one.request.layout is None]
+    if lacking:
+        text = (
+            f"{loaded.path} reads the layout of objects: give --detector, or layouts (.json), for "
+            f"{len(lacking)} photos, {lacking[0].name} the first"
+        )
+        if len(lacking) == len(asked):
+            raise ValueError(text)
+        _complain(text, failed)
+        failed += [text] * (len(lacking) - 1)
+    return [one for one in asked if one not in lacking]
 
 
 def _caption(
