@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from snakecap.data.sources import existing
-from snakecap.formats.atomic import read_json
+from snakecap.formats.atomic import read_as
 from snakecap.formats.decode import SUFFIXES, is_image
-from snakecap.formats.pictures import Collection, Picture
+from snakecap.formats.pictures import Collection, Id, Picture
 
 
 def read(
@@ -48,8 +51,15 @@ def read(
     return Collection(root, tuple(pictures))
 
 
+class _Image(TypedDict):
+    id: Id
+    file_name: str
+
+
+class _File(TypedDict):
+    images: list[_Image]
+
+
 def _listed(file: Path) -> list[tuple[int | str, str]]:
-    try:
-        return [(row["id"], row["file_name"]) for row in read_json(file)["images"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{file} has no images: [{{file_name, id}}] ({error!r})") from None
+    found = read_as(file, TypeAdapter(_File), "a list of images, {images: [{file_name, id}]}")
+    return [(image["id"], image["file_name"]) for image in found["images"]]
