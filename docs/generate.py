@@ -294,8 +294,7 @@ FILES = {
     "scores": "scores/*.json",
     "vis": "vis.json",
     "sidecar": "*.provenance.json",
-    "checksums": "downloads: *.sha256",
-    "downloads": "downloads: *.part",
+    "downloads": "downloads: *.sha256, *.part",
 }
 
 
