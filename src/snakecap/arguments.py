@@ -39,13 +39,7 @@ SETTINGS = Group("Settings", sort_key=1)
 def call(
     function: Function, words: Sequence[str], program: str, positional: Sequence[str] = ()
 ) -> Any:
-    """Parse `words` for a function and call it.
-
-    Args:
-        function: all of whose parameters are keywords.
-        words: the command line.
-        program: its name, for messages.
-        positional: parameters that are given without their name.
+    """Parse `words` for a function of keywords and call it; `positional` are given without names.
 
     Raises:
         SystemExit: as `run`.

@@ -1,4 +1,4 @@
-"""The ``snakecap`` command: one subcommand for each stage, and ``caption`` for your own photos."""
+"""The ``snakecap`` command: one subcommand for each step, and ``caption`` for your own photos."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ class _File(TypedDict):
     categories: NotRequired[list[_Category]]
 
 
-_file = TypeAdapter(_File)
+FILE = TypeAdapter(_File)
 
 
 class _Annotations:
@@ -169,7 +169,7 @@ class _Annotations:
     """
 
     def __init__(self, path: Path):
-        self.path, content = path, read_as(path, _file, "in COCO's format")
+        self.path, content = path, read_as(path, FILE, "in COCO's format")
         self.categories = {row["id"]: row["name"] for row in content.get("categories", [])}
         self.images = {image["id"]: image for image in content["images"]}
         if len(self.images) < len(content["images"]):

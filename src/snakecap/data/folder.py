@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
-from typing_extensions import TypedDict
-
+from snakecap.data.coco import FILE
 from snakecap.data.sources import existing
 from snakecap.formats.atomic import read_as
 from snakecap.formats.decode import SUFFIXES, is_image
-from snakecap.formats.pictures import Collection, Id, Picture
+from snakecap.formats.pictures import Collection, Picture
 
 
 def read(
@@ -51,15 +49,6 @@ def read(
     return Collection(root, tuple(pictures))
 
 
-class _Image(TypedDict):
-    id: Id
-    file_name: str
-
-
-class _File(TypedDict):
-    images: list[_Image]
-
-
 def _listed(file: Path) -> list[tuple[int | str, str]]:
-    found = read_as(file, TypeAdapter(_File), "a list of images, {images: [{file_name, id}]}")
+    found = read_as(file, FILE, "a list of images, {images: [{file_name, id}]}")
     return [(image["id"], image["file_name"]) for image in found["images"]]

@@ -195,16 +195,7 @@ OVERSAMPLING = 4
 
 
 def draw(scene: Scene, size: int, random: Random) -> Image.Image:
-    """Draw a scene.
-
-    Args:
-        scene: what to draw.
-        size: side in pixels.
-        random: chance of the background's hue, direction and noise, and of the shapes' shades.
-
-    Returns:
-        An RGB image of `size` x `size`.
-    """
+    """An RGB image of `size` x `size` pixels; the background and the shades are drawn by lot."""
     image = Image.fromarray(_background(scene, size, random))
     for shape in scene.shapes:
         shade = [

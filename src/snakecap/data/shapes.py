@@ -87,14 +87,7 @@ def _key(looks: Looks) -> str:
 def generate(
     folder: Path, numbers: dict[str, int], looks: Looks, workers: int | None = None
 ) -> tuple[Picture, ...]:
-    """Draw the pictures of all splits, in order.
-
-    Args:
-        folder: where the image files go, a folder for each split.
-        numbers: pictures of each split.
-        looks: what they look like.
-        workers: processes; by default one for few pictures, else one for each processor.
-    """
+    """Draw so many pictures of each split, in order; few of them in one process."""
     jobs = [(split, k) for split, count in numbers.items() for k in range(count)]
     for split in numbers:
         (folder / split).mkdir(parents=True, exist_ok=True)

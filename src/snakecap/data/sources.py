@@ -42,11 +42,6 @@ def first_existing(root: Path, names: Iterable[str], option: str) -> Path:
 def sentences(captions: Sequence[str], picture: object, source: Path) -> tuple[str, ...]:
     """A picture's captions, without the white space around them and without empty ones.
 
-    Args:
-        captions: as the source has them.
-        picture: its id or file, for messages.
-        source: the file that was read, for messages.
-
     Raises:
         ValueError: no caption; names the picture.
     """

@@ -36,14 +36,7 @@ def choose(
 ) -> Pictures:
     """Apply the split that the options ask for; at most one of the three kinds.
 
-    Args:
-        root: folder that `ids` and `karpathy` are relative to.
-        pictures: with the data set's own splits.
-        ids: JSON file ``{split: [ids]}``; pictures in no list are left out.
-        karpathy: ``dataset_*.json``; pictures that it does not name are left out.
-        num_val: pictures for validation in the random split.
-        num_test: pictures for testing in it; the rest is for training.
-        seed: of the random split.
+    Pictures that `ids` or `karpathy` do not name are left out.
 
     Raises:
         ValueError: two kinds at once, or a split that does not fit the pictures.

@@ -72,7 +72,7 @@ def fetch(
     Args:
         url: http or https address.
         path: where the file will go.
-        size: bytes that the file must have, or None.
+        size: bytes that the file must have, if that is known.
         retries: attempts in a row that may fail without a single new byte.
         back_off: seconds before the second attempt; doubled for each further one.
 
@@ -283,15 +283,7 @@ def recorded(path: Path) -> str | None:
 
 
 def verify(path: Path, *, expected: str | None, size: int | None) -> str:
-    """Hold a file to a checksum and a size.
-
-    Args:
-        path: the file.
-        expected: sha256, or None when nobody knows it yet.
-        size: bytes, or None.
-
-    Returns:
-        The file's sha256.
+    """Hold a file to its sha256 and its size in bytes, where they are known; returns its sha256.
 
     Raises:
         ChecksumError: it is another file; names both numbers.

@@ -85,15 +85,10 @@ def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
 
 
 def fill(network: Module, weights: Mapping[str, Tensor], what: str) -> None:
-    """Fill a network.
-
-    Args:
-        network: filled in place.
-        weights: its state dict.
-        what: whose they are, for messages.
+    """Fill a network with a state dict; `what` says whose it is, for messages.
 
     Raises:
-        ValueError: they are another architecture's; lists what does not fit.
+        ValueError: it is another architecture's; lists what does not fit.
     """
     wanted = network.state_dict()
     shapes = [

@@ -35,15 +35,7 @@ def write(
     images: bool = True,
     file_names: bool = False,
 ) -> None:
-    """Write ``vis.json`` into `folder`, and copy the pictures.
-
-    Args:
-        folder: usually called ``vis``; made when something is written.
-        results: entries with image_id, caption and, to copy pictures, file_name.
-        root: put before every file_name when copying (eval.lua's -image_root).
-        captions: write ``vis.json`` (-dump_json).
-        images: copy the pictures (-dump_images).
-        file_names: keep file_name in ``vis.json`` (-dump_path).
+    """Write ``vis.json`` and copy the pictures, as `snakecap vis` explains.
 
     Raises:
         ValueError: an entry lacks what is needed; names the entry.

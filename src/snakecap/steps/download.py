@@ -1,4 +1,4 @@
-"""Stage `download`: fetch, verify and unpack what a data set needs.
+"""Fetch, verify and unpack what a data set needs.
 
 Reads the network or files already on this machine; writes ``NAME`` and ``NAME.sha256`` for each
 download, what its archives hold, and the manifest.

@@ -48,7 +48,7 @@ def sweep(*, configs: list[Path], system: str, output: Path, settings: Sweep = S
         settings: what is drawn, and how often.
 
     Raises:
-        ValueError: there is no such system, or the configuration has mistakes.
+        ValueError: there is no such system, or the configuration is wrong.
     """
     merged: dict[str, Any] = {}
     for path in configs:
