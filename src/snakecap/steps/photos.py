@@ -178,7 +178,7 @@ def _possible(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> list[
     Raises:
         ValueError: none has.
     """
-    blind = bool(loaded.layouts) and loaded.finder is None
+    blind = bool(loaded.layouts) and loaded.detector is None
     lacking = [one for one in asked if blind and one.request.layout is None]
     if not lacking:
         return list(asked)
