@@ -7,7 +7,6 @@ from the docstrings of `snakecap.formats`.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import re
@@ -54,8 +53,8 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Docstring markup as Markdown."""
-    return text.replace("``", "`")
+    """Docstring markup as Markdown; a block's fence has three."""
+    return re.sub("(?<!`)``(?!`)", "`", text)
 
 
 # Settings.
@@ -231,32 +230,19 @@ COMMANDS = """
 # Commands
 
 `snakecap COMMAND --help` says the same. Every rule of the workflow calls one of these functions;
-`snakemake -p` prints the commands that it runs. A switch `--name` has an opposite, `--no-name`.
+`snakemake -p` prints the commands that it runs. A switch `--name` has an opposite, `--no-name`,
+where it is listed. `snakecap --install-completion` lets a shell complete all of them.
+
 """
 
 
 def commands_page() -> str:
-    """Each command's purpose, usage, arguments and settings."""
-    text = [HEAD, COMMANDS, "\n```\n", cli.usage(), "\n```\n"]
+    """Each command's purpose, usage, arguments and settings, as cyclopts writes them."""
+    text = [HEAD, COMMANDS]
     for name, command in cli.COMMANDS.items():
-        module, _, attribute = command.location.partition(":")
-        function = getattr(import_module(f"snakecap.{module}"), attribute)
-        parser = arguments.make_parser(function, f"snakecap {name}", command.positional)
-        text.append(f"\n## snakecap {name}\n\n{_code(parser.description or '').strip()}\n\n")
-        rows = [row for action in parser._actions if (row := _action(action))]
-        text.append(table(("argument", "meaning"), rows))
+        single = arguments.single(cli.load(name), f"snakecap {name}", command.positional)
+        text.append(_code(single.generate_docs(heading_level=2, usage_name="snakecap")) + "\n")
     return "".join(text)
-
-
-def _action(action: argparse.Action) -> tuple[str, str] | None:
-    if action.dest == "help":
-        return None
-    flag = action.option_strings[0] if action.option_strings else ""
-    value = "" if isinstance(action, argparse.BooleanOptionalAction) else str(action.metavar)
-    several = " ..." if action.nargs in ("+", "*") else ""
-    words = " ".join(word for word in (flag, value + several) if word)
-    needed = "required; " if action.required and flag else ""
-    return f"`{words}`", needed + _code((action.help or "").replace("%%", "%"))
 
 
 # File formats.
@@ -308,8 +294,7 @@ FILES = {
     "scores": "scores/*.json",
     "vis": "vis.json",
     "sidecar": "*.provenance.json",
-    "checksums": "downloads: *.sha256",
-    "downloads": "downloads: *.part",
+    "downloads": "downloads: *.sha256, *.part",
 }
 
 

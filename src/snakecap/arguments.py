@@ -1,54 +1,99 @@
-"""A command line from a function's signature: rule, command and test call the same function.
+"""A step's function as a command line, by cyclopts: rule, command and test call the same function.
 
-A parameter is an option ``--name``, or a positional argument where the command says so. A list
-takes several words; a bool is ``--name`` or ``--no-name``; the fields of the ``settings`` model are
-options of their own beside ``--settings JSON``. Types are checked by pydantic, help comes from the
-Google docstring.
+A parameter is an option ``--name``, or a positional argument where the command says so; a list
+takes several words. The plain fields of the ``settings`` model are options of their own, which lie
+over ``--settings JSON``. Help comes from the Google docstring and the fields' descriptions.
 """
 
 from __future__ import annotations
 
-import argparse
+import functools
 import inspect
-import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-import docstring_parser
-import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter
 
-from snakecap.config import errors
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
-SCALARS = (str, int, float, bool, Path)
+Function = Callable[..., Any]
+OPTIONS = Parameter(consume_multiple=True, json_list=True, negative_iterable=())
+SETTINGS = Group("Settings", sort_key=1)
 
 
 def call(
-    function: Callable[..., Any], words: Sequence[str], program: str, positional: Sequence[str] = ()
+    function: Function, words: Sequence[str], program: str, positional: Sequence[str] = ()
 ) -> Any:
-    """Parse `words` for `function` and call it.
-
-    Args:
-        function: all of whose parameters are keywords.
-        words: the command line.
-        program: its name, for messages.
-        positional: parameters that are given without their name.
+    """Parse `words` for a function of keywords and call it; `positional` are given without names.
 
     Raises:
-        SystemExit: 2 and a usage line for a wrong argument; 1 and the message alone when the
-            function refuses its input (OSError, ValueError, RuntimeError).
+        SystemExit: as `run`.
     """
-    values = parse(function, words, program, positional)
+    return run(single(function, program, positional), words)
+
+
+def single(function: Function, program: str, positional: Sequence[str] = ()) -> App:
+    """The command line of one function."""
+    made = application(program, version_flags=(), help_format="markdown")
+    made.default(command(function, positional))
+    return made
+
+
+def application(program: str, **more: Any) -> App:
+    """What all our command lines share."""
+    made = App(program, default_parameter=OPTIONS, **more)
+    made["--help"].show = False
+    return made
+
+
+def run(application: App, words: Sequence[str]) -> Any:
+    """Call what `words` choose.
+
+    Raises:
+        SystemExit: 2 for a wrong argument; 1 when the function refuses its input (OSError,
+            ValueError, RuntimeError). One line says why.
+    """
+    program = application.name[0]
     try:
-        return function(**values)
+        chosen, given, _ = application.parse_args(words, print_error=False, exit_on_error=False)
+        result = chosen(*given.args, **given.kwargs)
+        sys.stdout.flush()
+        return result
+    except CycloptsError as error:
+        said = " ".join(str(error).split())
+        print(f"{program}: error: {said}{_advice(error, program)}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenPipeError:  # who read what was printed, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except (OSError, ValueError, RuntimeError) as error:
         if type(error).__name__ in ("RecursionError", "NotImplementedError"):
             raise
         print(f"{program}: error: {_reason(error)}", file=sys.stderr)
         raise SystemExit(1) from error
+
+
+def _advice(error: CycloptsError, program: str) -> str:
+    """Also what cyclopts does not say: that an option's list takes what follows it."""
+    lost = isinstance(error, MissingArgumentError) and error.argument
+    if lost and not lost.name.startswith("-"):
+        return " Give it before the options: those that are lists take all that follows them."
+    return f" See {program} --help."
 
 
 def _reason(error: Exception) -> str:
@@ -58,179 +103,98 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def parse(
-    function: Callable[..., Any], words: Sequence[str], program: str, positional: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The keyword arguments that `words` give a function."""
-    parser = make_parser(function, program, positional)
-    given = vars(parser.parse_args(words))
-    values: dict[str, Any] = {}
-    for name, parameter, hint in _parameters(function):
-        if _model(hint) and name == "settings":
-            values[name] = _settings(parser, hint, given, parameter.default)
-        elif name in given:
-            values[name] = _value(parser, name, hint, given[name])
-    return values
-
-
-def make_parser(
-    function: Callable[..., Any], program: str, positional: Sequence[str] = ()
-) -> argparse.ArgumentParser:
-    """A function's command line."""
-    described = docstring_parser.parse(function.__doc__ or "")
-    parser = _Parser(
-        prog=program,
-        description=described.description,
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=100),
-    )
-    helps = {entry.arg_name: entry.description or "" for entry in described.params}
-    for name, parameter, hint in _parameters(function):
-        text = _sentence(helps.get(name, ""))
-        _add(parser, name, hint, parameter.default, text, positional=name in positional)
-    return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Also say what argparse does not: that an option's list takes what follows it."""
-        lists = [action.option_strings[-1] for action in self._actions if action.nargs in ("*", "+")
-                 and action.option_strings]  # fmt: skip
-        if lists and "required: " in message and "required: -" not in message:
-            message += f" (give them first: {' and '.join(lists)} would take all that follows)"
-        super().error(message)
-
-
-def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, inspect.Parameter, Any]]:
+def command(function: Function, positional: Sequence[str] = ()) -> Function:
+    """A function with the signature that cyclopts reads, for a command line."""
     hints = get_type_hints(function, include_extras=True)
-    for name, parameter in inspect.signature(function).parameters.items():
-        yield name, parameter, hints[name]
+    parameters: list[inspect.Parameter] = []
+    own = inspect.signature(function).parameters
+    for name, parameter in own.items():
+        if name == "settings":
+            parameters += _options(_inner(hints[name]))
+        else:
+            kind = parameter.POSITIONAL_ONLY if name in positional else parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(annotation=hints[name], kind=kind))
+    signature = inspect.Signature(parameters)
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        values = signature.bind(*given, **named).arguments
+        if "settings" in own:
+            values = _folded(_inner(hints["settings"]), own["settings"].default, values)
+        return function(**values)
+
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
 
 
-def _sentence(text: str) -> str:
-    """A docstring's words as argparse wants them: on one line, without its percent formatting."""
-    return " ".join(text.split()).removesuffix(".").replace("%", "%%")
+def _options(model: type[BaseModel]) -> Iterator[inspect.Parameter]:
+    """A settings model as keywords: all of it, and its plain fields."""
+    whole = "all of them as JSON, or a .json or .yaml file (docs/settings.md lists them)"
+    yield _option("settings", str, None, Parameter(help=whole, group=SETTINGS, metavar="JSON"))
+    for name, field in model.model_fields.items():
+        if _plain(field.annotation):
+            about = Parameter(
+                help=field.description,
+                group=SETTINGS,
+                # `--no-repeat-words` sets what is called so; it is nothing's opposite.
+                negative=() if name.startswith("no_") else None,
+                show_default=field.default not in ("", ()),
+            )
+            default = None if field.is_required() else field.default
+            yield _option(name, field.annotation, default, about)
 
 
-def _add(
-    parser: argparse.ArgumentParser,
-    name: str,
-    hint: Any,
-    default: Any,
-    text: str,
-    *,
-    positional: bool,
-) -> None:
-    required = default is inspect.Parameter.empty
-    options: dict[str, Any] = {"help": _with_default(text, default)}
-    if get_origin(_inner(hint)) is list and _simple(get_args(_inner(hint))[0]):
-        options["nargs"] = "+" if required else "*"
-    if positional:
-        parser.add_argument(name, metavar=name.upper(), **options)
-    elif _model(hint) and name == "settings":
-        _add_settings(parser.add_argument_group("settings", text), _inner(hint))
-    else:
-        options.update(_kind(hint), required=required, default=argparse.SUPPRESS)
-        parser.add_argument(_flag(name), **options)
+def _option(name: str, hint: Any, default: Any, about: Parameter) -> inspect.Parameter:
+    """A keyword that may be left out."""
+    hint = Annotated[hint | None, about]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def _add_settings(group: Any, model: type[BaseModel]) -> None:
-    group.add_argument(
-        "--settings",
-        metavar="JSON",
-        default=argparse.SUPPRESS,
-        help="all of them as JSON, or a .json or .yaml file (docs/settings.md lists them)",
-    )
-    for name, info in model.model_fields.items():
-        if _simple(info.annotation):
-            text = _with_default(_sentence(info.description or ""), info.default)
-            options = {"dest": f"settings.{name}", "default": argparse.SUPPRESS, "help": text}
-            group.add_argument(_flag(name), **options, **_kind(info.annotation))
-
-
-def _kind(hint: Any) -> dict[str, Any]:
-    """How argparse reads and shows a type."""
-    if _inner(hint) is bool:
-        return {"action": argparse.BooleanOptionalAction}
-    return {"metavar": _metavar(hint)}
-
-
-def _settings(parser: argparse.ArgumentParser, hint: Any, given: Any, default: Any) -> Any:
-    model = _inner(hint)
-    whole: dict[str, Any] = {}
-    if "settings" in given:
-        whole = _document(parser, given["settings"])
-    elif isinstance(default, BaseModel):
-        whole = default.model_dump()
-    fields = {k.removeprefix("settings."): v for k, v in given.items() if "settings." in k}
-    try:
-        return model.model_validate({**whole, **fields})
-    except ValidationError as error:
-        known = model.model_fields
-        parser.error(f"settings: {errors.explain(error, kind='setting', known=known)}")
-
-
-def _document(parser: argparse.ArgumentParser, text: str) -> dict[str, Any]:
-    try:
-        if not text.lstrip().startswith("{"):
-            text = Path(text).read_text(encoding="utf-8")
-        value = yaml.safe_load(text)
-    except OSError as error:
-        parser.error(f"--settings is neither JSON nor a file: {error}")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        parser.error(f"--settings is neither JSON nor YAML: {error}")
-    if not isinstance(value, dict):
-        parser.error("--settings must be an object of settings")
-    return value
-
-
-def _value(parser: argparse.ArgumentParser, name: str, hint: Any, given: Any) -> Any:
-    if isinstance(given, str) and not _simple(hint):
-        try:
-            given = json.loads(given)
-        except json.JSONDecodeError as error:
-            parser.error(f"{_flag(name)} must be JSON: {error}")
-    try:
-        return TypeAdapter(hint).validate_python(given)
-    except ValidationError as error:
-        parser.error(f"{_flag(name)}: {error.errors()[0]['msg']} (it is {given!r})")
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _with_default(text: str, default: Any) -> str:
-    shown = isinstance(default, SCALARS) and default != ""
-    return f"{text} (default: {default})".strip() if shown else text
+def _plain(hint: Any) -> bool:
+    inner = _inner(hint)
+    if get_origin(inner) is tuple:
+        return all(_plain(one) for one in get_args(inner) if one is not Ellipsis)
+    return inner in (str, int, float, bool, Path) or get_origin(inner) is Literal
 
 
 def _inner(hint: Any) -> Any:
     """X of ``X | None`` and of ``Annotated[X, ...]``."""
+    if get_origin(hint) is Annotated:
+        return _inner(get_args(hint)[0])
     if get_origin(hint) in (Union, UnionType):
         kept = [argument for argument in get_args(hint) if argument is not type(None)]
         return _inner(kept[0]) if len(kept) == 1 else hint
-    if hasattr(hint, "__metadata__"):
-        return _inner(get_args(hint)[0])
     return hint
 
 
-def _model(hint: Any) -> bool:
-    inner = _inner(hint)
-    return isinstance(inner, type) and issubclass(inner, BaseModel)
+def _folded(model: type[BaseModel], default: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Values with the settings as one: the options over the whole, or over the default."""
+    from pydantic import ValidationError  # the overview of commands does without it
+
+    from snakecap.config import errors
+
+    whole = {} if default is inspect.Parameter.empty else default.model_dump()
+    given = {name: values.pop(name) for name in model.model_fields if name in values}
+    if "settings" in values:
+        whole = _document(values["settings"])
+    try:
+        return {**values, "settings": model.model_validate({**whole, **given})}
+    except ValidationError as error:
+        said = errors.explain(error, kind="setting", known=model.model_fields)
+        raise CycloptsError(msg=f"settings: {said}.") from None
 
 
-def _simple(hint: Any) -> bool:
-    inner = _inner(hint)
-    if get_origin(inner) in (Union, UnionType):
-        return all(_simple(argument) for argument in get_args(inner))
-    return inner in SCALARS or get_origin(inner) is Literal
+def _document(text: str) -> dict[str, Any]:
+    import yaml
 
-
-def _metavar(hint: Any) -> str:
-    inner = _inner(hint)
-    if get_origin(inner) is Literal:
-        return "{" + ",".join(map(str, get_args(inner))) + "}"
-    if get_origin(inner) is list:
-        return _metavar(get_args(inner)[0])
-    return {Path: "PATH", int: "N", float: "X", str: "TEXT"}.get(inner, "JSON")
+    try:
+        if not text.lstrip().startswith("{"):
+            text = Path(text).read_text(encoding="utf-8")
+        value = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        kind = "a file" if isinstance(error, OSError) else "YAML"
+        raise CycloptsError(msg=f"--settings is neither JSON nor {kind}: {error}.") from None
+    if not isinstance(value, dict):
+        raise CycloptsError(msg="--settings must be an object of settings.")
+    return value

@@ -5,20 +5,14 @@ import json
 import signal
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import docstring_parser
 import pytest
 
-from snakecap import arguments, cli
+from snakecap import cli
 
 ROOT = Path(__file__).parents[2]
-
-
-def function(name):
-    module, _, attribute = cli.COMMANDS[name].location.partition(":")
-    return getattr(import_module(f"snakecap.{module}"), attribute)
 
 
 def shell(*words):
@@ -34,23 +28,21 @@ def test_every_rule_has_a_command():
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_argument_is_explained(name):
-    chosen = function(name)
+def test_every_argument_is_explained(capsys, name):
+    chosen = cli.load(name)
     documented = docstring_parser.parse(chosen.__doc__)
     described = {entry.arg_name: entry.description for entry in documented.params}
     assert described.keys() == inspect.signature(chosen).parameters.keys()
     assert all(described.values()) and documented.short_description
-    positional = cli.COMMANDS[name].positional
-    text = arguments.make_parser(chosen, f"snakecap {name}", positional).format_help()
-    assert max(map(len, text.splitlines())) <= 100
+    cli.main([name, "--help"])
+    assert f"Usage: snakecap {name}" in capsys.readouterr().out
 
 
 def test_the_overview_lists_every_command(capsys):
     for words in ([], ["--help"], ["-h"]):
         cli.main(words)
         text = capsys.readouterr().out
-        assert all(f"  {name} " in text for name in cli.COMMANDS)
-        assert max(map(len, text.splitlines())) <= 100
+        assert all(f"│ {name} " in text for name in cli.COMMANDS)
 
 
 def test_version(capsys):
@@ -58,7 +50,7 @@ def test_version(capsys):
     assert capsys.readouterr().out.startswith("snakecap 0.")
 
 
-@pytest.mark.parametrize(("given", "said"), [("scor", "did you mean score?"), ("xyz", "--help")])
+@pytest.mark.parametrize(("given", "said"), [("scor", 'Did you mean "score"?'), ("xyz", "--help")])
 def test_an_unknown_command(capsys, given, said):
     with pytest.raises(SystemExit) as caught:
         cli.main([given])
@@ -70,7 +62,18 @@ def test_a_list_that_takes_all_that_follows_it_is_said(capsys):
     with pytest.raises(SystemExit):
         cli.main(["score", "--scores", "out.json", "results.json", "references.json"])
     message = capsys.readouterr().err
-    assert "required: RESULTS, REFERENCES (give them first: --scores would take all" in message
+    assert "RESULTS requires an argument. Give it before the options" in message
+
+
+def test_a_shell_completes_every_option(tmp_path, monkeypatch):
+    """What a shell reads is written; its own startup files are left alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = tmp_path / "completion.bash"
+    cli.main(["--install-completion", "--shell", "bash", "--output", str(script)])
+    text = script.read_text()
+    assert list(tmp_path.iterdir()) == [script]
+    for words in ("darknet-lines", "--no-repeat-words", "--min-count", "--cancel"):
+        assert words in text
 
 
 def test_the_overview_is_quick_to_import():
@@ -84,7 +87,7 @@ def test_the_overview_is_quick_to_import():
 
 def test_wrong_words_exit_2_and_bad_input_exits_1(tmp_path):
     done = shell("references", "--split", "test")
-    assert done.returncode == 2 and "required" in done.stderr
+    assert done.returncode == 2 and "--pictures requires" in done.stderr
     gone = tmp_path / "gone.json"
     done = shell("references", "--pictures", str(gone), "--references", "x")
     assert done.returncode == 1
@@ -101,7 +104,45 @@ def test_a_signal_is_one_line_and_an_exit_code(monkeypatch, caplog, name, code):
     with pytest.raises(SystemExit) as caught:
         cli.main(["score"])
     assert caught.value.code == code
-    assert f"ended by {name}: run again; what was saved is kept" in caplog.text
+    assert caplog.messages == [f"ended by {name}"]  # nothing was saved
+
+
+def test_a_signal_says_that_a_run_goes_on_where_something_is_kept(monkeypatch, caplog, tmp_path):
+    from snakecap.provenance import outputs
+
+    def interrupted(*_):
+        with outputs.work_folder(tmp_path / "images.h5"):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    with pytest.raises(SystemExit):
+        cli.main(["resize"])
+    assert caplog.messages == ["ended by SIGTERM: run again; what was saved is kept"]
+    monkeypatch.setattr(cli, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        cli.main(["score"])
+    assert caplog.messages[1:] == ["ended by SIGTERM"]
+
+
+def test_signals_are_handled_before_anything_slow_is_imported():
+    """Ctrl-C in the first tenths of a second was a traceback."""
+    code = (
+        "import sys, snakecap.cli; print({'cyclopts', 'pydantic', 'tqdm', 'yaml'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    """`snakecap info FILE | head -1` is quiet."""
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps({"settings": {str(i): i for i in range(30_000)}}))
+    words = [sys.executable, "-m", "snakecap", "info", str(file)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
 
 
 def test_results_become_neuraltalk2s_page(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """The documentation follows the code: generated pages, examples that run, tests that exist."""
 
-import importlib
+import functools
 import importlib.util
 import json
 import os
@@ -256,10 +256,8 @@ def test_commands_that_a_page_shows_are_accepted(page):
         if words[0] == "make":
             assert words[1] in targets
         elif words[0] == "snakecap":
-            command = cli.COMMANDS[words[1]]
-            module, _, attribute = command.location.partition(":")
-            function = getattr(importlib.import_module(f"snakecap.{module}"), attribute)
-            arguments.parse(function, words[2:], "snakecap", command.positional)
+            function = functools.wraps(cli.load(words[1]))(lambda **_: None)
+            arguments.call(function, words[2:], "snakecap", cli.COMMANDS[words[1]].positional)
         elif words[0] == "snakemake":
             files = [word for word in words if word.endswith(".yaml") and "/" in word]
             assert all((ROOT / name).exists() for name in files), words

@@ -44,6 +44,7 @@ onsuccess:
 
 onerror:
     outputs.forget(Path(PLAN.settings.pathvars["results"]))
+    print("\n".join(controller.reasons(map(Path, log))), file=sys.stderr)
 
 
 def run(step, *optional, **arguments):

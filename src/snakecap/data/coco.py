@@ -7,20 +7,21 @@ Data Collection and Evaluation Server" (2015).
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from snakecap import log
 from snakecap.data import splits as choosing
 from snakecap.data.sources import existing, sentences
-from snakecap.formats.atomic import read_json
-from snakecap.formats.pictures import Collection, Picture
+from snakecap.formats.atomic import read_as
+from snakecap.formats.pictures import Collection, Id, Picture
 from snakecap.objects.categories import unambiguous
-from snakecap.objects.object import Object
+from snakecap.objects.object import Box, Object
 
 COCO_2014 = {"train": "train2014", "val": "val2014"}
 ORDER = ("val", "train", "test", "extra")
@@ -44,7 +45,8 @@ def read(
 
     Args:
         root: folder that the other names are relative to.
-        splits: for each split, the publisher's name for it, ``{name}`` below; null: COCO 2014.
+        splits: for each split, the publisher's name for it, ``{name}`` below; null: COCO 2014, or
+            one file of all pictures, when no annotation file's name has a ``{name}``.
             Validation pictures are read first: NeuralTalk2's random split depends on that.
         captions: the captions file of a split; null: no captions, objects only.
         instances: the instances file of a split; null: no objects.
@@ -62,23 +64,33 @@ def read(
     """
     if captions is None and instances is None:
         raise ValueError("coco: give `captions`, `instances`, or both")
+    names: Mapping[Any, str] = splits or _names(captions, instances)
     pictures: list[Picture] = []
-    categories: list[dict[int, str]] = []
-    for split, name in sorted((splits or COCO_2014).items(), key=lambda item: ORDER.index(item[0])):
+    categories: list[dict[int | str, str]] = []
+    for split, name in sorted(names.items(), key=lambda item: ORDER.index(item[0])):
         folder = _filled(images, name, "images")
         said = _annotations(root, captions, name, "captions")
         seen = _annotations(root, instances, name, "instances")
         pictures += _pictures(split, folder, said, seen, uncaptioned)
-        categories += [seen.numbered] if seen else []
+        categories += [seen.categories] if seen else []
     chosen = choosing.choose(
         root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
     )
-    return Collection(root, chosen, unambiguous(categories))
+    # Those that have numbers, as results files give them.
+    numbered = [
+        {key: name for key, name in one.items() if isinstance(key, int)} for one in categories
+    ]
+    return Collection(root, chosen, unambiguous(numbered))
+
+
+def _names(*patterns: str | None) -> Mapping[str, str]:
+    """COCO 2014's; a file that is for all pictures is read once, and split afterwards."""
+    return COCO_2014 if any(pattern and "{" in pattern for pattern in patterns) else {"train": ""}
 
 
 def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
     """What `read` reads; see `snakecap.provenance.identity.sources`."""
-    names = (given["splits"] or COCO_2014).values()
+    names = (given["splits"] or _names(given["captions"], given["instances"])).values()
     patterns = [(given[option], option) for option in ("captions", "instances") if given[option]]
     files = [
         root / _filled(pattern, name, option) for pattern, option in patterns for name in names
@@ -114,19 +126,49 @@ def _pictures(
     if captions and instances:
         _check_same(captions, instances)
     for key, image in first.images.items():
-        texts = [_get(first.path, row, "caption") for row in captions.of(key)] if captions else []
+        texts = captions.captions(key) if captions else []
         if not texts and captions and uncaptioned == "drop":
             continue
         silent = not texts and (captions is None or uncaptioned == "keep")
         yield Picture(
             id=key,
-            file=f"{folder}/{_get(first.path, image, 'file_name')}".lstrip("/"),
+            file=f"{folder}/{image['file_name']}".lstrip("/"),
             split=split,
             captions=() if silent else sentences(texts, key, first.path),
             objects=objects.get(key, ()),
-            width=_whole(image.get("width") or 0),
-            height=_whole(image.get("height") or 0),
+            width=image.get("width") or 0,
+            height=image.get("height") or 0,
         )
+
+
+class _Image(TypedDict):
+    id: Id
+    file_name: str
+    width: NotRequired[int | None]
+    height: NotRequired[int | None]
+
+
+class _Category(TypedDict):
+    id: Id
+    name: str
+
+
+class _Annotation(TypedDict):
+    image_id: Id
+    id: NotRequired[Any]
+    caption: NotRequired[str]
+    category_id: NotRequired[Id]
+    bbox: NotRequired[Box]
+    iscrowd: NotRequired[bool]
+
+
+class _File(TypedDict):
+    images: list[_Image]
+    annotations: NotRequired[list[_Annotation]]
+    categories: NotRequired[list[_Category]]
+
+
+FILE = TypeAdapter(_File)
 
 
 class _Annotations:
@@ -137,34 +179,32 @@ class _Annotations:
     """
 
     def __init__(self, path: Path):
-        value = read_json(path)
-        rows, images = _list(path, value, "annotations", []), _list(path, value, "images")
-        self.path = path
-        self.categories = {
-            _key(path, row, "id"): _text(path, row, "name")
-            for row in _list(path, value, "categories", [])
-        }
-        self.images: dict[Any, dict[str, Any]] = {}
-        for image in images:
-            if self.images.setdefault(_key(path, image, "id"), image) is not image:
-                raise ValueError(f"{path}: two images have the id {image['id']!r}")
-        self.rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            key = _key(path, row, "image_id")
-            if key not in self.images:
-                raise ValueError(
-                    f"{path}: annotation {row.get('id')!r} is of the unknown image {key!r}"
-                )
-            self.rows[key].append(row)
+        self.path, content = path, read_as(path, FILE, "in COCO's format")
+        self.categories = {row["id"]: row["name"] for row in content.get("categories", [])}
+        self.images = {image["id"]: image for image in content["images"]}
+        if len(self.images) < len(content["images"]):
+            twice, _ = Counter(image["id"] for image in content["images"]).most_common(1)[0]
+            raise ValueError(f"{path}: two images have the id {twice!r}")
+        self.rows: dict[int | str, list[_Annotation]] = defaultdict(list)
+        for row in content.get("annotations", []):
+            self.rows[row["image_id"]].append(row)
+        if unknown := next((key for key in self.rows if key not in self.images), None):
+            number = self.rows[unknown][0].get("id")
+            raise ValueError(f"{path}: annotation {number!r} is of the unknown image {unknown!r}")
 
-    @property
-    def numbered(self) -> dict[int, str]:
-        """Names of the categories that have numbers, as results files give them."""
-        return {key: name for key, name in self.categories.items() if isinstance(key, int)}
+    def captions(self, image: int | str) -> list[str]:
+        """Of one image, in the file's order."""
+        return [self.value(row, "caption") for row in self.rows.get(image, ())]
 
-    def of(self, image: Any) -> list[dict[str, Any]]:
-        """The annotations of one image, in the file's order."""
-        return self.rows.get(image, [])
+    def value(self, row: _Annotation, key: Literal["caption", "bbox", "category_id"]) -> Any:
+        """What an annotation of this kind of file has.
+
+        Raises:
+            ValueError: it has not.
+        """
+        if key not in row:
+            raise ValueError(f"{self.path}: annotation {row.get('id')!r} has no {key}")
+        return row[key]
 
 
 def _check_same(captions: _Annotations, instances: _Annotations) -> None:
@@ -195,50 +235,9 @@ def _objects(file: _Annotations) -> dict[Any, tuple[Object, ...]]:
     return {image: tuple(_object(file, row) for row in rows) for image, rows in file.rows.items()}
 
 
-def _object(file: _Annotations, row: dict[str, Any]) -> Object:
-    number, box = _key(file.path, row, "category_id"), _get(file.path, row, "bbox")
-    if number not in file.categories:
-        raise ValueError(f"{file.path}: annotation {row.get('id')!r} has no category {number!r}")
-    numbers = isinstance(box, list) and all(type(edge) in (int, float) for edge in box)
-    if not numbers or len(box) != 4:
-        raise ValueError(f"{file.path}: annotation {row.get('id')!r} has the box {box!r}")
-    x, y, width, height = map(float, box)
-    crowd = bool(row.get("iscrowd", 0))
-    return Object(file.categories[number], (x, y, width, height), crowd=crowd)
-
-
-def _list(path: Path, value: Any, key: str, default: Any = None) -> list[Any]:
-    found = _get(path, value, key, default)
-    if not isinstance(found, list):
-        raise ValueError(f"{path} is not in COCO's format: `{key}` is {str(found)[:80]}, no list")
-    return found
-
-
-def _key(path: Path, row: Any, key: str) -> Any:
-    """An id, a whole number or text."""
-    found = _whole(_get(path, row, key))
-    if type(found) not in (int, str):
-        raise ValueError(
-            f"{path} is not in COCO's format: `{key}` is {str(found)[:80]} in {str(row)[:80]}"
-        )
-    return found
-
-
-def _text(path: Path, row: Any, key: str) -> str:
-    found = _get(path, row, key)
-    if not isinstance(found, str):
-        raise ValueError(f"{path} is not in COCO's format: `{key}` is {found!r}, no text")
-    return found
-
-
-def _whole(value: Any) -> Any:
-    """7.0, as tables write numbers, is 7."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _get(path: Path, row: Any, key: str, default: Any = None) -> Any:
-    """A field that COCO's format requires (unless it has a default)."""
-    if not isinstance(row, dict) or (key not in row and default is None):
-        shown = str(row)[:80]
-        raise ValueError(f"{path} is not in COCO's format: no `{key}` in {shown}")
-    return row.get(key, default)
+def _object(file: _Annotations, row: _Annotation) -> Object:
+    category = file.value(row, "category_id")
+    if category not in file.categories:
+        raise ValueError(f"{file.path}: annotation {row.get('id')!r} has no category {category!r}")
+    crowd = row.get("iscrowd", False)
+    return Object(file.categories[category], file.value(row, "bbox"), crowd=crowd)

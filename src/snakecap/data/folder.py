@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from snakecap.data.coco import FILE
 from snakecap.data.sources import existing
-from snakecap.formats.atomic import read_json
+from snakecap.formats.atomic import read_as
 from snakecap.formats.decode import SUFFIXES, is_image
 from snakecap.formats.pictures import Collection, Picture
 
@@ -60,7 +61,5 @@ def _names(folder: Path, *, recursive: bool) -> list[str]:
 
 
 def _listed(file: Path) -> list[tuple[int | str, str]]:
-    try:
-        return [(row["id"], row["file_name"]) for row in read_json(file)["images"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{file} has no images: [{{file_name, id}}] ({error!r})") from None
+    found = read_as(file, FILE, "a list of images, {images: [{file_name, id}]}")
+    return [(image["id"], image["file_name"]) for image in found["images"]]

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from snakecap.data.sources import existing, sentences
-from snakecap.formats.atomic import read_json
-from snakecap.formats.pictures import SPLITS, Collection, Picture
+from snakecap.formats.atomic import read_as
+from snakecap.formats.pictures import Collection, Id, Picture
 
 
 def read(
@@ -36,12 +39,36 @@ def read(
         ValueError: it is not one of his, or a picture has no captions; names it.
     """
     file = existing(root, annotations, "annotations") if annotations else _only(root)
-    try:
-        rows = read_json(file)["images"]
-        pictures = [_picture(file, row, images, restval) for row in rows]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{file} is not one of Karpathy's dataset_*.json: {error!r}") from None
-    return Collection(root, tuple(p for p in pictures if p.split != "drop"))
+    kept = [image for image in read_file(file) if (image["split"], restval) != ("restval", "drop")]
+    return Collection(root, tuple(_picture(file, image, images, restval) for image in kept))
+
+
+class _Sentence(TypedDict):
+    raw: str
+
+
+class Image(TypedDict):
+    """One picture of his file."""
+
+    filename: str
+    split: Literal["train", "val", "test", "extra", "restval"]
+    sentences: NotRequired[list[_Sentence]]
+    filepath: NotRequired[str]
+    imgid: NotRequired[Id]
+    cocoid: NotRequired[Id]
+
+
+class _File(TypedDict):
+    images: Annotated[list[Image], Field(min_length=1)]
+
+
+def read_file(file: Path) -> list[Image]:
+    """The pictures of one of his files.
+
+    Raises:
+        ValueError: it is not one; names it and the entry.
+    """
+    return read_as(file, TypeAdapter(_File), "one of Karpathy's dataset_*.json")["images"]
 
 
 def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
@@ -61,15 +88,11 @@ def _only(root: Path) -> Path:
     return found[0]
 
 
-def _picture(file: Path, row: dict[str, Any], images: str, restval: str) -> Picture:
-    split = restval if row["split"] == "restval" else row["split"]
-    if split not in (*SPLITS, "drop"):
-        raise ValueError(f"{file}: picture {row['filename']!r} has the split {split!r}")
-    parts = (images, row.get("filepath", ""), row["filename"])
-    texts = [sentence["raw"] for sentence in row["sentences"]]
+def _picture(file: Path, image: Image, images: str, restval: str) -> Picture:
+    name, said = image["filename"], [sentence["raw"] for sentence in image.get("sentences", [])]
     return Picture(
-        id=row.get("cocoid", row["imgid"]),
-        file="/".join(part for part in parts if part),
-        split=split,
-        captions=sentences(texts, row["filename"], file),
+        id=image.get("cocoid", image.get("imgid", name)),
+        file="/".join(part for part in (images, image.get("filepath"), name) if part),
+        split=restval if image["split"] == "restval" else image["split"],
+        captions=sentences(said, name, file),
     )

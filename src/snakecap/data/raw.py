@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from snakecap.data import splits
 from snakecap.data.sources import first_existing, sentences
-from snakecap.formats.atomic import read_json
-from snakecap.formats.pictures import Collection, Picture
+from snakecap.formats.atomic import read_as
+from snakecap.formats.pictures import Collection, Id, Picture
 
 NAMES = ("coco_raw.json", "raw.json")
+
+
+class _Entry(TypedDict):
+    file_path: str
+    captions: NotRequired[list[str]]
+    id: NotRequired[Id]
 
 
 def read(
@@ -48,10 +55,8 @@ def read(
         ValueError: it is not of this form, or a picture has no captions; names it.
     """
     file = first_existing(root, [annotations] if annotations else NAMES, "annotations")
-    rows = read_json(file)
-    if not isinstance(rows, list):
-        raise ValueError(f"{file} is not NeuralTalk2's raw JSON: it must be a list")
-    pictures = [_picture(file, row, at, images) for at, row in enumerate(rows, start=1)]
+    entries = read_as(file, TypeAdapter(list[_Entry]), "NeuralTalk2's raw JSON")
+    pictures = [_picture(file, entry, at, images) for at, entry in enumerate(entries, start=1)]
     if ids or karpathy or by_path:
         num_val = num_test = 0
     if by_path:
@@ -73,15 +78,13 @@ def _split(path: str) -> str:
     return "val" if "val2014" in path else "test" if "test2014" in path else "train"
 
 
-def _picture(file: Path, row: Any, position: int, images: str) -> Picture:
-    if not isinstance(row, dict) or not isinstance(row.get("file_path"), str):
-        raise ValueError(f"{file}: entry {position} has no `file_path`: {str(row)[:80]}")
-    path = row["file_path"]
+def _picture(file: Path, entry: _Entry, position: int, images: str) -> Picture:
+    path = entry["file_path"]
     return Picture(
-        id=row.get("id", position),
+        id=entry.get("id", position),
         file=f"{images}/{path}" if images else path,
         split="train",
-        captions=sentences(row.get("captions", []), path, file),
+        captions=sentences(entry.get("captions", []), path, file),
     )
 
 

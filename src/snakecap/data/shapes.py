@@ -21,8 +21,8 @@ from typing import Annotated
 from pydantic import Field
 
 from snakecap import log
-from snakecap.data import drawing, phrases
-from snakecap.data.scene import Shape, scene
+from snakecap.data import phrases
+from snakecap.data.scene import Shape, draw, scene
 from snakecap.formats.pictures import Collection, Picture, Region
 from snakecap.objects.object import Box, Object
 from snakecap.provenance import code as provenance
@@ -80,21 +80,14 @@ def read(
 
 def _key(looks: Looks) -> str:
     """Another look, or another drawing code, is another folder: old files are never mixed in."""
-    code = provenance.digest("snakecap.data.scene", "snakecap.data.drawing")
+    code = provenance.digest("snakecap.data.scene")
     return hashlib.sha256(provenance.canonical([asdict(looks), code]).encode()).hexdigest()[:10]
 
 
 def generate(
     folder: Path, numbers: dict[str, int], looks: Looks, workers: int | None = None
 ) -> tuple[Picture, ...]:
-    """Draw the pictures of all splits, in order.
-
-    Args:
-        folder: where the image files go, a folder for each split.
-        numbers: pictures of each split.
-        looks: what they look like.
-        workers: processes; by default one for few pictures, else one for each processor.
-    """
+    """Draw so many pictures of each split, in order; few of them in one process."""
     jobs = [(split, k) for split, count in numbers.items() for k in range(count)]
     for split in numbers:
         (folder / split).mkdir(parents=True, exist_ok=True)
@@ -132,7 +125,7 @@ def _make(folder: Path, looks: Looks, job: tuple[str, int]) -> Picture:
     file = folder / name
     if not file.exists() or file.stat().st_size == 0:
         temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        image = drawing.draw(seen, looks.size, pixels)
+        image = draw(seen, looks.size, pixels)
         image.save(temporary, "JPEG", quality=looks.quality, subsampling=0)
         temporary.replace(file)
     return Picture(

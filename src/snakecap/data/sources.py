@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from snakecap import log
 
@@ -40,19 +39,12 @@ def first_existing(root: Path, names: Iterable[str], option: str) -> Path:
     return found
 
 
-def sentences(captions: Any, picture: Any, source: Path) -> tuple[str, ...]:
+def sentences(captions: Sequence[str], picture: object, source: Path) -> tuple[str, ...]:
     """A picture's captions, without the white space around them and without empty ones.
 
-    Args:
-        captions: what the source says they are.
-        picture: its id or file, for messages.
-        source: the file that was read, for messages.
-
     Raises:
-        ValueError: no caption, or one that is not text; names the picture.
+        ValueError: no caption; names the picture.
     """
-    if not isinstance(captions, list | tuple) or not all(isinstance(c, str) for c in captions):
-        raise ValueError(f"{source}: the captions of picture {picture!r} are not a list of texts")
     kept = tuple(text for caption in captions if (text := caption.strip()))
     if not kept:
         raise ValueError(f"{source}: picture {picture!r} has no captions")

@@ -11,11 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
+from snakecap.config.base import Split
+from snakecap.data import karpathy as karpathy_files
 from snakecap.data.sources import existing
-from snakecap.formats.atomic import read_json
-from snakecap.formats.pictures import SPLITS, Picture
+from snakecap.formats.atomic import read_as
+from snakecap.formats.pictures import Id, Picture
 
 Pictures = tuple[Picture, ...]
 
@@ -32,14 +36,7 @@ def choose(
 ) -> Pictures:
     """Apply the split that the options ask for; at most one of the three kinds.
 
-    Args:
-        root: folder that `ids` and `karpathy` are relative to.
-        pictures: with the data set's own splits.
-        ids: JSON file ``{split: [ids]}``; pictures in no list are left out.
-        karpathy: ``dataset_*.json``; pictures that it does not name are left out.
-        num_val: pictures for validation in the random split.
-        num_test: pictures for testing in it; the rest is for training.
-        seed: of the random split.
+    Pictures that `ids` or `karpathy` do not name are left out.
 
     Raises:
         ValueError: two kinds at once, or a split that does not fit the pictures.
@@ -99,11 +96,7 @@ def by_ids(pictures: Sequence[Picture], file: Path) -> Pictures:
     Raises:
         ValueError: an unknown split, an id of no picture, or an id in two splits.
     """
-    lists = read_json(file)
-    if not isinstance(lists, dict) or not all(isinstance(value, list) for value in lists.values()):
-        raise ValueError(f"{file} must hold {{split: [ids]}}")
-    if unknown := set(lists) - set(SPLITS):
-        raise ValueError(f"{file}: unknown split {min(unknown)!r}; known: {', '.join(SPLITS)}")
+    lists = read_as(file, TypeAdapter(dict[Split, list[Id]]), "{split: [ids]}")
     return _assign(pictures, [(i, split) for split in lists for i in lists[split]], "id", file)
 
 
@@ -113,14 +106,14 @@ def by_karpathy(pictures: Sequence[Picture], file: Path) -> Pictures:
     Raises:
         ValueError: not his file, or one of its pictures is missing.
     """
-    try:
-        rows = read_json(file)["images"]
-        by_id = "cocoid" in rows[0]
-        key = "cocoid" if by_id else "filename"
-        pairs = [(row[key], "train" if row["split"] == "restval" else row["split"]) for row in rows]
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{file} is not one of Karpathy's dataset_*.json: {error!r}") from None
-    return _assign(pictures, pairs, "id" if by_id else "name", file)
+    images = karpathy_files.read_file(file)
+    key: Literal["cocoid", "filename"] = "cocoid" if "cocoid" in images[0] else "filename"
+    training = {"train", "restval"}
+    pairs = [
+        (image.get(key), "train" if image["split"] in training else image["split"])
+        for image in images
+    ]
+    return _assign(pictures, pairs, "id" if key == "cocoid" else "name", file)
 
 
 def _assign(

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from snakecap.detectors.detector import Detector
+from snakecap.formats import model as models
 from snakecap.formats.pictures import Picture
 from snakecap.objects.boxes import Detections, clip
 from snakecap.objects.categories import COCO, canonical
@@ -67,7 +68,7 @@ class TorchvisionDetector(Detector):
 
         labels, state = _published(name) if file is None else (_coco(), _state(file))
         self.network = get_model(name, weights=None, weights_backbone=None, num_classes=len(labels))
-        _fill(self.network, state, f"{name} from {file or 'torchvision'}")
+        models.fill(self.network, state, f"{name} from {file or 'torchvision'}")
         self.network.eval().to(place)
         self.place, self.min_score = place, min_score
         head: Any = getattr(self.network, "roi_heads", self.network)
@@ -132,14 +133,7 @@ def _state(file: Path) -> dict[str, Any]:
         if file.suffix == ".safetensors":
             return load_file(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
-        return dict(state.get("state_dict", state))
+        state = state.get("state_dict", state)
+        return {name: value.detach() for name, value in state.items()}
     except Exception as error:  # each library has its own errors for a broken file
         raise ValueError(f"{file} is not a state dict: {error}") from None
-
-
-def _fill(network: torch.nn.Module, state: Mapping[str, Any], what: str) -> None:
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        lines = str(error).splitlines()
-        raise ValueError(f"the weights of {what} do not fit: {' '.join(lines[:4])[:600]}") from None

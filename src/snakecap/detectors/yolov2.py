@@ -192,12 +192,7 @@ def _ours(path: Path) -> tuple[Network, tuple[str, ...]]:
     if "cfg" not in header:
         raise ValueError(f"{path} is not a detector of snakecap: its header has no cfg")
     network = Network(parse(header["cfg"], f"{path}'s cfg"))
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{path} has weights of another architecture than its cfg: {error}") from (
-            None
-        )
+    models.fill(network, weights, str(path))
     return network, tuple(header["categories"])
 
 

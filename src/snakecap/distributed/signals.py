@@ -8,6 +8,7 @@ hold is whole and the next run takes it up; training ends after its step, with a
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import signal
@@ -15,8 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from snakecap.log import logger
-
+logger = logging.getLogger("snakecap")  # not from `log`: signals are handled before its imports
 # 75 is EX_TEMPFAIL of sysexits.h, "try again"; 130 is what shells give for Ctrl-C.
 CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
 TOGETHER = 5.0  # seconds
@@ -36,6 +36,7 @@ class _State:
     received: int | None = None
     raised = -math.inf  # when
     postponed = False
+    resumable = False
 
 
 @contextlib.contextmanager
@@ -56,12 +57,18 @@ def handled() -> Iterator[None]:
             raise
         ended = error if isinstance(error, Interrupted) else Interrupted(_State.received)
         if not follows:
-            logger.warning("ended by %s: run again; what was saved is kept", ended.name)
+            advice = ": run again; what was saved is kept" if _State.resumable else ""
+            logger.warning("ended by %s%s", ended.name, advice)
         raise ended from None
     finally:
         for number, usual in before.items():
             signal.signal(number, usual)
-        _State.received, _State.raised = None, -math.inf
+        _State.received, _State.raised, _State.resumable = None, -math.inf, False
+
+
+def resumable() -> None:
+    """Say, if a signal ends this command, that the next run goes on from what was saved."""
+    _State.resumable = True
 
 
 def _note(number: int, _: object) -> None:

@@ -47,10 +47,6 @@ def unpack(archive: Path, folder: Path) -> list[str]:
     All members go to a hidden folder first and are then moved to their places, so that a killed
     run leaves no partial file under a final name.
 
-    Args:
-        archive: a zip or tar file.
-        folder: where its members go; made when missing.
-
     Returns:
         The files' paths relative to `folder`, in the archive's order.
 

@@ -9,11 +9,19 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Kind = TypeVar("Kind")
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 FULL[errno.EFBIG] = "the file is too large for its disk or for `ulimit -f`"
 FULL[errno.EIO] = "the disk is full or broken"  # what LMDB says of a disk that it filled
+
+
+SHOWN = 80  # characters of a wrong entry
 
 
 class DiskFullError(OSError):
@@ -137,3 +145,31 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     except RecursionError:
         raise ValueError(f"{path} is not JSON of ours: it is nested too deeply") from None
+
+
+def read_as(path: Path, kind: TypeAdapter[Kind], name: str) -> Kind:
+    """Read JSON of a kind; `name` says which, for messages.
+
+    Raises:
+        ValueError: it is another; names the file, the entry and what is wrong there.
+    """
+    return checked(read_json(path), kind, f"{path} is not {name}")
+
+
+def checked(value: Any, kind: TypeAdapter[Kind], complaint: str) -> Kind:
+    """A value as its kind.
+
+    Raises:
+        ValueError: `complaint`, the entry and what is wrong there.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        first, *_ = error.errors(include_url=False)
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        reason = first["msg"].removeprefix("Value error, ")
+        shown = str(first["input"])
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+        raise ValueError(f"{complaint}: {place}: {reason} (in {shown})") from None

@@ -62,15 +62,7 @@ class Captions:
 
 
 def pack(captions: Sequence[Sequence[int]], max_length: int) -> tuple[Integers, Integers]:
-    """Captions as a padded array.
-
-    Args:
-        captions: M lists of ids; those longer than `max_length` are clipped.
-        max_length: D.
-
-    Returns:
-        labels (M, D), padded with 0, and lengths (M,), 0..D.
-    """
+    """M lists of ids, clipped to D: labels (M, D), padded with 0, and lengths (M,)."""
     clipped = [caption[:max_length] for caption in captions]
     lengths = np.fromiter(map(len, clipped), np.int64, len(clipped))
     labels = np.zeros((len(clipped), max_length), np.int64)
@@ -80,14 +72,7 @@ def pack(captions: Sequence[Sequence[int]], max_length: int) -> tuple[Integers, 
 
 
 def write(path: Path, captions: Captions, images: Path | None = None, **stamp: Any) -> None:
-    """Write ``captions.h5`` and the JSON beside it.
-
-    Args:
-        path: ends in ``.h5``; the JSON has the same name.
-        captions: what to write.
-        images: an ``images.h5`` with one row for each picture; linked by a relative path.
-        stamp: kept as the file's attribute ``stamp``.
-    """
+    """Write ``captions.h5``, linked to `images` of the same rows, and the JSON beside it."""
     pictures = zip(captions.splits, captions.files, captions.ids, strict=True)
     index = {
         "ix_to_word": {str(i): word for i, word in enumerate(captions.words, start=1)},

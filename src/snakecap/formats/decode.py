@@ -62,12 +62,12 @@ def load(
 
     Args:
         source: a path, or the bytes of an image file.
-        size: the side S of the result in pixels.
+        size: S, the side in pixels.
         mode: ``squash`` scales both sides to S; ``crop`` takes the centre square first.
         max_pixels: a larger image is refused before it is decompressed.
 
     Returns:
-        RGB of shape (3, S, S), 0..255. Deterministic: the same bytes give the same pixels.
+        RGB (3, S, S), 0..255: the same bytes give the same pixels.
 
     Raises:
         Unreadable: missing, empty, not an image, truncated, corrupt or too large.
@@ -76,18 +76,7 @@ def load(
 
 
 def load_whole(source: Path | str | bytes, max_pixels: int = 200_000_000) -> NDArray[np.uint8]:
-    """Decode one image at its own size, upright.
-
-    Args:
-        source: a path, or the bytes of an image file.
-        max_pixels: a larger image is refused before it is decompressed.
-
-    Returns:
-        RGB of shape (3, H, W), 0..255.
-
-    Raises:
-        Unreadable: missing, empty, not an image, truncated, corrupt or too large.
-    """
+    """Decode one image at its own size, upright: RGB (3, H, W), 0..255; raises as `load`."""
     return _decoded(source, max_pixels, _whole)
 
 

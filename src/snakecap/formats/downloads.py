@@ -3,14 +3,19 @@
 While it grows, the file is ``NAME.part``, with ``NAME.part.json`` beside it holding what identifies
 the remote version (RFC 9110: a strong ETag, else Last-Modified). A later request asks for the rest
 with ``Range`` and ``If-Range``, so a server whose file has changed sends the whole new one.
+
+Beside what was fetched stands ``NAME.sha256``, in ``sha256sum``'s own format. Where a publisher
+gives no checksum, the first download records what it got and every later run is held to it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +24,11 @@ import requests
 import urllib3
 
 from snakecap import log
+from snakecap.distributed import signals
 from snakecap.formats import atomic
 
 BLOCK = 1 << 18
+SHOWN_FROM = 256 << 20  # bytes; hashing less takes under a second and needs no bar
 TIMEOUT = (30.0, 60.0)  # seconds to connect, and between two blocks
 RETRIED = {408, 425, 429, 500, 502, 503, 504}  # the server may answer otherwise later
 LONGEST_WAIT = 60.0  # seconds
@@ -65,7 +72,7 @@ def fetch(
     Args:
         url: http or https address.
         path: where the file will go.
-        size: bytes that the file must have, or None.
+        size: bytes that the file must have, if that is known.
         retries: attempts in a row that may fail without a single new byte.
         back_off: seconds before the second attempt; doubled for each further one.
 
@@ -208,6 +215,7 @@ def _receive(
         headers = response.headers
         version = _Version(url, headers.get("ETag"), headers.get("Last-Modified"), total)
         atomic.write_json(_record(part), asdict(version))
+    signals.resumable()
     bar.total, bar.n = total or bar.total, start
     with atomic.room(part), part.open("ab") as file:
         try:
@@ -228,3 +236,62 @@ def _record(part: Path) -> Path:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+class ChecksumError(ValueError):
+    """A file is not the one that was published or recorded."""
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file as 64 hex digits; large files show a progress bar."""
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        blocks: Iterable[bytes] = iter(lambda: file.read(1 << 20), b"")
+        if size > SHOWN_FROM:
+            title = f"checking {path.name}"
+            blocks = log.progress(blocks, title=title, total=-(-size >> 20), unit="MiB")
+        for block in blocks:
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def record_path(path: Path) -> Path:
+    """Where the checksum of `path` is recorded."""
+    return path.with_name(path.name + ".sha256")
+
+
+def record(path: Path, digest: str) -> None:
+    """Record the checksum of `path` beside it."""
+    atomic.write_text(record_path(path), f"{digest}  {path.name}\n")
+
+
+def recorded(path: Path) -> str | None:
+    """The checksum recorded for `path`, or None.
+
+    Raises:
+        ChecksumError: the record is not a checksum.
+    """
+    file = record_path(path)
+    if not file.exists():
+        return None
+    words = file.read_text(encoding="utf-8").split()
+    digest = words[0].lower() if words else ""
+    if len(digest) != 64 or any(letter not in "0123456789abcdef" for letter in digest):
+        raise ChecksumError(f"{file} does not hold a sha256: delete it")
+    return digest
+
+
+def verify(path: Path, *, expected: str | None, size: int | None) -> str:
+    """Hold a file to its sha256 and its size in bytes, where they are known; returns its sha256.
+
+    Raises:
+        ChecksumError: it is another file; names both numbers.
+    """
+    found = path.stat().st_size
+    if size is not None and found != size:
+        raise ChecksumError(f"{path.name} has {found} bytes, expected {size}")
+    digest = sha256(path)
+    if expected is not None and digest != expected.lower():
+        raise ChecksumError(f"{path.name} has the sha256 {digest}, expected {expected.lower()}")
+    return digest

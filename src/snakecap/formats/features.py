@@ -44,12 +44,7 @@ def key(file: str) -> bytes:
 
 
 class Writer(Store):
-    """Adds features to a file that may already hold some.
-
-    Args:
-        path: the file; made when missing.
-        vdim: shape of one value.
-        dtype: ``float32`` or ``float16``.
+    """Adds features, ``float32`` or ``float16``, to a file that may already hold some.
 
     Raises:
         ValueError: the file holds values of another shape or type.
@@ -110,9 +105,6 @@ def _environment(path: Path) -> _Environment:
 class Features:
     """Reads features; safe to open many times, to fork and to pickle.
 
-    Args:
-        path: the file.
-
     Attributes:
         vdim: shape of one value.
         dtype: how values are stored.
@@ -149,7 +141,7 @@ class Features:
         return {**self.__dict__, "_held": None}
 
     def __len__(self) -> int:
-        """The number of values, mirrored pictures included."""
+        """Mirrored pictures count too."""
         with self._begin() as transaction:
             reserved = sum(transaction.get(name) is not None for name in (VDIM, DTYPE, STAMP))
             return int(transaction.stat()["entries"]) - reserved

@@ -27,15 +27,7 @@ ENCODING = "surrogateescape"  # a file's name may be bytes that are not UTF-8
 
 
 def create(path: Path, files: Sequence[str], size: int, mode: str, stamp: dict[str, Any]) -> None:
-    """Make ``images.h5`` with all its rows allocated and still unwritten.
-
-    Args:
-        path: where; an existing file is replaced.
-        files: the name of each row, N of them.
-        size: the side S in pixels.
-        mode: how the pictures were made square.
-        stamp: provenance, stored as JSON.
-    """
+    """Make, or replace, ``images.h5`` with a row a file, all allocated and still unwritten."""
     with room(path), h5py.File(path, "w") as file:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_layout(h5py.h5d.CONTIGUOUS)
@@ -51,11 +43,7 @@ def create(path: Path, files: Sequence[str], size: int, mode: str, stamp: dict[s
 
 
 class Rows:
-    """Writes rows into a file made by `create`; several processes may, each its own rows.
-
-    Args:
-        path: ``images.h5``.
-    """
+    """Writes rows into a file made by `create`; several processes may, each its own rows."""
 
     def __init__(self, path: Path):
         self.path, images = path, Images(path)
@@ -98,9 +86,6 @@ def keep(source: Path, target: Path, rows: Sequence[int], block: int = 64) -> No
 
 class Images:
     """Reads ``images.h5``. Holds no open file: safe to fork, to pickle, and to share by threads.
-
-    Args:
-        path: the file.
 
     Attributes:
         size: the side S in pixels.
@@ -163,13 +148,7 @@ class Images:
         return np.array([self._places[name] for name in files], np.int64)
 
     def read(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Images of some rows, in the order asked, repeats allowed.
-
-        Args:
-            rows: row numbers, 0 <= row < N.
-
-        Returns:
-            Shape (len(rows), 3, S, S), a copy.
+        """Images of some rows, in the order asked, repeats allowed: (len(rows), 3, S, S), a copy.
 
         Raises:
             IndexError: a row outside the file.

@@ -20,6 +20,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import Module
 
 from snakecap.formats.atomic import writing
 
@@ -81,3 +82,30 @@ def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError(f"{path} is damaged: its snakecap header cannot be read") from None
     return header
+
+
+def fill(network: Module, weights: Mapping[str, Tensor], what: str) -> None:
+    """Fill a network with a state dict; `what` says whose it is, for messages.
+
+    Raises:
+        ValueError: it is another architecture's; lists what does not fit.
+    """
+    wanted = network.state_dict()
+    shapes = [
+        f"{name} {tuple(weights[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in weights and weights[name].shape != wanted[name].shape
+    ]
+    faults = {
+        "missing": [name for name in wanted if name not in weights],
+        "unexpected": [name for name in weights if name not in wanted],
+        "of another shape": shapes,
+    }
+    lines = [
+        f"  {len(names)} {fault}: {'; '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+        for fault, names in faults.items()
+        if names
+    ]
+    if lines:
+        raise ValueError(f"the weights of {what} do not fit:\n" + "\n".join(lines))
+    network.load_state_dict(weights)

@@ -19,18 +19,53 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from snakecap.formats.atomic import read_json, write_json
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+)
+
+from snakecap.formats.atomic import checked, read_as, write_json
 from snakecap.objects.object import Box, Object
 
 ROOT = re.compile(rb'"root": ("(?:[^"\\]|\\.)*")')
 FILE = re.compile(rb'"file": ("(?:[^"\\]|\\.)*")')
 COUNTS = re.compile(rb'\{"counts": \{"pictures": (\d+), "captions": (\d+)\}')
 SPLITS = ("train", "val", "test", "extra")
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # tables write 7 as 7.0
+    if type(value) not in (int, str):
+        raise ValueError("an id is a whole number or text")
+    return value
+
+
+def _known(split: str) -> str:
+    if split not in SPLITS:
+        raise ValueError(f"it is not one of {', '.join(SPLITS)}")
+    return split
+
+
+def _named(file: str) -> str:
+    if not file:
+        raise ValueError("a file has a name")
+    return file
+
+
+Id = Annotated[int | str, PlainValidator(_identity)]
+Pixels = Annotated[StrictInt, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +88,26 @@ class Picture:
         width, height: pixels; 0 when the source does not say.
     """
 
-    id: int | str
-    file: str
-    split: str
+    __pydantic_config__ = ConfigDict(revalidate_instances="always")
+
+    id: Id
+    file: Annotated[StrictStr, AfterValidator(_named)]
+    split: Annotated[str, AfterValidator(_known)]
     captions: tuple[str, ...] = ()
     objects: tuple[Object, ...] = ()
     regions: tuple[Region, ...] = ()
-    width: int = 0
-    height: int = 0
+    width: Pixels = 0
+    height: Pixels = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    root: str
+    pictures: tuple[Picture, ...]
+    categories: dict[int, str] = field(default_factory=dict)
+
+
+_pictures, _file = TypeAdapter(tuple[Picture, ...]), TypeAdapter(_File)
 
 
 def sized(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Picture:
@@ -91,53 +138,29 @@ class Collection:
 
 
 def check(pictures: Sequence[Picture], source: str) -> None:
-    """Check what every later stage relies on.
+    """Check what every later step relies on.
 
     Raises:
         ValueError: an id, file or size that is none, repeated ids or files, or an unknown split;
             names the picture and `source`.
     """
-    for picture in pictures:
-        _check_types(picture, source)
+    checked(pictures, _pictures, f"{source}: a picture is wrong")
     for attribute in ("id", "file"):
-        seen: set[Any] = set()
-        for picture in pictures:
-            value = str(getattr(picture, attribute))
-            if value in seen:
-                raise ValueError(f"{source}: two pictures have the {attribute} {value!r}")
-            seen.add(value)
-    for picture in pictures:
-        if picture.split not in SPLITS:
-            raise ValueError(
-                f"{source}: picture {picture.id} has split {picture.split!r}, not one of {SPLITS}"
-            )
-
-
-def _check_types(picture: Picture, source: str) -> None:
-    sizes = picture.width, picture.height
-    rules = {
-        "id": (picture.id, type(picture.id) in (int, str), "a whole number or text"),
-        "file": (picture.file, type(picture.file) is str and picture.file != "", "a file's name"),
-        "size": (sizes, all(type(n) is int and n >= 0 for n in sizes), "in whole pixels"),
-    }
-    for name, (value, right, wanted) in rules.items():
-        if not right:
-            raise ValueError(
-                f"{source}: the {name} of picture {picture.id!r} ({picture.file}), "
-                f"{str(value)[:80]}, is not {wanted}"
-            )
+        values = Counter(str(getattr(picture, attribute)) for picture in pictures)
+        if twice := next((value for value, count in values.items() if count > 1), None):
+            raise ValueError(f"{source}: two pictures have the {attribute} {twice!r}")
 
 
 def write(path: Path, collection: Collection, **stamp: Any) -> None:
     """Write ``pictures.json`` after checking it."""
     check(collection.pictures, str(path))
-    records = [asdict(picture) for picture in collection.pictures]
-    for record in records:
-        for row in record["objects"]:
-            del row["score"]  # of annotations it would say nothing
-    counts = {"pictures": len(records), "captions": sum(len(r["captions"]) for r in records)}
+    said = sum(len(picture.captions) for picture in collection.pictures)
+    counts = {"pictures": len(collection.pictures), "captions": said}
     head = {"counts": counts, "root": str(collection.root)}
     ids = {str(number): name for number, name in collection.categories.items()}
+    # Of annotations a score would say nothing.
+    unsaid: Any = {"__all__": {"objects": {"__all__": {"score"}}}}
+    records = _pictures.dump_python(collection.pictures, exclude=unsaid)
     write_json(path, {**head, **stamp, "categories": ids, "pictures": records})
 
 
@@ -168,22 +191,8 @@ def read(path: Path, root: Path | None = None) -> Collection:
     Raises:
         ValueError: the file is not a ``pictures.json``; names it.
     """
-    value = read_json(path)
-    try:
-        records = tuple(_picture(record) for record in value["pictures"])
-        ids = {int(number): name for number, name in value.get("categories", {}).items()}
-        return Collection(root or Path(value["root"]), records, ids)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a pictures.json of snakecap: {error!r}") from None
-
-
-def _picture(record: dict[str, Any]) -> Picture:
-    objects = tuple(
-        Object(o["category"], tuple(o["box"]), crowd=o["crowd"]) for o in record["objects"]
-    )
-    regions = tuple(Region(r["phrase"], tuple(r["box"])) for r in record["regions"])
-    captions = tuple(record["captions"])
-    return Picture(**{**record, "captions": captions, "objects": objects, "regions": regions})
+    value = read_as(path, _file, "a pictures.json of snakecap")
+    return Collection(root or Path(value.root), value.pictures, value.categories)
 
 
 def references(pictures: Iterable[Picture]) -> dict[str, Any]:

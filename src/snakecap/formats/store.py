@@ -14,10 +14,7 @@ from snakecap.formats.atomic import room
 
 
 class Store:
-    """Adds to a file that may already hold something.
-
-    Args:
-        path: the file; made when missing.
+    """Adds to a file that may already hold something; makes it when it is missing.
 
     Raises:
         DiskFullError: there is no room for it, here and in `save`.

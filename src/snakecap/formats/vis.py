@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakecap.formats.atomic import read_json, write_json
+from pydantic import ConfigDict, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from snakecap.formats.atomic import read_as, write_json
+
+
+@with_config(ConfigDict(extra="allow"))
+class _Entry(TypedDict):
+    caption: str
 
 
 def image(number: int) -> str:
@@ -27,15 +35,7 @@ def write(
     images: bool = True,
     file_names: bool = False,
 ) -> None:
-    """Write ``vis.json`` into `folder`, and copy the pictures.
-
-    Args:
-        folder: usually called ``vis``; made when something is written.
-        results: entries with image_id, caption and, to copy pictures, file_name.
-        root: put before every file_name when copying (eval.lua's -image_root).
-        captions: write ``vis.json`` (-dump_json).
-        images: copy the pictures (-dump_images).
-        file_names: keep file_name in ``vis.json`` (-dump_path).
+    """Write ``vis.json`` and copy the pictures, as `snakecap vis` explains.
 
     Raises:
         ValueError: an entry lacks what is needed; names the entry.
@@ -55,15 +55,10 @@ def write(
         write_json(folder / "vis.json", [{name: row[name] for name in kept} for row in results])
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Any]:
     """Read ``vis.json``, NeuralTalk2's or ours, or any results JSON.
 
     Raises:
         ValueError: not a list of objects with a caption; names the file.
     """
-    rows = read_json(path)
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and isinstance(row.get("caption"), str) for row in rows
-    ):
-        raise ValueError(f"{path} is not a list of objects with image_id and caption")
-    return rows
+    return read_as(path, TypeAdapter(list[_Entry]), "a list of objects with image_id and caption")

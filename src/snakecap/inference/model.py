@@ -85,7 +85,7 @@ class Model:
         sizes = {name: one.sizes() for name, one in self.inputs.items()}
         size = len(self.vocabulary)
         self.captioner = build(self.training, vocabulary_size=size, sizes=sizes)
-        self.captioner.load_state_dict(weights)
+        models.fill(self.captioner, weights, str(path))
         self.captioner.eval().to(self.place)
 
     @property

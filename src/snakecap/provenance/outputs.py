@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from snakecap.distributed import signals
 from snakecap.formats import atomic
 from snakecap.log import logger
 from snakecap.provenance.code import canonical
@@ -80,6 +81,7 @@ def work_folder(output: Path, *key: Any) -> Iterator[Path]:
     with lock(_lock(output), output) as alone:
         _remove_work(output, but=folder)
         folder.mkdir(exist_ok=True)
+        signals.resumable()
         yield folder
         if alone:  # else `once` does, when the outputs are safe
             shutil.rmtree(folder)

@@ -1,8 +1,4 @@
-"""Stage `annotations`: any data set to one ``pictures.json``.
-
-Reads what `download` left (or the data set's `root`); writes ``pictures.json``. The reader is
-imported by name, so the rule's digest must also follow ``registry.module("dataset", reader)``.
-"""
+"""Any data set to one ``pictures.json``."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage `download`: fetch, verify and unpack what a data set needs.
+"""Fetch, verify and unpack what a data set needs.
 
 Reads the network or files already on this machine; writes ``NAME`` and ``NAME.sha256`` for each
 download, what its archives hold, and the manifest.
@@ -13,8 +13,17 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from snakecap.config.settings import Download
-from snakecap.formats import archives, atomic, checksums
-from snakecap.formats.downloads import DownloadError, discard, fetch
+from snakecap.formats import archives, atomic
+from snakecap.formats.downloads import (
+    ChecksumError,
+    DownloadError,
+    discard,
+    fetch,
+    record,
+    record_path,
+    recorded,
+    verify,
+)
 from snakecap.provenance import code, outputs
 from snakecap.provenance.identity import Output, step
 
@@ -68,11 +77,11 @@ def _present(target: Path, item: Download) -> dict[str, Any] | None:
     if not target.is_file() or _local(item.url) is not None:
         return None
     try:
-        recorded = checksums.recorded(target)
-        digest = checksums.verify(target, expected=item.sha256 or recorded, size=item.size)
-    except checksums.ChecksumError:
+        known = recorded(target)
+        digest = verify(target, expected=item.sha256 or known, size=item.size)
+    except ChecksumError:
         return None
-    if digest != recorded or (item.unpack and not _unpacked(target, digest)):
+    if digest != known or (item.unpack and not _unpacked(target, digest)):
         return None
     return _line(target, item, digest)
 
@@ -120,7 +129,7 @@ def _obtain(target: Path, item: Download, retries: int, back_off: float) -> dict
     if item.unpack:
         _unpack(target, digest)
     # Last: what could not be unpacked must not become the checksum that later runs insist on.
-    checksums.record(target, digest)
+    record(target, digest)
     row = _line(target, item, digest)
     return row if local is None else {**row, "path": str(local)}
 
@@ -141,11 +150,11 @@ def _use_in_place(target: Path, local: Path) -> None:
 
 
 def _verify_existing(target: Path, item: Download) -> str:
-    expected = item.sha256 or checksums.recorded(target)
+    expected = item.sha256 or recorded(target)
     try:
-        return checksums.verify(target, expected=expected, size=item.size)
-    except checksums.ChecksumError as error:
-        raise checksums.ChecksumError(
+        return verify(target, expected=expected, size=item.size)
+    except ChecksumError as error:
+        raise ChecksumError(
             f"{target} is not the expected file: {error}. Delete it to fetch it again, or "
             f"{_accept(target, item)}"
         ) from None
@@ -154,22 +163,22 @@ def _verify_existing(target: Path, item: Download) -> str:
 def _accept(target: Path, item: Download) -> str:
     if item.sha256 or item.size:
         return "correct `sha256` and `size` in the configuration to accept it"
-    return f"delete {checksums.record_path(target)} to accept it"
+    return f"delete {record_path(target)} to accept it"
 
 
 def _download(target: Path, item: Download, retries: int, back_off: float) -> str:
     """Fetch `target`; a resumed file that does not verify is fetched once more from its start."""
     part = target.with_name(target.name + ".part")
-    expected = item.sha256 or checksums.recorded(target)
+    expected = item.sha256 or recorded(target)
     while True:
         resumed = fetch(item.url, target, size=item.size, retries=retries, back_off=back_off)
         try:
-            digest = checksums.verify(part, expected=expected, size=item.size)
+            digest = verify(part, expected=expected, size=item.size)
             break
-        except checksums.ChecksumError as error:
+        except ChecksumError as error:
             discard(target)
             if not resumed:
-                raise checksums.ChecksumError(
+                raise ChecksumError(
                     f"{item.url} did not send the expected file: {error}. It changed, or is "
                     f"another file; {_accept(target, item)}"
                 ) from None

@@ -45,7 +45,7 @@ def _lines(
     else:
         yield _line("made by", f"{record['step']}, {record['started']}, in {record['seconds']} s")
         yield from (_line("changed", text) for text in against or ["nothing since it was made"])
-        yield from _told(record)
+        yield from _made(record)
     if inside:
         yield "  inside the file:"
         yield from (f"  {line}" for name, value in inside.items() for line in _fact(name, value))
@@ -53,7 +53,7 @@ def _lines(
         yield "  and nothing inside the file says how it was made"
 
 
-def _told(record: dict[str, Any]) -> Iterator[str]:
+def _made(record: dict[str, Any]) -> Iterator[str]:
     """The rest of a record for people: long lists a line each."""
     device = record["device"]
     yield _line("on", f"{device['type']}: {device['name']}, {record['host']}")

@@ -8,9 +8,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from snakecap.config.settings import Decoding
 from snakecap.formats.atomic import json_text, write_text
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 Format = Literal["json", "jsonl", "csv", "text"]
 
 
-class Named(NamedTuple):
-    """What is to be captioned: its own id, if it has one, its name, where it is, what there is."""
+@dataclass(frozen=True)
+class Asked:
+    """What is to be captioned: its id, if it has one, its name, where it is, what there is."""
 
-    id: int | str | None
+    id: Any  # a whole number or text; None: none of its own
     name: str
     origin: str
     request: Request
@@ -83,6 +84,7 @@ def photos(
         raise ValueError(f"the output {output} is one of the photos: give it another name")
     total = len(asked) + len(failed)
     loaded = Model(model, device, threads, detector)
+    asked = _possible(loaded, asked, failed)
     records = _caption(loaded, asked, settings, failed)
     chosen = format or _format(output)
     text = FORMATS[chosen](records)
@@ -95,31 +97,18 @@ def photos(
         raise SystemExit(f"{len(failed)} of {total} could not be captioned: {failed[0]}")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is to be captioned: its id, its name, and what there is."""
-
-    id: int | str
-    name: str
-    request: Request
-
-
 def requests(places: list[Path], failed: list[str]) -> list[Asked]:
-    """Photos, and the layouts in .json files, sorted by path.
-
-    Args:
-        places: files and folders.
-        failed: complaints about files of layouts are added here.
+    """Photos, and the layouts in .json files, sorted by path; complaints go to `failed`.
 
     Raises:
         ValueError: a place does not exist, or two have the same id.
     """
     from snakecap.inputs.request import Request
 
-    found: list[Named] = []
+    found: list[Asked] = []
     for path in find(places):
         if path.suffix.lower() != ".json":
-            found.append(Named(None, str(path), str(path), Request(photo=path)))
+            found.append(Asked(None, str(path), str(path), Request(photo=path)))
             continue
         try:
             found += _layouts(path)
@@ -128,32 +117,33 @@ def requests(places: list[Path], failed: list[str]) -> list[Asked]:
     return _identified(found)
 
 
-def _layouts(path: Path) -> Iterator[Named]:
+def _layouts(path: Path) -> Iterator[Asked]:
     """The layouts of a file, and their photos."""
     from snakecap.formats.layouts import read_json_layouts
     from snakecap.inputs.request import Request
 
     for number, record in enumerate(read_json_layouts(path), start=1):
         origin = f"{path}#{number}"
-        yield Named(record.id, record.name, origin, Request(record.photo, record.layout))
+        yield Asked(record.id, record.name, origin, Request(record.photo, record.layout))
 
 
-def _identified(found: Sequence[Named]) -> list[Asked]:
+def _identified(found: Sequence[Asked]) -> list[Asked]:
     """Each with an id: its own, else the shortest of its names that is its alone.
 
     Raises:
         ValueError: two say the same; 17 and "17" are the same image in COCO's formats.
     """
     taken = Counter(name for one in found for name in set(one.names()))
-    asked: dict[str, tuple[Asked, str]] = {}
+    asked: dict[str, Asked] = {}
     for one in found:
         free = (name for name in one.names() if taken[name] == 1)
         known = one.id if one.id is not None else next(free, one.origin)
-        if str(known) in asked:
-            other = asked[str(known)][1]
-            raise ValueError(f"{other} and {one.origin} have the id {known!r}: ids must differ")
-        asked[str(known)] = Asked(known, one.name, one.request), one.origin
-    return [one for one, _ in asked.values()]
+        if other := asked.get(str(known)):
+            raise ValueError(
+                f"{other.origin} and {one.origin} have the id {known!r}: ids must differ"
+            )
+        asked[str(known)] = replace(one, id=known)
+    return list(asked.values())
 
 
 def _same(photo: object, output: Path) -> bool:
@@ -182,6 +172,27 @@ def find(places: list[Path]) -> list[Path]:
     if not found:
         raise ValueError(f"no image files in {', '.join(map(str, places))}")
     return sorted(found.values())
+
+
+def _possible(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> list[Asked]:
+    """What has all that the model reads; says once, not for each photo, that others lack it.
+
+    Raises:
+        ValueError: none has.
+    """
+    blind = bool(loaded.layouts) and loaded.detector is None
+    lacking = [one for one in asked if blind and one.request.layout is None]
+    if not lacking:
+        return list(asked)
+    text = (
+        f"{loaded.path} reads the layout of objects: give --detector, or layouts (.json), for "
+        f"{len(lacking)} photos, {lacking[0].name} the first"
+    )
+    if len(lacking) == len(asked):
+        raise ValueError(text)
+    _complain(text, failed)
+    failed += [text] * (len(lacking) - 1)
+    return [one for one in asked if one.request.layout is not None]
 
 
 def _caption(

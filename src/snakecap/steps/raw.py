@@ -1,4 +1,4 @@
-"""Stage `raw`: ``pictures.json`` back to the originals' JSON, for their own tooling."""
+"""``pictures.json`` back to the originals' JSON, for their own tooling."""
 
 from __future__ import annotations
 

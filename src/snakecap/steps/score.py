@@ -36,7 +36,7 @@ def score(
             missing caption is an error.
 
     Raises:
-        CaptionsError: missing, unknown or repeated images, or no references; names the file.
+        ValueError: missing, unknown or repeated images, or no references; names the file.
         ValueError: not as many `scores` as `results`.
     """
     if scores and len(scores) != len(results):

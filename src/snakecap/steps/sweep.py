@@ -52,7 +52,7 @@ def sweep(
         settings: what is drawn, and how often.
 
     Raises:
-        ValueError: there is no such system, or the configuration has mistakes.
+        ValueError: there is no such system, or the configuration is wrong.
     """
     merged: dict[str, Any] = {}
     for path in configs:

@@ -134,5 +134,5 @@ def _model(
     for name, one in inputs.items():
         if header["inputs"][name] != one.facts():
             raise ValueError(f"{previous} was trained with {name} that were made differently")
-    captioner.load_state_dict(weights)
+    models.fill(captioner, weights, str(previous))
     return captioner

@@ -12,9 +12,11 @@ import atexit
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import socket
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +24,8 @@ from snakecap.log import logger
 from snakecap.provenance import sidecar
 from snakecap.provenance.code import SOURCE
 
+FAILED = re.compile(r"^    log: (.+) \(check log file", re.MULTILINE)  # of Snakemake's own log
+REASON = re.compile(r"[\w-]+: error: ")  # of a step's
 UNKNOWN = "?"  # whose the lock of a folder is that no controller of ours marked
 _alive: list[IO[str]] = []  # open as long as this process lives
 
@@ -79,6 +83,21 @@ def begin(folder: Path) -> None:
     mark.write(socket.gethostname() + "\n")
     mark.flush()
     _alive.append(mark)
+
+
+def reasons(logs: Iterable[Path]) -> Iterator[str]:
+    """Why jobs failed, as their logs end: Snakemake's dump of their commands buries it.
+
+    Args:
+        logs: Snakemake's own.
+    """
+    texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs]
+    for name in dict.fromkeys(name for text in texts for name in FAILED.findall(text)):
+        if Path(name).is_file():
+            lines = Path(name).read_text(encoding="utf-8", errors="replace").splitlines()
+            starts = [at for at, line in enumerate(lines) if REASON.match(line)]
+            yield from lines[starts[-1] if starts else -1 :]
+            yield f"  ({name})"
 
 
 def forced(workflow: Any) -> list[Path]:

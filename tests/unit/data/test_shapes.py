@@ -12,7 +12,8 @@ from PIL import Image
 from pycocoevalcap.cider.cider import Cider
 
 from snakecap.config import options as part_options
-from snakecap.data import drawing, phrases, shapes
+from snakecap.data import phrases, shapes
+from snakecap.data import scene as drawing
 from snakecap.data.scene import COLOURS, KINDS, Scene, scene
 from snakecap.data.shapes import Looks, generate
 

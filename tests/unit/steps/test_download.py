@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from snakecap.config.settings import Download
-from snakecap.formats.checksums import ChecksumError
-from snakecap.formats.downloads import DownloadError
+from snakecap.formats.downloads import ChecksumError, DownloadError
 from snakecap.steps.download import download
 
 BODY = bytes(range(256)) * 4000  # 1,024,000 bytes: several blocks

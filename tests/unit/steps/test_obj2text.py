@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_yolox
 import torch
+from PIL import Image
 from systems import EVERY_INPUT, TINY, caption_test, generate, train_on, training
 
 from snakecap import load
@@ -323,6 +324,21 @@ def test_a_file_that_is_no_layout_does_not_stop_the_others(model, tmp_path):
     with pytest.raises(SystemExit, match=r"2 of 3 could not be captioned: .*a\.json"):
         photos(model=model, photos=files, output=tmp_path / "out.jsonl", device="cpu")
     assert json.loads((tmp_path / "out.jsonl").read_text())["image_id"] == "b"
+
+
+def test_photos_without_a_detector_are_refused_once(model, tmp_path, caplog):
+    """Not once a photo: a folder may hold thousands."""
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    output = tmp_path / "out.jsonl"
+    with pytest.raises(ValueError, match=r"give --detector, .* for 3 photos, .*a\.png the first"):
+        photos(model=model, photos=[tmp_path], output=output, device="cpu")
+    assert not output.exists()
+    (tmp_path / "d.json").write_text('{"objects": []}')
+    with pytest.raises(SystemExit, match=r"3 of 4 could not be captioned: .* give --detector"):
+        photos(model=model, photos=[tmp_path, tmp_path / "d.json"], output=output, device="cpu")
+    assert json.loads(output.read_text())["image_id"] == "d"
+    assert sum("give --detector" in message for message in caplog.messages) == 1
 
 
 def test_layouts_of_nothing_at_all_are_told(data, tmp_path, caplog):

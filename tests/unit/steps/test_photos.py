@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from systems import training
 
 import snakecap
+from snakecap import cli
 from snakecap.config import settings as configuration
 from snakecap.config.settings import Decoding
 from snakecap.formats import model as models
@@ -270,6 +271,30 @@ def test_decoding_options(model, folder):
     content = [WORDS.index(word) + 1 for word in ("dog", "red", "grass")]
     for hypothesis in search(beam_width=4, n_best=4, no_repeat_words=True):
         assert all(hypothesis.words.count(word) <= 1 for word in content)
+
+
+def test_no_repeat_words_on_the_command_line_is_the_setting(model, folder, capsys):
+    """It was read as the opposite of a setting `repeat_words`, silently."""
+
+    def repeated(*options):
+        drawn = ["--method", "sample", "--n-best", "20", "--temperature", "3", *options]
+        cli.main(["caption", str(model), str(folder / "a.png"), "--device", "cpu", *drawn])
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        return sum(line.count(word) > 1 for line in lines for word in ("dog", "red", "grass"))
+
+    assert repeated() > 0
+    assert repeated("--no-repeat-words") == 0
+
+
+def test_weights_of_another_architecture_are_named(model, tmp_path):
+    weights, header = models.read(model)
+    other = tmp_path / "other.safetensors"
+    header["settings"]["decoder"]["options"]["hidden_size"] = 16
+    models.write(other, weights, header)
+    with pytest.raises(
+        ValueError, match=r"the weights of .*other\.safetensors do not fit:\n.*not \("
+    ):
+        Model(other, "cpu")
 
 
 def test_options_change_a_decoding_and_the_rest_of_it_stays(model, folder, monkeypatch):

@@ -79,3 +79,28 @@ def test_after_a_good_end_there_is_nothing_to_remember(folder):
     (folder / "controllers").write_text("elsewhere\n")
     controller.begin(folder)
     assert (folder / "controllers").read_text() == socket.gethostname() + "\n"
+
+
+def test_the_reason_of_a_failed_job_is_said_again(tmp_path):
+    """Snakemake ends with a dump of the command, under which nobody finds the reason."""
+    for name, text in (
+        (
+            "resize.log",
+            "INFO: started\nresize: error: 5 of 9 are unreadable; the first:\n  a.jpg: missing\n",
+        ),
+        ("train.log", "Traceback (most recent call last):\n  File ...\nKeyError: 'x'\n"),
+        ("empty.log", ""),
+    ):
+        (tmp_path / name).write_text(text)
+    dump = "Error in rule {0}:\n    jobid: 3\n    log: {1}/{0}.log (check log file(s) for ...)\n"
+    logs = [tmp_path / "snakemake.log"]
+    rules = ("resize", "train", "empty", "gone", "resize")
+    logs[0].write_text("".join(dump.format(rule, tmp_path) for rule in rules))
+    assert list(controller.reasons(logs)) == [
+        "resize: error: 5 of 9 are unreadable; the first:",
+        "  a.jpg: missing",
+        f"  ({tmp_path}/resize.log)",
+        "KeyError: 'x'",
+        f"  ({tmp_path}/train.log)",
+        f"  ({tmp_path}/empty.log)",
+    ]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snakecap.formats import model as models
 from snakecap.log import logger
 from snakecap.models.backbones.backbone import Backbone
 
@@ -96,9 +97,9 @@ def _torch(path: Path) -> dict[str, Any]:
 
 
 def _published(architecture: str) -> dict[str, Tensor]:
-    from torchvision import models
+    from torchvision.models import get_model_weights
 
-    chosen = models.get_model_weights(architecture).DEFAULT
+    chosen = get_model_weights(architecture).DEFAULT
     try:
         state: dict[str, Tensor] = chosen.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network, or a file cut short
@@ -123,23 +124,9 @@ def _randomise(backbone: Backbone) -> None:
 
 
 def _fill(backbone: Backbone, found: Mapping[str, Tensor], what: str) -> None:
-    wanted = backbone.net.state_dict()
     given = {OLD_DENSENET.sub(r"\1\2", name): value for name, value in found.items()}
     given = {name: given[name] for name in given if not name.startswith(backbone.dropped)}
     # Batch norm's count of batches has no effect here, and older files lack it.
-    missing = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
-    shapes = [
-        f"{name} {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in given and given[name].shape != wanted[name].shape
-    ]
-    unexpected = [name for name in given if name not in wanted]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    lines = [
-        f"  {len(names)} {fault}: {'; '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
-        for fault, names in faults.items()
-        if names
-    ]
-    if lines:
-        raise ValueError(f"the weights of {what} do not fit:\n" + "\n".join(lines))
-    backbone.net.load_state_dict({**wanted, **given})
+    wanted = backbone.net.state_dict()
+    counts = {name: wanted[name] for name in wanted if name.endswith("num_batches_tracked")}
+    models.fill(backbone.net, {**counts, **given}, what)
