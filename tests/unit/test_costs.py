@@ -24,6 +24,7 @@ from snakecap.formats import layouts as layout_files
 from snakecap.formats import model as model_files
 from snakecap.objects.boxes import Detections
 from snakecap.objects.layout import Layout, Reading
+from snakecap.objects.object import Object
 from snakecap.training.checkpoints import Checkpoints, History
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.workflow import resources
@@ -96,7 +97,7 @@ def test_detections_and_layouts(tmp_path):
     path = tmp_path / "detections.json"
     detection_files.write(path, found, ["person", "bicycle", "car", "motorcycle"])
     close(file_sizes.detections(7 * N), on_disk(path), 0.25)
-    rows = [[("motorcycle", box, 0.5) for box in some] for some in boxes.tolist()]
+    rows = [[Object("motorcycle", tuple(box), 0.5) for box in some] for some in boxes.tolist()]
     layouts = [Layout.from_pixels(some, 640, 640) for some in rows]
     reading = Reading(("motorcycle",))
     path = tmp_path / "layouts.h5"

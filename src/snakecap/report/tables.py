@@ -71,7 +71,7 @@ def scores(entries: Sequence[Entry]) -> pd.DataFrame:
     their order, each with ``_low`` and ``_high`` of its 95 % interval where some run has one;
     ``control``, ``minutes``, ``parameters``. Of a mean only CIDEr has an interval.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for family, stage in dict.fromkeys((entry.family, entry.stage) for entry in entries):
         runs = [e for e in entries if (e.family, e.stage) == (family, stage)]
         alone = len(runs) == 1
@@ -84,7 +84,7 @@ def scores(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*FACTS, *order], dtype=object)
 
 
-def _run(entry: Entry, system: str, *, headline: bool) -> dict[str, Any]:
+def _run(entry: Entry, system: str, *, headline: bool) -> Row:
     extra = {name: getattr(entry, name) for name in EXTRA}
     return {
         "system": system,
@@ -100,16 +100,16 @@ def _run(entry: Entry, system: str, *, headline: bool) -> dict[str, Any]:
     }
 
 
-def _mean(runs: Sequence[Entry], lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _mean(runs: Sequence[Entry], lines: Sequence[Row]) -> list[Row]:
     """The mean of a system's seeds, and their deviation."""
     facts = {
-        **lines[0],
+        "system": lines[0]["system"],
+        "stage": lines[0]["stage"],
         "seeds": " ".join(line["seeds"] for line in lines if line["seeds"]),
         "stale": tuple(dict.fromkeys(one for line in lines for one in line["stale"])),
         "headline": True,
     }
-    facts = {name: facts[name] for name in FACTS}
-    names = [name for name in lines[0] if name in (*runs[0].scores, *EXTRA)]
+    names = (*runs[0].scores, *EXTRA)
     shared = [name for name in names if all(name in line for line in lines)]
     values = {name: [float(line[name]) for line in lines] for name in shared}
     means = {name: float(np.mean(some)) for name, some in values.items()}

@@ -1,5 +1,7 @@
 """Frames between an image and a detector's square, clipping and suppression, by second formulas."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakecap.objects import categories
-from snakecap.objects.boxes import Detections, Frame, clip, fitted, letterbox, suppress
+from snakecap.objects.boxes import Detections, Frame, clip, fitted, letterbox, scaled, suppress
+from snakecap.objects.object import Object
 
 SIDES = st.integers(1, 900)
 
@@ -89,6 +92,26 @@ def test_suppression_is_greedy_within_a_category_and_keeps_the_order():
     for limit in (100, 5):
         kept = suppress(found, overlap=0.4, limit=limit)
         assert kept.scores.tolist() == scores[sorted(expected[:limit])].tolist()
+
+
+BOX = st.tuples(*[st.floats(0, 1000, width=32)] * 4)
+OBJECTS = st.builds(Object, st.sampled_from(categories.NAMES), BOX, st.floats(0, 1, width=32))
+
+
+@given(st.lists(OBJECTS, max_size=5))
+def test_objects_come_back_from_arrays_and_from_json(objects):
+    places = {name: place for place, name in enumerate(categories.NAMES)}
+    found = Detections.of(objects, places)
+    assert found.objects(categories.NAMES) == objects and len(found) == len(objects)
+    assert [Object.from_json(json.loads(json.dumps(one.as_json()))) for one in objects] == objects
+
+
+def test_an_object_in_shares_of_its_picture():
+    half = Object("dog", (320, 120, 64, 48), 0.5, crowd=True).divided(640, 480)
+    assert half == Object("dog", (0.5, 0.25, 0.1, 0.1), 0.5, crowd=True)
+    moved = Detections.of([Object("motorbike", (1, 2, 3, 4))], {"motorcycle": 7})
+    assert moved.categories.tolist() == [7], "darknet's spelling is known"
+    assert scaled(moved.boxes, 10, 100).tolist() == [[10, 200, 30, 400]]
 
 
 def test_some_of_the_detections():

@@ -206,9 +206,9 @@ def test_settings_stay_out_of_every_digest():
 @pytest.mark.parametrize(
     ("stage", "families"),
     [
-        ("vocabulary", {"formats", "text"}),
-        ("encode", {"formats"}),  # the tokenizer's module is added by the plan
-        ("resize", {"formats"}),
+        ("vocabulary", {"formats", "objects", "text"}),
+        ("encode", {"formats", "objects"}),  # the tokenizer's module is added by the plan
+        ("resize", {"formats", "objects"}),
         ("score", {"formats", "metrics"}),
         ("features", {"formats", "models", "device"}),
     ],
@@ -222,6 +222,9 @@ def test_stages_depend_on_what_they_use_only(stage, families):
     others = {name.split(".")[1] for name in found if name.count(".")} - {"steps"}
     others -= {"provenance", "distributed"}  # what records and starts jobs
     assert others == families
+    if stage in ("vocabulary", "encode", "resize"):  # the record that pictures.json is made of
+        of_objects = {name for name in found if name.startswith("snakecap.objects.")}
+        assert of_objects == {"snakecap.objects.object"}
 
 
 # Settings as text.
