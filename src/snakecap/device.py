@@ -137,7 +137,7 @@ def autocast(name: str, device: torch.device) -> torch.autocast:
 def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the CPU multiplies bfloat16 itself, as the kernel says.
 
-    Others emulate it: oneDNN calls every AVX-512 CPU able, and is no faster than in float32 there.
+    Others emulate it, which is why oneDNN's own answer, yes for every AVX-512 CPU, is not asked.
     """
     if not cpuinfo.is_file():
         return False
