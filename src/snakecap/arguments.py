@@ -12,7 +12,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -120,7 +120,10 @@ def command(function: Function, positional: Sequence[str] = ()) -> Function:
     def call(*given: Any, **named: Any) -> Any:
         values = signature.bind(*given, **named).arguments
         if "settings" in own:
-            values = _folded(_inner(hints["settings"]), own["settings"].default, values)
+            fields = {name: values.pop(name) for name in [*values] if name not in own}
+            values["settings"] = _settings(
+                hints["settings"], own["settings"].default, values.get("settings"), fields
+            )
         return function(**values)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
@@ -168,18 +171,27 @@ def _inner(hint: Any) -> Any:
     return hint
 
 
-def _folded(model: type[BaseModel], default: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Values with the settings as one: the options over the whole, or over the default."""
+def _settings(hint: Any, default: Any, whole: Any, fields: Mapping[str, Any]) -> BaseModel:
+    """Settings: those of the options over the whole, or over the default.
+
+    Args:
+        hint: the model's type.
+        default: the function's own.
+        whole: what ``--settings`` says, if it was given.
+        fields: the options that were given.
+    """
     from pydantic import ValidationError  # the overview of commands does without it
 
     from snakecap.config import errors
 
-    whole = {} if default is inspect.Parameter.empty else default.model_dump()
-    given = {name: values.pop(name) for name in model.model_fields if name in values}
-    if "settings" in values:
-        whole = _document(values["settings"])
+    model = _inner(hint)
+    if whole is not None:
+        whole = _document(whole)
+    elif default is not inspect.Parameter.empty:
+        whole = default.model_dump()
     try:
-        return {**values, "settings": model.model_validate({**whole, **given})}
+        made: BaseModel = model.model_validate({**(whole or {}), **fields})
+        return made
     except ValidationError as error:
         said = errors.explain(error, kind="setting", known=model.model_fields)
         raise CycloptsError(msg=f"settings: {said}.") from None

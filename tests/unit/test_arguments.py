@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from pydantic import BaseModel
 
 from snakecap import arguments
 from snakecap.config.settings import Decoding, Download, Score
@@ -138,6 +139,21 @@ def test_options_change_the_functions_own_default_settings():
 
     values = parse("--max-length", "5", function=other, positional=())
     assert values["settings"] == Decoding(beam_width=7, max_length=5)
+
+
+def test_an_argument_may_have_the_name_of_a_table_of_the_settings():
+    """`snakecap features --features FILE`: the settings have a table `features` too."""
+
+    class Settings(BaseModel):
+        features: dict[str, int] = {}
+        size: int = 1
+
+    def other(*, features: Path, settings: Settings = Settings()):
+        """Other."""
+
+    other.__annotations__ |= {"settings": Settings}
+    values = parse("--features", "f.lmdb", "--size", "2", function=other, positional=())
+    assert values == {"features": Path("f.lmdb"), "settings": Settings(size=2)}
 
 
 def test_a_rules_settings_survive_the_trip(tmp_path):

@@ -90,7 +90,7 @@ def read(
     reads: Sequence[str] = (),
     wanted: Configuration | None = None,
 ) -> list[Entry]:
-    """Read the files of every ``name/stage``, in that order; `reads` names layouts, or is "-".
+    """Read the files of every ``name/stage``, in that order; `reads` names layouts, or is ".".
 
     With `wanted`, the settings of the workflow's jobs, they are held to those too.
 
@@ -124,7 +124,7 @@ def read(
                 per_picture=_ciders(table),
                 control=_scores(controls[at])["CIDEr"] if controls else None,
                 history=_history(histories[at]) if histories else {},
-                layout=reads[at] if reads and reads[at] != "-" else None,
+                layout=reads[at] if reads and reads[at] != "." else None,
                 stale=tuple(found),
             )
         )

@@ -61,7 +61,7 @@ def report(
         readme: a README whose table, between its two markers, is replaced.
         figure: output, PNG: a few pictures with every system's caption.
         layouts: JSON of every layout that some system reads.
-        reads: name of the layout that each system reads, or a hyphen.
+        reads: name of the layout that each system reads, or a dot.
         detectors: info JSON of the detectors that the layouts come from.
         detector_scores: scores JSON of each of them.
         configuration: FILE=DIGEST of the settings that every result should have, FILE relative to

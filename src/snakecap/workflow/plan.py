@@ -194,9 +194,9 @@ class Plan:
         return [f"{folder}/{name}/{stage}/{pattern}" for name, stage in self.evaluated()]
 
     def reads(self) -> list[str]:
-        """The layout that each evaluated system reads, the first, or a hyphen."""
+        """The layout that each evaluated system reads, the first, or a dot (no name has one)."""
         shown = (self.systems[name].sources("layouts") for name, _ in self.evaluated())
-        return [layouts[0] if layouts else "-" for layouts in shown]
+        return [layouts[0] if layouts else "." for layouts in shown]
 
     def layout_files(self) -> list[str]:
         """The layouts that systems read, for people."""

@@ -20,7 +20,7 @@ from snakecap.objects.object import Object
 from snakecap.report import layouts
 from snakecap.report.layouts import NamedLayouts
 
-READS = ("truth", "-", "net")
+READS = ("truth", ".", "net")
 PAPERS = {"light": (1, 1, 1), "dark": (0x17 / 255, 0x1B / 255, 0x21 / 255)}
 
 
@@ -182,7 +182,7 @@ def test_images_that_are_centre_squares_get_boxes_of_the_squares(tmp_path):
 
 
 def test_detectors_are_in_both_tables(tmp_path):
-    inputs = make(tmp_path, reads=("truth", "-", "<b>|"), categories=("<i>", "dog"))
+    inputs = make(tmp_path, reads=("truth", ".", "<b>|"), categories=("<i>", "dog"))
     out = run(tmp_path, inputs)
     text, html = (out / "table.md").read_text(), (out / "index.html").read_text()
     assert "| truth | test | 0.294 | 0.458 | 0.300 | 1,234 | 12.3 |" in text
