@@ -93,7 +93,7 @@ def make(
 
 def _layouts(inputs: Inputs, reads: tuple[str, ...], categories: tuple[str, ...]) -> None:
     """Layouts of one to four objects a picture, the third's empty; and where they come from."""
-    names = [name for name in dict.fromkeys(reads) if name != "-"]
+    names = [name for name in dict.fromkeys(reads) if name != "."]
     inputs.files |= {"reads": list(reads), "layouts": [], "detectors": [], "detector_scores": []}
     for place, name in enumerate(names):
         records = [
@@ -134,7 +134,7 @@ def _attention(inputs: Inputs, reads: tuple[str, ...], chance: random.Random) ->
     }
     for name, path in zip(reads, inputs.files["captions"], strict=True):
         rows = json.loads(path.read_text(encoding="utf-8"))
-        for at, row in enumerate(rows if name != "-" else []):
+        for at, row in enumerate(rows if name != "." else []):
             weights = [
                 [chance.random() for _ in range(seen[name][at])] for _ in row["caption"].split()
             ]

@@ -68,7 +68,7 @@ def html(tmp_path_factory) -> Path:
     return folder / "index.html"
 
 
-READS = ("truth", "-", "net")
+READS = ("truth", ".", "net")
 CATEGORIES = ("person", "<img src=x onerror=\"document.title='owned'\">", "</script> & \u05e9")
 
 

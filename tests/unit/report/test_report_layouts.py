@@ -246,6 +246,6 @@ def test_what_systems_read_must_be_there(tmp_path):
     with pytest.raises(ValueError, match="other / frozen reads the layout net, which is not given"):
         run(tmp_path, inputs, layouts=inputs.files["layouts"][:1])
     with pytest.raises(ValueError, match="3 systems, but 2 reads"):
-        run(tmp_path, inputs, reads=["truth", "-"])
+        run(tmp_path, inputs, reads=["truth", "."])
     with pytest.raises(ValueError, match="2 detectors, but 1 detector_scores"):
         run(tmp_path, inputs, detector_scores=inputs.files["detector_scores"][:1])
