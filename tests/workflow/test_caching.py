@@ -373,7 +373,10 @@ def test_a_rules_script_redoes_its_jobs(finished):
 
 def test_the_report_redoes_itself(finished):
     with edited(
-        finished, "src/snakecap/steps/report.py", "@step\ndef report(", "A = 1\n\n\ndef report("
+        finished,
+        "src/snakecap/steps/report.py",
+        "@step\ndef report(",
+        "A = 1\n\n\n@step\ndef report(",
     ):
         assert finished.planned() == REPORT
 
