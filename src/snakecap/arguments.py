@@ -175,7 +175,8 @@ def _folded(model: type[BaseModel], default: Any, values: dict[str, Any]) -> dic
     from snakecap.config import errors
 
     whole = {} if default is inspect.Parameter.empty else default.model_dump()
-    given = {name: values.pop(name) for name in model.model_fields if name in values}
+    fields = [name for name, field in model.model_fields.items() if _plain(field.annotation)]
+    given = {name: values.pop(name) for name in fields if name in values}
     if "settings" in values:
         whole = _document(values["settings"])
     try:
