@@ -237,3 +237,19 @@ def test_help_says_everything(capsys):
     ):
         assert words in text, text
     assert "ValueError" not in text
+
+
+def test_an_argument_with_the_name_of_a_table_of_settings_is_the_argument():
+    """`features` writes its argument `features`, and has a table of that name in its settings."""
+
+    class Inner(BaseModel):
+        size: int = 1
+
+    class Outer(BaseModel):
+        features: Inner = Inner()
+
+    def step(*, features: Path, settings: Outer = Outer()) -> tuple[Path, Outer]:
+        return features, settings
+
+    words = ["--features", "a.lmdb", "--settings", '{"features": {"size": 2}}']
+    assert arguments.call(step, words, "step") == (Path("a.lmdb"), Outer(features=Inner(size=2)))

@@ -180,7 +180,7 @@ def part(config):
         lambda config: config["systems"]["show_and_tell"]["decoding"].update(beam_width=7),
         lambda config: part(config).update(dropout="0e0", layers=1),
         lambda config: config["datasets"]["shapes"]["options"].update(quality=90, train="16"),
-        lambda config: config["systems"]["neuraltalk2"].update(features={"batch_size": 2}),
+        lambda config: config["backbones"]["tiny"].update(batch_size=2),
         lambda config: config.update(downloads="elsewhere"),
     ],
 )
@@ -324,8 +324,8 @@ def test_the_vocabularys_code_redoes_it_onward_but_not_the_pictures(finished):
     with edited(
         finished,
         "src/snakecap/steps/vocabulary.py",
-        "def vocabulary(",
-        "A = 1\n\n\ndef vocabulary(",
+        "@step\ndef vocabulary(",
+        "A = 1\n\n\n@step\ndef vocabulary(",
     ):
         planned = finished.planned()
         assert {"vocabulary neuraltalk2", "vocabulary tutorial"} | NEURALTALK2 <= planned
@@ -372,7 +372,12 @@ def test_a_rules_script_redoes_its_jobs(finished):
 
 
 def test_the_report_redoes_itself(finished):
-    with edited(finished, "src/snakecap/steps/report.py", "def report(", "A = 1\n\n\ndef report("):
+    with edited(
+        finished,
+        "src/snakecap/steps/report.py",
+        "@step\ndef report(",
+        "A = 1\n\n\n@step\ndef report(",
+    ):
         assert finished.planned() == REPORT
 
 
@@ -594,9 +599,9 @@ def test_deleting_all_output_deletes_the_records_too(finished, tmp_path):
     clone = Checkout(tmp_path)
     shutil.copytree(finished.folder / "results", tmp_path / "results", copy_function=shutil.copy2)
     clone.snakemake("--delete-all-output", "--dry-run")
-    assert list((tmp_path / "results").rglob("*.provenance.json"))
+    assert list((tmp_path / "results/shapes").rglob("*.provenance.json"))
     clone.snakemake("--delete-all-output")
-    assert not list((tmp_path / "results").rglob("*.provenance.json"))
+    assert not list((tmp_path / "results/shapes").rglob("*.provenance.json"))
 
 
 def test_a_system_named_like_a_folder_of_results_is_refused(finished):
@@ -617,8 +622,8 @@ def test_code_that_changes_while_a_job_waits_stops_it(finished):
     with edited(
         finished,
         "src/snakecap/steps/references.py",
-        "def references(",
-        "A = 1\n\n\ndef references(",
+        "@step\ndef references(",
+        "A = 1\n\n\n@step\ndef references(",
     ):
         ready = f"set -o pipefail; export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH=src"
         done = subprocess.run(
