@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import file_sizes
 from file_sizes import FLOAT, RUNNING
-from snakecap.workflow.plan_files import features_name
+from snakecap.workflow.plan import features_name
 
 from snakecap.config.settings import Settings, Stage, System
 

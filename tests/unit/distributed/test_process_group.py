@@ -43,6 +43,7 @@ def settings(dropout=0.0, **stage):
         "validate_every": 7,
         "optimiser": {"learning_rate": 1e-2},
         "backbone_optimiser": {"learning_rate": 1e-3},
+        "precision": "float32",  # sums in another order: bfloat16 would show it
     }
     encoder = {"part": "cnn", "options": {"batch_norm": True}}
     decoder = {"part": "lstm", "options": {"hidden_size": 12, "dropout": dropout}}
@@ -51,7 +52,7 @@ def settings(dropout=0.0, **stage):
 
 def detector():
     options = {"size": 32, "width": 4, "depth": 2, "anchors": 2}
-    learning = {"epochs": 2, "batch_size": 5, "log_every": 1}
+    learning = {"epochs": 2, "batch_size": 5, "log_every": 1, "precision": "float32"}
     return Detector(part="yolov2", options=options, training=learning)
 
 
@@ -80,7 +81,7 @@ def jobs(data, out):
          {"backbone": {**TINY, "batch_size": 4}, "features": {"flip": True}}],
         ["caption", {"model": f"{out}/plain/model", "pictures": pictures, "inputs": [images],
           "captions": f"{out}/captions.json", "shuffled": f"{out}/shuffled.json"},
-         {"beam_width": 2, "batch_size": 2}],
+         {"beam_width": 2, "batch_size": 2, "precision": "float32"}],
     ]  # fmt: skip
     return [
         [stage, {**files, "settings": chosen, "device": "cpu"}] for stage, files, chosen in found

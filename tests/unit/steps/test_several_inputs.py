@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from snakecap.formats.layout_json import read_json_layouts
+from snakecap.formats.layouts import read_json_layouts
 from systems import TINY, caption_test, generate, train_on, training
 
 from snakecap import cli
