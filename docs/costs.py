@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import file_sizes
 from file_sizes import FLOAT, RUNNING
-from snakecap.workflow.plan import features_name
 
 from snakecap.config.settings import Settings, Stage, System
+from snakecap.workflow.plan import features_name
 
 # Estimates, until benchmarks/gpu.py has run on a GPU.
 PROGRAM = 3.0e9  # bytes of host memory of a job with CUDA: torch, its libraries, batches made ahead

@@ -218,8 +218,8 @@ def test_memory_holds_the_features_and_what_is_trained():
 def asked_and_needed(network, stage, data, flip):
     """What a training job asks a cluster for (`resources`), and what `costs` says it needs."""
     size = {"pictures": data.pictures, "captions": data.captions}
-    rule = resources.kind("train", stage)
-    asked = resources.memory(rule, **size, attempt=1, cluster=Cluster())
+    need = resources.need("train", stage)
+    asked = resources.memory(need, **size, attempt=1, cluster=Cluster())
     return asked * 1e6, costs.host_memory(network, stage, data, flip=flip)
 
 

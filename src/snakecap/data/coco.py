@@ -18,8 +18,8 @@ from typing_extensions import TypedDict
 from snakecap import log
 from snakecap.data import splits as choosing
 from snakecap.data.sources import existing, sentences
-from snakecap.formats.atomic import read_as
-from snakecap.formats.pictures import Collection, Id, Picture
+from snakecap.formats.atomic import Id, read_as
+from snakecap.formats.pictures import Collection, Picture
 from snakecap.objects.categories import unambiguous
 from snakecap.objects.object import Box, Object
 

@@ -15,8 +15,8 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from snakecap.data.sources import existing, sentences
-from snakecap.formats.atomic import read_as
-from snakecap.formats.pictures import Collection, Id, Picture
+from snakecap.formats.atomic import Id, read_as
+from snakecap.formats.pictures import Collection, Picture
 
 
 def read(

@@ -12,8 +12,8 @@ from typing_extensions import TypedDict
 
 from snakecap.data import splits
 from snakecap.data.sources import first_existing, sentences
-from snakecap.formats.atomic import read_as
-from snakecap.formats.pictures import Collection, Id, Picture
+from snakecap.formats.atomic import Id, read_as
+from snakecap.formats.pictures import Collection, Picture
 
 NAMES = ("coco_raw.json", "raw.json")
 

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter
 from snakecap.config.base import Split
 from snakecap.data import karpathy as karpathy_files
 from snakecap.data.sources import existing
-from snakecap.formats.atomic import read_as
-from snakecap.formats.pictures import Id, Picture
+from snakecap.formats.atomic import Id, read_as
+from snakecap.formats.pictures import Picture
 
 Pictures = tuple[Picture, ...]
 

@@ -9,10 +9,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from pydantic import PlainValidator, TypeAdapter
 
 Kind = TypeVar("Kind")
 
@@ -22,6 +21,17 @@ FULL[errno.EIO] = "the disk is full or broken"  # what LMDB says of a disk that 
 
 
 SHOWN = 80  # characters of a wrong entry
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # tables write 7 as 7.0
+    if type(value) not in (int, str):
+        raise ValueError("an id is a whole number or text")
+    return value
+
+
+Id = Annotated[int | str, PlainValidator(_identity)]  # of a picture, in JSON
 
 
 class DiskFullError(OSError):

@@ -29,27 +29,18 @@ from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     StrictInt,
     StrictStr,
     TypeAdapter,
 )
 
-from snakecap.formats.atomic import checked, read_as, write_json
+from snakecap.formats.atomic import Id, checked, read_as, write_json
 from snakecap.objects.object import Box, Object
 
 ROOT = re.compile(rb'"root": ("(?:[^"\\]|\\.)*")')
 FILE = re.compile(rb'"file": ("(?:[^"\\]|\\.)*")')
 COUNTS = re.compile(rb'\{"counts": \{"pictures": (\d+), "captions": (\d+)\}')
 SPLITS = ("train", "val", "test", "extra")
-
-
-def _identity(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)  # tables write 7 as 7.0
-    if type(value) not in (int, str):
-        raise ValueError("an id is a whole number or text")
-    return value
 
 
 def _known(split: str) -> str:
@@ -64,7 +55,6 @@ def _named(file: str) -> str:
     return file
 
 
-Id = Annotated[int | str, PlainValidator(_identity)]
 Pixels = Annotated[StrictInt, Field(ge=0)]
 
 

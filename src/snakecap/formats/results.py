@@ -14,8 +14,7 @@ from typing import Any, NotRequired
 from pydantic import StrictStr, TypeAdapter
 from typing_extensions import TypedDict
 
-from snakecap.formats.atomic import checked, json_text, read_as, write_text
-from snakecap.formats.pictures import Id
+from snakecap.formats.atomic import Id, checked, json_text, read_as, write_text
 
 SHOWN = 10  # ids in a message
 RESULTS = 'COCO results: [{"image_id": ..., "caption": ...}]'

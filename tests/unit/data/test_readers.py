@@ -190,7 +190,7 @@ def test_every_reader_says_which_files_it_reads(
     """All that it opens, whether it was named or found: a job depends on their contents."""
     given = MAKERS[name](tmp_path)
     dump(tmp_path / "ids.json", {"train": []})
-    rows = [{"cocoid": i, "split": "train"} for i in (9, 4, 6, 5, 2)]
+    rows = [{"cocoid": i, "split": "train", "filename": f"{i}.jpg"} for i in (9, 4, 6, 5, 2)]
     dump(tmp_path / "karpathy.json", {"images": rows})
     plain = io.open
     for more in ({}, *MORE.get(name, [])):

@@ -217,7 +217,9 @@ def test_what_rank_0_need_not_make_the_others_do_not_wait_for(data, tmp_path):
     script = HERE.parents[2] / "workflow" / "scripts" / "features.py"
     made = tmp_path / "features.lmdb"
     settings = json.dumps({"backbone": TINY})
-    words = [*TWO, script, "--makes", made, "--images", data / "images.h5"]
+    names = "snakecap.steps.features,snakecap.models.backbones.tiny"
+    rule = ["--code", f"{names}={code.digest(*names.split(','))}", "--lock", "none"]
+    words = [*TWO, script, *rule, "--makes", made, "--images", data / "images.h5"]
     words += ["--features", made, "--settings", settings, "--device", "cpu"]
     run(*words)
     first = made.stat()

@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
-from snakecap.formats.layouts import read_json_layouts
 from systems import TINY, caption_test, generate, train_on, training
 
 from snakecap import cli
 from snakecap.config import settings as configuration
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records
+from snakecap.formats.layouts import read_json_layouts
 from snakecap.inference.model import Model
 from snakecap.inputs.request import Request
 from snakecap.steps.detect import detect
