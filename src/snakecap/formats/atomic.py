@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import PlainValidator, TypeAdapter
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 Kind = TypeVar("Kind")
 
@@ -172,8 +172,6 @@ def checked(value: Any, kind: TypeAdapter[Kind], complaint: str) -> Kind:
     Raises:
         ValueError: `complaint`, the entry and what is wrong there.
     """
-    from pydantic import ValidationError
-
     try:
         return kind.validate_python(value)
     except ValidationError as error:
