@@ -15,15 +15,12 @@ from snakecap.config import errors
 from snakecap.config.settings import Decoding, Training
 from snakecap.formats import model as models
 from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inputs.build import build_inputs
-from snakecap.inputs.input import Inputs
+from snakecap.inputs.input import Inputs, Request, as_request, build_inputs
 from snakecap.inputs.layout import LayoutInput
-from snakecap.inputs.request import Request, as_request
 from snakecap.log import logger
-from snakecap.models.build import build
+from snakecap.models.captioner import build
 from snakecap.objects.categories import canonical
-from snakecap.search.constraints import Constraints
-from snakecap.search.hypothesis import Hypothesis
+from snakecap.search.hypothesis import Constraints, Hypothesis
 from snakecap.text.function_words import content_words
 
 Weights = list[list[float]]  # of a caption: for each of its words, one for each object

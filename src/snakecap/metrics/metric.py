@@ -59,10 +59,8 @@ class MeanMetric(Metric):
         """One value for each image, (N,)."""
 
     def statistics(self, captions: Sequence[str]) -> Array:
-        """The values and a count of ones, (N, 2)."""
         return np.stack([self.per_image(captions), np.ones(len(captions))], axis=1)
 
     @staticmethod
     def evaluate(statistics: Array) -> Array:
-        """Sum over count, (..., 1)."""
         return statistics[..., :1] / statistics[..., 1:]

@@ -22,8 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from snakecap.config.settings import Decoding
 from snakecap.search import beam, sample
-from snakecap.search.constraints import Constraints
-from snakecap.search.hypothesis import Hypothesis, State, Step
+from snakecap.search.hypothesis import Constraints, Hypothesis, State, Step
 
 ORDERS = 4
 SIGMA = 6.0  # words, as CIDEr
@@ -102,7 +101,6 @@ def _products(one: Tensor, other: Tensor, rarity: Tensor | None) -> Iterator[Ten
     Args:
         one: ids of shape (..., T).
         other: ids of shape (..., T').
-        rarity: see `agreed`.
     """
     same = (one.unsqueeze(-1) == other.unsqueeze(-2)) & (one > 0).unsqueeze(-1)
     rare = torch.ones(one.shape, dtype=torch.float64) if rarity is None else rarity[one].double()

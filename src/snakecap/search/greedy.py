@@ -5,12 +5,20 @@ NeuralTalk2's `sample` with sample_max=1, which did not stop at END; here a capt
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from snakecap.config.settings import Decoding
-from snakecap.search.constraints import NONE, Constraints
-from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step
-from snakecap.search.roll import roll
+from snakecap.search.hypothesis import (
+    END,
+    IMPOSSIBLE,
+    NONE,
+    Constraints,
+    Hypothesis,
+    State,
+    Step,
+)
+from snakecap.search.unroll import hypotheses, unroll
 
 # Of the options of `decoding` that not all methods read.
 READS = ()
@@ -25,6 +33,7 @@ def search(
     )
 
 
+@torch.no_grad()
 def greedy(
     step: Step,
     state: State,
@@ -36,11 +45,7 @@ def greedy(
     """One caption for each picture.
 
     Args:
-        step: one step of the model; see `snakecap.search.hypothesis`.
-        state: the model's state, a row for each picture.
-        pictures: P.
         max_length: words; a caption that gets there is cut, without END.
-        constraints: what may not be said.
 
     Returns:
         For each picture a list of one caption. Where the constraints leave nothing to say, it
@@ -49,7 +54,7 @@ def greedy(
     Raises:
         ValueError: the model gave NaN.
     """
-    return roll(
+    said, log_probs = unroll(
         step,
         state,
         _likeliest,
@@ -58,6 +63,7 @@ def greedy(
         max_length=max_length,
         constraints=constraints,
     )
+    return hypotheses(said, log_probs)
 
 
 def _likeliest(logits: Tensor) -> Tensor:

@@ -10,9 +10,18 @@ import torch
 from torch import Tensor
 
 from snakecap.config.settings import Decoding
-from snakecap.search.constraints import NONE, Constraints
-from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step, device_of, widen
-from snakecap.search.roll import roll
+from snakecap.search.hypothesis import (
+    END,
+    IMPOSSIBLE,
+    NONE,
+    Constraints,
+    Hypothesis,
+    State,
+    Step,
+    device_of,
+    widen,
+)
+from snakecap.search.unroll import hypotheses, unroll
 
 # Of the options of `decoding` that not all methods read.
 READS = ("temperature", "top_k", "top_p", "n_best", "batch_size")
@@ -36,6 +45,7 @@ def search(
     )
 
 
+@torch.no_grad()
 def sample(
     step: Step,
     state: State,
@@ -52,16 +62,13 @@ def sample(
     """Draw captions; their log-probabilities are the model's own, whatever the temperature.
 
     Args:
-        step: one step of the model; see `snakecap.search.hypothesis`.
-        state: the model's state, a row for each picture.
-        pictures: P.
         max_length: words; a caption that gets there is cut, without END.
         temperature: logits are divided by it; towards 0 this is greedy search.
         top_k: only the k likeliest words; 0: all.
         top_p: only the likeliest words that together reach this probability, after `top_k`.
         n: captions of each picture, which may be equal.
         generator: of the random numbers, on the state's device.
-        constraints: what may not be said; they come first.
+        constraints: come before all these.
 
     Returns:
         For each picture, `n` captions as drawn, not sorted.
@@ -78,7 +85,7 @@ def sample(
     def choose(logits: Tensor) -> Tensor:
         return _draw(_weights(widen(logits) / temperature, top_k, top_p), generator)
 
-    return roll(
+    said, log_probs = unroll(
         step,
         state,
         choose,
@@ -87,6 +94,7 @@ def sample(
         max_length=max_length,
         constraints=constraints,
     )
+    return hypotheses(said, log_probs)
 
 
 def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:

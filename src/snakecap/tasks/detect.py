@@ -13,9 +13,8 @@ from snakecap.config.detection import Detector
 from snakecap.detectors.darknet_network import Network
 from snakecap.detectors.yolov2 import Limits, decode, found_in
 from snakecap.distributed.process_group import ProcessGroup
-from snakecap.inputs.augmentation import Augmentation, Truths
 from snakecap.inputs.batches import Batch, MicroBatch, split
-from snakecap.inputs.detection import DetectionBatches, Examples
+from snakecap.inputs.detection import Augmentation, DetectionBatches, Examples, Truths
 from snakecap.metrics.detection import average_precision
 from snakecap.objectives.yolov2 import Scales, region_loss
 from snakecap.objects.boxes import Detections

@@ -19,7 +19,7 @@ class Counts:
 
 
 def count(captions: Iterable[list[str]]) -> Counts:
-    """Count tokenised captions."""
+    """Of tokenised captions."""
     words: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
     for caption in captions:
@@ -62,7 +62,6 @@ class Statistics:
     lengths: dict[int, int]
 
     def as_json(self) -> dict[str, Any]:
-        """As a value for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ from snakecap.config.training import Learning
 from snakecap.distributed import signals
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats import atomic
-from snakecap.inputs.prefetch import Prefetch
+from snakecap.inputs.input import Prefetch
 from snakecap.log import bar, logger
 from snakecap.training.checkpoints import Checkpoints, History, Timer
 from snakecap.training.task import Task, Validation

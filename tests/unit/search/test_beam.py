@@ -9,11 +9,9 @@ from search_oracle import RandomModel, all_captions, slow_beam
 
 from snakecap import registry
 from snakecap.config.settings import Decoding
-from snakecap.search.beam import beam
-from snakecap.search.best import best
-from snakecap.search.constraints import NONE
+from snakecap.search.beam import beam, best
 from snakecap.search.greedy import greedy
-from snakecap.search.hypothesis import normaliser
+from snakecap.search.hypothesis import NONE, normaliser
 
 LENGTH = 4
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from search_oracle import RandomModel, all_captions
 
 from snakecap.search.beam import beam
-from snakecap.search.constraints import Constraints
 from snakecap.search.greedy import greedy
+from snakecap.search.hypothesis import Constraints
 from snakecap.search.sample import sample
 
 

@@ -17,7 +17,7 @@ from snakecap.formats import layouts as layout_files
 from snakecap.formats import pictures as records
 from snakecap.formats.layouts import read_json_layouts
 from snakecap.inference.model import Model
-from snakecap.inputs.request import Request
+from snakecap.inputs.input import Request
 from snakecap.steps.caption import caption
 from snakecap.steps.detect import detect
 from snakecap.steps.features import Extraction, features

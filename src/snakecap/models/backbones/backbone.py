@@ -29,12 +29,12 @@ class BackboneOutput(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """Base class; `net` holds the layers under the names of its published state dicts.
+    """Base class.
 
     Attributes:
         architecture: what it is called in ``config.yaml``.
         class_scores: whether the classes' probabilities are appended to the pooled features.
-        net: the layers.
+        net: the layers, under the names of the published state dicts.
         width: F.
         grid_width: C.
         dropped: prefixes of published weights that have no use here, such as an unused classifier.
@@ -50,7 +50,7 @@ class Backbone(nn.Module):
         self.architecture, self.class_scores = architecture, class_scores
 
     def forward(self, images: Tensor) -> BackboneOutput:
-        """Features of preprocessed images (B, 3, H, W)."""
+        """The images (B, 3, H, W) are preprocessed."""
         raise NotImplementedError
 
 
@@ -63,7 +63,6 @@ def trainable(backbone: Backbone, finetune_from: str) -> list[nn.Parameter]:
     """The parameters from a layer up.
 
     Args:
-        backbone: any.
         finetune_from: ``all``, or a layer's name such as ``layer3`` or ``features.10``: it and
             every layer after it, in the order of their definition, which is that of the pass.
 
@@ -78,7 +77,6 @@ def set_mode(backbone: Backbone, finetune_from: str | None, *, batch_norm: bool 
     """Evaluation mode for the frozen layers, training mode for those that train.
 
     Args:
-        backbone: any.
         finetune_from: as in `trainable`; None: all frozen.
         batch_norm: whether batch norm in the training layers uses and updates batch statistics;
             otherwise its running statistics stay, which small batches need.

@@ -29,7 +29,7 @@ def build_backbone(architecture: str = "tiny", class_scores: bool = False) -> Ba
     """
     if class_scores:
         raise ValueError("the backbone `tiny` has no classes: set class_scores: false")
-    return Tiny(architecture)
+    return Tiny(architecture, class_scores)
 
 
 class Tiny(Backbone):
@@ -38,14 +38,14 @@ class Tiny(Backbone):
     grid_width = LAST
     width = 2 * LAST
 
-    def __init__(self, architecture: str = "tiny", class_scores: bool = False):
+    def __init__(self, architecture: str, class_scores: bool):
         super().__init__(architecture, class_scores)
         halving = zip((3, *HALVING), HALVING, strict=False)
         blocks = [block(before, after, 4, 2) for before, after in halving]
         self.net = nn.Sequential(*blocks, block(HALVING[-1] + 2, LAST, 3, 1))
 
     def forward(self, images: Tensor) -> BackboneOutput:
-        """Features of preprocessed images (B, 3, H, W), H and W at least 8; none is negative."""
+        """H and W are at least 8; no feature is negative."""
         *halving, last = self.net.children()
         features = images.contiguous(memory_format=torch.channels_last)
         for layer in halving:

@@ -41,10 +41,6 @@ AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 def build_backbone(architecture: str, class_scores: bool = False) -> Backbone:
     """A torchvision network with random weights.
 
-    Args:
-        architecture: torchvision's name, such as ``vgg16``.
-        class_scores: append the classes' probabilities to the pooled features.
-
     Raises:
         ValueError: torchvision has no such classification network.
     """
@@ -54,7 +50,7 @@ def build_backbone(architecture: str, class_scores: bool = False) -> Backbone:
 class Torchvision(Backbone):
     """A torchvision network that hands out its last feature map and its last vector."""
 
-    def __init__(self, architecture: str, class_scores: bool = False):
+    def __init__(self, architecture: str, class_scores: bool):
         super().__init__(architecture, class_scores)
         self.net = _network(architecture)
         head_name, self._reads_map = _head(self.net)
@@ -75,7 +71,6 @@ class Torchvision(Backbone):
         self._seen["grid"] = output
 
     def forward(self, images: Tensor) -> BackboneOutput:
-        """Features of preprocessed images (B, 3, H, W)."""
         try:
             logits = self.net(images)
             return self._output(self._seen["head"], self._seen["grid"], logits)
