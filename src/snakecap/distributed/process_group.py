@@ -26,12 +26,7 @@ PATIENCE = timedelta(days=7)  # the others wait while the leader writes, or wait
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of one job.
-
-    Attributes:
-        rank: which of them this is, 0 for the leader.
-        size: how many there are.
-    """
+    """The processes of one job, and which of them this is: `rank`, 0 for the leader."""
 
     rank: int = 0
     size: int = 1
@@ -62,7 +57,7 @@ class ProcessGroup:
         return cast(list[Item], box or [])
 
     def merged(self, shares: Sequence[Sequence[Item]]) -> list[Item]:
-        """What `mine` took apart, from what `gathered` returned, in the first order."""
+        """What `mine` took apart, from what `gather` returned, in the first order."""
         total, size = sum(map(len, shares)), len(shares)
         return [shares[place % size][place // size] for place in range(total)]
 
@@ -123,7 +118,7 @@ def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None
     """Have all members call `make` when the leader does, or none of them; they leave together.
 
     Args:
-        make: what the members do together.
+        make: what the members do.
         lead: called by the leader alone, with a `make` that the others join in; it may find that
             there is nothing to make.
     """
@@ -133,9 +128,8 @@ def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None
         _lead(processes, make, lead)
     elif processes.broadcast(False):
         make()
-    processes.broadcast(
-        None
-    )  # the leader may still be writing, and a cluster ends who is left behind
+    # The leader may still be writing, and a cluster ends who is left behind.
+    processes.broadcast(None)
     if outermost:  # threads of gloo that outlive Python abort the process
         dist.destroy_process_group()
 

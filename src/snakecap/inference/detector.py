@@ -39,10 +39,8 @@ def build_detector(
     """Construct a detector: required arguments by name, options from its row.
 
     Args:
-        row: of `detectors`.
         file: its weights or results.
         categories: names of the data set's categories.
-        place: where it computes.
         ids: names of categories by the ids that the data set has for them.
 
     Raises:
@@ -95,10 +93,9 @@ def look(
     """What a detector sees in each picture.
 
     Args:
-        detector: of `row`.
         pictures: their records; boxes are in pixels of the records' widths and heights.
         images: uint8 RGB of shape (3, H, W) each, of any size; empty when it reads none.
-        row: of `detectors`: `min_score` and `limit`.
+        row: the detector's: `min_score` and `limit`.
 
     Raises:
         ValueError: a box or a score is not a number; names the picture and the object.
@@ -128,7 +125,7 @@ def tidy(found: Detections, picture: Picture, categories: Sequence[str], row: Ro
         found: as the detector gives them; they stay in their order.
         picture: its record; nothing is clipped where its size is not known.
         categories: names of the detector's categories.
-        row: of `detectors`: `min_score` and `limit`. That a score is too low needs no note.
+        row: the detector's: `min_score` and `limit`. That a score is too low needs no note.
 
     Raises:
         ValueError: a box or a score is not a number; names the picture and the object.
@@ -177,19 +174,17 @@ def _text(box: Array) -> str:
 
 
 class PhotoDetector:
-    """Finds the objects in photos."""
+    """Finds the objects in photos.
+
+    Args:
+        row: of `detectors`; it looks at pictures, and `file` has its weights if it needs any.
+
+    Raises:
+        ValueError: the detector does not look at pictures, or its file is not its own.
+        FileNotFoundError: its file is missing.
+    """
 
     def __init__(self, row: Row, place: torch.device):
-        """Build the detector.
-
-        Args:
-            row: of `detectors`; it looks at pictures, and `file` has its weights if it needs any.
-            place: where it computes.
-
-        Raises:
-            ValueError: the detector does not look at pictures, or its file is not its own.
-            FileNotFoundError: its file is missing.
-        """
         if not row.reads_images:
             raise ValueError(f"the detector {row.part} reads results, it cannot look at photos")
         file = Path(row.file) if row.file else None

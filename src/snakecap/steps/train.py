@@ -27,8 +27,7 @@ from snakecap.models.backbones.backbone import Backbone
 from snakecap.models.captioner import Captioner, build
 from snakecap.provenance import code
 from snakecap.provenance.identity import Output, step, work_folder
-from snakecap.tasks.caption import CaptionTask
-from snakecap.tasks.validation import CaptionValidation
+from snakecap.tasks.caption import CaptionTask, CaptionValidation
 from snakecap.training.loop import fit, reporter
 
 OUT_OF_MEMORY = (

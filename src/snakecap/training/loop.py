@@ -2,7 +2,7 @@
 
 A killed run continues from its newest checkpoint as if nothing had happened: weights, optimisers,
 random state and histories are saved together, and the batches are a function of the iteration. A
-signal (`interruption`) ends training after its step, with a checkpoint.
+signal ends training after its step, with a checkpoint.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ def fit(
     """Train a model in place; it ends with the best weights, the last ones in ``work/last``.
 
     Args:
-        task: the model, and all that is done with it.
-        settings: how long, how fast, and when to look up.
         work: folder of the checkpoints.
         report: called with the history whenever it has grown.
         precision: float32, or bfloat16 for autocast.
@@ -173,7 +171,6 @@ class _Loop:
             logger.error("%s; training stops%s", history.stopped, kept)
 
     def _progress(self, value: Tensor) -> str:
-        """What the progress bar shows."""
         self.timer.update()
         rate = self.history.captions / max(self.history.seconds, 1e-9)
         return f"loss {float(value):.3f}, {rate:.0f} {self.task.unit}/s"

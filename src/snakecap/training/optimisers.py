@@ -157,9 +157,9 @@ def adamw(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Number
 class Group:
     """Named parameters, their optimiser and their running tensors.
 
-    Each gradient gets its L2 term, then every element is
-    clipped to +-`clip`, then the optimiser steps: NeuralTalk2 clipped the CNN's gradients only
-    when they were decayed, here both are always honoured.
+    Each gradient gets its L2 term, then every element is clipped to +-`clip`, then the optimiser
+    steps: NeuralTalk2 clipped the CNN's gradients only when they were decayed, here both are
+    always honoured.
     """
 
     def __init__(
