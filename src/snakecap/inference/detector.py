@@ -71,17 +71,11 @@ def build_detector(
 
 @dataclass(frozen=True)
 class Detected:
-    """What a detector saw in a picture.
+    """What a detector saw in a picture."""
 
-    Attributes:
-        objects: that a layout can use.
-        notes: a line for each that was clipped or dropped, and for those beyond the limit.
-        size: the picture's width and height; 0 when not known.
-    """
-
-    objects: Detections
-    notes: tuple[str, ...]
-    size: tuple[int, int]
+    objects: Detections  # that a layout can use
+    notes: tuple[str, ...]  # a line for each that was clipped or dropped, and for those too many
+    size: tuple[int, int]  # the picture's width and height; 0 when not known
 
 
 def look(
@@ -95,7 +89,6 @@ def look(
     Args:
         pictures: their records; boxes are in pixels of the records' widths and heights.
         images: uint8 RGB of shape (3, H, W) each, of any size; empty when it reads none.
-        row: the detector's: `min_score` and `limit`.
 
     Raises:
         ValueError: a box or a score is not a number; names the picture and the object.
@@ -121,11 +114,11 @@ def _of_record(found: Detections, picture: Picture, image: NDArray[np.uint8]) ->
 def tidy(found: Detections, picture: Picture, categories: Sequence[str], row: Row) -> Detected:
     """Objects that a layout can use: sure enough, inside the picture, of some size, not too many.
 
+    They stay in their order. That a score is too low needs no note.
+
     Args:
-        found: as the detector gives them; they stay in their order.
         picture: its record; nothing is clipped where its size is not known.
         categories: names of the detector's categories.
-        row: the detector's: `min_score` and `limit`. That a score is too low needs no note.
 
     Raises:
         ValueError: a box or a score is not a number; names the picture and the object.

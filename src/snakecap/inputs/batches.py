@@ -32,15 +32,9 @@ Targets = TypeVar("Targets")
 
 @dataclass(frozen=True)
 class Batch(Generic[Targets]):
-    """What a loss reads.
+    """What a loss reads."""
 
-    Attributes:
-        rows: the pictures' numbers in the data set, of shape (B,), on the CPU.
-        inputs: what the model reads of them.
-        targets: what it should say.
-    """
-
-    rows: Tensor
+    rows: Tensor  # the pictures' numbers in the data set, (B,), on the CPU
     inputs: Inputs
     targets: Targets
 
@@ -49,28 +43,20 @@ class Batch(Generic[Targets]):
 class CaptionTargets:
     """Captions of a batch.
 
-    Attributes:
-        words: ids, 0-padded on the right, of shape (C, T); on the CPU, so that nothing has to wait
-            for a GPU to know what there is to predict.
-        owners: each caption's picture in the batch, of shape (C,).
+    The words are on the CPU: nothing has to wait for a GPU to know what there is to predict.
     """
 
-    words: Tensor
-    owners: Tensor
+    words: Tensor  # ids, 0-padded on the right, (C, T)
+    owners: Tensor  # each caption's picture in the batch, (C,)
 
 
 @dataclass(frozen=True)
 class MicroBatch(Generic[Targets]):
-    """A part of a step's batch, computed by itself.
-
-    Attributes:
-        share: its weight; those of all parts of a step, of all processes, sum to 1.
-        whole: captions, or whatever is counted, of the whole step.
-    """
+    """A part of a step's batch, computed by itself."""
 
     batch: Batch[Targets]
-    share: float
-    whole: int
+    share: float  # its weight; those of all parts of a step, of all processes, sum to 1
+    whole: int  # captions, or whatever is counted, of the whole step
 
 
 class Sampler:
@@ -118,11 +104,7 @@ class CaptionBatches:
 
     Args:
         packed: all pictures' captions; those of the training split that have any are used.
-        place: device of the batches.
         processes: make a batch together.
-
-    Raises:
-        ValueError: the training split has no captioned pictures.
     """
 
     def __init__(
@@ -189,7 +171,7 @@ def split(number: int, accumulate: int, processes: ProcessGroup) -> list[tuple[s
 
     Args:
         number: pictures of the batch.
-        accumulate: slices that a process works through, one after the other.
+        accumulate: slices of a process, worked through one after the other.
     """
     rank, size = (processes.rank, processes.size) if number >= processes.size else (0, 1)
     bounds = [number * place // size for place in range(size + 1)]
@@ -202,9 +184,7 @@ def split(number: int, accumulate: int, processes: ProcessGroup) -> list[tuple[s
 def mirror(words: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Tensor:
     """What each word id becomes in a mirrored picture's caption, of shape (V + 1,).
 
-    Args:
-        words: those of ids 1..V.
-        pairs: words that change places; a pair of which one is not in the vocabulary stays.
+    A pair of which one is not in the vocabulary (ids 1..V) stays.
     """
     ids = {word: number for number, word in enumerate(words, start=1)}
     table = torch.arange(len(words) + 1)
@@ -237,7 +217,7 @@ def choose(
         per_picture: captions wanted of each, at least 1.
 
     Returns:
-        Rows of shape (N, per_picture), int64.
+        Of shape (N, per_picture), int64.
 
     Raises:
         ValueError: a picture has no captions.

@@ -44,10 +44,6 @@ class Squares:
         root: folder that the files are relative to.
         size: S.
         memory: bytes of pixels to keep; when there are more, `read` decodes again.
-
-    Attributes:
-        pictures: the records of the files that can be read.
-        sizes: of these files.
     """
 
     def __init__(self, root: Path, pictures: Sequence[Picture], size: int, *, memory: int = MEMORY):
@@ -67,7 +63,7 @@ class Squares:
                 if self.pixels is not None:
                     self.pixels[len(kept)] = found[0]
                 kept.append((picture, found[1]))
-        self.pictures = tuple(picture for picture, _ in kept)
+        self.pictures = tuple(picture for picture, _ in kept)  # those that can be read
         self.sizes = [found for _, found in kept]
         if unreadable:
             logger.warning("unreadable pictures left out: %d; %s", len(unreadable), unreadable[0])
@@ -81,11 +77,7 @@ class Squares:
         return letterbox(image, self.size)[0], (image.shape[2], image.shape[1])
 
     def read(self, rows: Sequence[int]) -> NDArray[np.uint8]:
-        """Some of `pictures`, of shape (B, 3, S, S).
-
-        Raises:
-            ValueError: a file cannot be read any more.
-        """
+        """Some of `pictures`, of shape (B, 3, S, S)."""
         if self.pixels is not None:
             return self.pixels[list(rows)]
         chosen = [self.pictures[row] for row in rows]
@@ -103,20 +95,13 @@ def _threads() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """The objects of one picture.
+    """The objects of one picture."""
 
-    Attributes:
-        boxes: [x, y, width, height] in pixels of the image file, inside it, of shape (N, 4).
-        categories: of shape (N,), places in a list of names.
-        crowds: whether each is a crowd, of shape (N,).
-    """
-
-    boxes: Array
-    categories: NDArray[np.int64]
-    crowds: NDArray[np.bool_]
+    boxes: Array  # [x, y, width, height] in pixels of the image file, inside it, (N, 4)
+    categories: NDArray[np.int64]  # places in a list of names, (N,)
+    crowds: NDArray[np.bool_]  # (N,)
 
     def __len__(self) -> int:
-        """Objects."""
         return len(self.boxes)
 
 
@@ -160,11 +145,6 @@ def _objects(picture: Picture, size: Size, places: Mapping[str, int]) -> Objects
 class Examples:
     """The pictures of one split and their objects.
 
-    Attributes:
-        objects: of each picture, in pixels of its file.
-        targets: of each picture, without crowds: boxes (N, 4) in 0..1 of the square, and
-            categories (N,).
-
     Raises:
         ValueError: an object's category is not among `categories`; names the picture.
     """
@@ -172,6 +152,7 @@ class Examples:
     def __init__(self, squares: Squares, categories: Sequence[str]):
         self.squares = squares
         self.objects = objects(squares, categories)
+        # Of each picture, without crowds: boxes (N, 4) in 0..1 of the square, categories (N,).
         self.targets = [
             _target(row, Frame.around(*size, squares.size))
             for row, size in zip(self.objects, squares.sizes, strict=True)
@@ -202,11 +183,7 @@ class Examples:
         return torch.cat([self.targets[row][0] for row in self.rows()])[:, 2:].double().numpy()
 
     def rows(self) -> list[int]:
-        """The pictures that teach: those with an object.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """The pictures that teach: those with an object."""
         found = [row for row, (boxes, _) in enumerate(self.targets) if len(boxes)]
         if not found:
             raise ValueError("no picture of the train split shows an object: nothing to learn from")
@@ -219,14 +196,7 @@ def _target(row: Objects, frame: Frame) -> tuple[Tensor, Tensor]:
 
 
 class DetectionBatches:
-    """Augmented pictures and their objects, for every iteration.
-
-    Args:
-        examples: of the training split; pictures without objects are not used.
-
-    Raises:
-        ValueError: no picture has an object.
-    """
+    """Augmented pictures that show objects, for every iteration."""
 
     def __init__(
         self,
@@ -251,17 +221,11 @@ class DetectionBatches:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How pictures change from one epoch to the next.
+    """How pictures change from one epoch to the next."""
 
-    Attributes:
-        flip: mirror at random.
-        shift: move by up to this share of S, and zoom by up to 1 + this, in or out.
-        colour: multiply each channel by up to 1 + this, or divide.
-    """
-
-    flip: bool = False
-    shift: float = 0.0
-    colour: float = 0.0
+    flip: bool = False  # mirror at random
+    shift: float = 0.0  # move by up to this share of S, and zoom by up to 1 + this, in or out
+    colour: float = 0.0  # multiply each channel by up to 1 + this, or divide
 
 
 def augmented(
@@ -275,7 +239,7 @@ def augmented(
     Args:
         images: of shape (B, 3, S, S), 0..1.
         truths: boxes in 0..1 of the square.
-        generator: of the random choices, on the CPU.
+        generator: on the CPU.
     """
     if augmentation == Augmentation():
         return images, truths
@@ -296,7 +260,7 @@ def moved_images(images: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     """Each image with x - 1/2 turned into scale (x - 1/2) + offset, grey where there is none.
 
     Args:
-        images: of shape (B, 3, S, S), 0..1.
+        images: in 0..1.
         scale: across and down, of shape (B, 2); negative mirrors.
         offset: in 0..1 of the square, of shape (B, 2).
     """

@@ -34,15 +34,10 @@ Inputs = dict[str, Tensors]  # of all of a system's inputs
 
 @dataclass(frozen=True)
 class Request:
-    """What a caption is asked for: a photo, its layout, or both.
+    """What a caption is asked for: a photo, its layout, or both."""
 
-    Attributes:
-        photo: a path, or the bytes of an image file.
-        layout: the objects in it; without one, models that read layouts need a detector.
-    """
-
-    photo: Photo | None = None
-    layout: Layout | None = None
+    photo: Photo | None = None  # a path, or the bytes of an image file
+    layout: Layout | None = None  # without one, models that read layouts need a detector
 
     @property
     def name(self) -> str:
@@ -52,11 +47,7 @@ class Request:
 
 
 def as_request(given: Any) -> Request:
-    """Anything that `Model.caption` takes.
-
-    Raises:
-        TypeError: something else.
-    """
+    """Anything that `Model.caption` takes."""
     if isinstance(given, Request):
         return given
     if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
@@ -78,30 +69,20 @@ def as_request(given: Any) -> Request:
 
 @dataclass(frozen=True)
 class Draw:
-    """The random choices of one training batch, from which every input takes its own.
+    """The random choices of one training batch, from which every input takes its own."""
 
-    Attributes:
-        generator: of further numbers, on the CPU.
-        flip: which pictures are mirrored, of shape (B,), so that all inputs show the same side;
-            None: none is.
-        part: the pictures that are wanted; what they get is what the whole batch would give them.
-        random_crop, object_dropout, box_jitter: how much, see the settings of a stage.
-    """
-
-    generator: torch.Generator
-    flip: Tensor | None = None
+    generator: torch.Generator  # of further numbers, on the CPU
+    flip: Tensor | None = None  # which pictures all inputs mirror, (B,); None: none
+    # The pictures that are wanted; what they get is what the whole batch would give them.
     part: slice = field(default_factory=lambda: slice(None))
+    # How much, see the settings of a stage.
     random_crop: bool = False
     object_dropout: float = 0.0
     box_jitter: float = 0.0
 
 
 class Input:
-    """Base class.
-
-    Args:
-        place: the device of what is read.
-    """
+    """Base class; `place` is the device of what is read."""
 
     table: str | None = None
 
@@ -113,7 +94,7 @@ class Input:
 
         Args:
             path: made by a step of the workflow, or named by the system's `source`.
-            keep: pictures that are read again and again: held in memory where that is possible.
+            keep: pictures that are read again and again: held in memory where possible.
 
         Raises:
             ValueError: not such a file, or it lacks pictures of `keep`; names both.
@@ -175,12 +156,11 @@ def open_inputs(
     stage: Stage | None = None,
     keep: Sequence[str] = (),
 ) -> None:
-    """Give each input its file.
+    """Give each input its file, in the same order.
 
     Args:
-        paths: one for each, in the same order.
         stage: a training stage that reads them; what it trains must look at pixels itself.
-        keep: pictures that are read again and again.
+        keep: see `Input.open`.
 
     Raises:
         ValueError: other files than these; says which are wanted.

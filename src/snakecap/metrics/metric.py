@@ -25,12 +25,9 @@ class Metric(ABC):
 
     Args:
         references: for each image at least one sentence, its words separated by spaces.
-
-    Attributes:
-        names: of its M values, as in coco-caption.
     """
 
-    names: ClassVar[tuple[str, ...]]
+    names: ClassVar[tuple[str, ...]]  # of its M values, as in coco-caption
 
     def __init__(self, references: References) -> None:
         if not references or not all(references):

@@ -26,16 +26,11 @@ Step = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
 
 
 class Look(NamedTuple):
-    """How an input's pixels become features.
-
-    Attributes:
-        output: of the backbone, ``pooled`` or ``grid``.
-        preprocessing: keyword arguments of `preprocess` that it was trained with.
-    """
+    """How an input's pixels become features."""
 
     backbone: str
-    output: str
-    preprocessing: Mapping[str, Any]
+    output: str  # of the backbone: pooled or grid
+    preprocessing: Mapping[str, Any]  # arguments of `preprocess` that it was trained with
 
 
 class Captioner(nn.Module):
@@ -43,6 +38,7 @@ class Captioner(nn.Module):
 
     Args:
         encoders: modules, of what one input gives to `Encoded`.
+        decoder: the language model.
         reads: the name of the input that each encoder reads.
         looks: for inputs whose pixels a backbone must see first, by the input's name.
     """
@@ -95,11 +91,7 @@ class Captioner(nn.Module):
         return stepper(self.decoder, memory), self.decoder.start(memory), pictures
 
     def attention(self, inputs: Inputs, words: Tensor) -> Tensor | None:
-        """How much each word of a caption looks at each object of its picture's layout.
-
-        Args:
-            inputs: of B pictures.
-            words: ids, 0-padded, of shape (B, T).
+        """How much each word of captions (B, T) looks at each object of its picture's layout.
 
         Returns:
             Of shape (B, T + 1, R), the last row of a caption for END; None when the decoder has no

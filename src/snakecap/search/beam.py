@@ -33,73 +33,34 @@ READS = ("beam_width", "length_normalisation", "n_best")
 STRIPS = 16  # values in a group; 8 to 32 measure alike
 
 
-def search(
-    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
-) -> list[list[Hypothesis]]:
-    """`beam` as the settings say."""
-    return beam(
-        step,
-        state,
-        width=max(decoding.beam_width, decoding.n_best),
-        max_length=decoding.max_length,
-        n_best=decoding.n_best,
-        length_normalisation=decoding.length_normalisation,
-        pictures=pictures,
-        constraints=constraints,
-    )
-
-
 @torch.no_grad()
-def beam(
-    step: Step,
-    state: State,
-    *,
-    pictures: int,
-    width: int,
-    max_length: int,
-    n_best: int = 1,
-    length_normalisation: float = 0.0,
-    constraints: Constraints = NONE,
+def search(
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints = NONE
 ) -> list[list[Hypothesis]]:
-    """The best captions of each picture that a beam of some width finds.
+    """The `n_best` captions of each picture that a beam of `beam_width` finds, at most.
 
     A picture is done when no live caption can still beat its `n_best` finished ones: more words
-    only lower a log-probability, and no caption is longer than `max_length`.
-
-    Args:
-        width: W, live captions of each picture; may exceed the vocabulary.
-        max_length: words; a caption that gets there is finished without END.
-        n_best: captions wanted of each picture, at most `width`.
-        length_normalisation: the score is the log-probability divided by (words + 1) to this
-            power; 0: the log-probability itself.
-
-    Returns:
-        For each picture, at most `n_best` different captions, the best score first. Where the
-        constraints leave nothing to say, one empty caption with a log-probability of -inf.
-
-    Raises:
-        ValueError: an argument is out of range, or the model gave NaN.
+    only lower a log-probability, and no caption is longer than `max_length`, where one is finished
+    without END. Where the constraints leave nothing to say, there is one empty caption with a
+    log-probability of -inf.
     """
-    if not (1 <= n_best <= width and length_normalisation >= 0):
-        raise ValueError(
-            f"n_best {n_best} must be between 1 and the beam's width {width}, and "
-            f"length_normalisation {length_normalisation} at least 0"
-        )
+    width, longest = max(decoding.beam_width, decoding.n_best), decoding.max_length
+    power = decoding.length_normalisation
     device = device_of(state)
     active = torch.arange(pictures, device=device)
     total = torch.zeros((pictures, 1), device=device)
     said = active.new_zeros((pictures, 1, 0))
-    done = _Done(pictures, n_best, max_length, device)
-    for t in range(max_length if pictures else 0):
+    done = _Done(pictures, decoding.n_best, longest, device)
+    for t in range(longest if pictures else 0):
         words = said[:, :, -1].flatten() if t else torch.zeros_like(active)
         logits, state = step(words, state, active)
         ends, total, parents, words = _extend(logits, total, said, width, constraints)
-        done.add(active, ends, said, (t + 1) ** length_normalisation)
+        done.add(active, ends, said, (t + 1) ** power)
         said = torch.cat((_of(said, parents), words.unsqueeze(2)), 2)
-        if t + 1 == max_length:
-            done.add(active, total, said, (t + 2) ** length_normalisation)
+        if t + 1 == longest:
+            done.add(active, total, said, (t + 2) ** power)
             break
-        bound = total[:, 0] / (max_length + 1) ** length_normalisation
+        bound = total[:, 0] / (longest + 1) ** power
         kept = (bound > done.worst(active)).nonzero().squeeze(1)  # the one wait for the device
         if len(kept) == 0:
             break
@@ -112,13 +73,7 @@ def beam(
 def _extend(
     logits: Tensor, total: Tensor, said: Tensor, width: int, constraints: Constraints
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One step of every picture.
-
-    Args:
-        logits: of shape (P * W, V + 1).
-        total: log-probability of each live caption, of shape (P, W).
-        said: their words, of shape (P, W, t).
-        width: live captions wanted.
+    """One step of every picture, of live captions' log-probabilities (P, W) and words (P, W, t).
 
     Returns:
         Log-probability of each caption if it ends here, of shape (P, W), -inf where that is not
@@ -157,14 +112,7 @@ class _Done:
         return self.scores[active, -1]
 
     def add(self, active: Tensor, log_probs: Tensor, said: Tensor, divisor: float) -> None:
-        """Offer captions of equal length t.
-
-        Args:
-            active: pictures, of shape (P,).
-            log_probs: of shape (P, W); -inf: no caption.
-            said: of shape (P, W, t).
-            divisor: of the log-probabilities, for the score.
-        """
+        """Offer captions (P, W, t) of equal length; one whose log-probability is -inf is none."""
         log_probs = log_probs.double()
         scores = torch.cat((self.scores[active], log_probs / divisor), 1)
         scores, chosen = scores.topk(self.scores.shape[1], dim=1)
@@ -199,10 +147,10 @@ def best(logits: Tensor, offsets: Tensor, pictures: int, number: int) -> tuple[T
     Args:
         logits: of shape (P * W, V).
         offsets: of shape (P * W,).
-        number: how many; fewer are given when W * V is smaller.
 
     Returns:
-        scores, decreasing, and places, beam * V + word, both of shape (P, number).
+        scores, decreasing, and places, beam * V + word, both of shape (P, number), or fewer
+        where W * V is smaller.
     """
     rows, size = logits.shape
     beams = rows // pictures

@@ -24,35 +24,13 @@ from snakecap.search.unroll import hypotheses, unroll
 READS = ()
 
 
-def search(
-    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
-) -> list[list[Hypothesis]]:
-    """`greedy` as the settings say."""
-    return greedy(
-        step, state, pictures=pictures, max_length=decoding.max_length, constraints=constraints
-    )
-
-
 @torch.no_grad()
-def greedy(
-    step: Step,
-    state: State,
-    *,
-    pictures: int,
-    max_length: int,
-    constraints: Constraints = NONE,
+def search(
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints = NONE
 ) -> list[list[Hypothesis]]:
     """One caption for each picture.
 
-    Args:
-        max_length: words; a caption that gets there is cut, without END.
-
-    Returns:
-        For each picture a list of one caption. Where the constraints leave nothing to say, it
-        ends with a log-probability of -inf.
-
-    Raises:
-        ValueError: the model gave NaN.
+    Where the constraints leave nothing to say, it ends with a log-probability of -inf.
     """
     said, log_probs = unroll(
         step,
@@ -60,7 +38,7 @@ def greedy(
         _likeliest,
         pictures=pictures,
         copies=1,
-        max_length=max_length,
+        max_length=decoding.max_length,
         constraints=constraints,
     )
     return hypotheses(said, log_probs)

@@ -10,7 +10,9 @@ rows that are the pictures still searched, each with its W beams side by side (p
 - ``logits``: unnormalised log-probabilities of the next word, of shape (P * W, V + 1), in which
   column 0 is END. -inf is allowed. The search may overwrite them.
 
-The state given to a search has one row for each picture: W is 1 at the first step.
+A search, ``search(step, state, decoding, pictures, constraints)``, gives each picture's captions,
+the best first. Its `state` has one row for each picture: W is 1 at the first step. It raises a
+ValueError where the model gives NaN.
 """
 
 from __future__ import annotations
@@ -29,18 +31,11 @@ IMPOSSIBLE = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A caption that a search found.
+    """A caption that a search found; one that was cut at the longest length has no END."""
 
-    Attributes:
-        words: ids 1..V, without END.
-        log_prob: natural logarithm of its probability, END included; a caption cut at the longest
-            length has no END.
-        score: what the search maximised: `log_prob`, or its length-normalised form.
-    """
-
-    words: tuple[int, ...]
-    log_prob: float
-    score: float
+    words: tuple[int, ...]  # ids 1..V, without END
+    log_prob: float  # natural logarithm of its probability, END included
+    score: float  # what the search maximised
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,31 +44,19 @@ class Constraints:
 
     Forbidden words get no probability; the others keep theirs, so that a caption's log-probability
     is still the model's.
-
-    Attributes:
-        suppress: ids that are never said, such as UNK's.
-        no_repeat_ngram: no sequence of this many words occurs twice; 0: no such rule.
-        no_repeat_words: words that are said at most once, bool of shape (V + 1,), by id.
-        rarity: how rare each word is, of shape (V + 1,), by id, for a search that compares
-            captions; None: all words are alike.
     """
 
-    suppress: tuple[int, ...] = ()
-    no_repeat_ngram: int = 0
-    no_repeat_words: Tensor | None = None
-    rarity: Tensor | None = None
+    suppress: tuple[int, ...] = ()  # ids that are never said, such as UNK's
+    no_repeat_ngram: int = 0  # no sequence of this many words occurs twice; 0: no such rule
+    no_repeat_words: Tensor | None = None  # which are said at most once, bool (V + 1,)
+    rarity: Tensor | None = None  # how rare each word is, (V + 1,); None: all are alike
 
     def __post_init__(self) -> None:
         if self.no_repeat_ngram < 0:
             raise ValueError(f"no_repeat_ngram is {self.no_repeat_ngram}; it cannot be negative")
 
     def apply(self, logits: Tensor, history: Tensor) -> None:
-        """Set the logits of forbidden words to -inf, in place.
-
-        Args:
-            logits: of shape (R, V + 1).
-            history: the words said so far, ids 1..V, int64 of shape (R, t).
-        """
+        """Set logits (R, V + 1) of forbidden words to -inf, in place, after a history (R, t)."""
         if self.suppress:
             logits[:, list(self.suppress)] = IMPOSSIBLE
         if self.no_repeat_words is not None and history.shape[1]:
@@ -105,7 +88,7 @@ def device_of(state: State) -> torch.device:
 
 
 def select(state: State, rows: Tensor) -> State:
-    """Some rows of a state, in that order."""
+    """Rows of a state."""
     return tuple(tensor.index_select(0, rows) for tensor in state)
 
 
@@ -130,11 +113,7 @@ def normaliser(logits: Tensor) -> Tensor:
 
 
 def refuse_nan(scores: Tensor, pictures: Tensor) -> None:
-    """Check the scores of pictures, of shape (P, ...).
-
-    Raises:
-        ValueError: a score is NaN; names the picture.
-    """
+    """Raise a ValueError that names the picture, where a score (P, ...) is NaN."""
     wrong = scores.isnan().flatten(1).any(1)
     if bool(wrong.any()):
         row = int(pictures[wrong.nonzero()[0, 0]])

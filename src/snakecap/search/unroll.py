@@ -85,11 +85,7 @@ def unroll(
 
 
 def hypotheses(said: Tensor, log_probs: Tensor) -> list[list[Hypothesis]]:
-    """What `unroll` gave, for each picture its captions in the order of the copies.
-
-    Raises:
-        ValueError: the model gave NaN.
-    """
+    """What `unroll` gave, for each picture its captions in the order of the copies."""
     refuse_nan(log_probs, torch.arange(len(log_probs)))
     return [
         [_hypothesis(*pair) for pair in zip(captions, values, strict=True)]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from snakecap import device as devices
 from snakecap.config import options
+from snakecap.config.evaluation import Decoding
 from snakecap.config.training import VALIDATION_METRICS, Stage
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats.captions import Captions
@@ -23,7 +24,7 @@ from snakecap.models.backbones.backbone import Backbone, set_mode, trainable
 from snakecap.models.captioner import Captioner, stepper
 from snakecap.models.encoded import Memory
 from snakecap.objectives.cross_entropy import caption_loss
-from snakecap.search.greedy import greedy
+from snakecap.search import greedy
 from snakecap.training.optimisers import Group, make_group
 from snakecap.training.task import Validation
 
@@ -121,8 +122,7 @@ class CaptionValidation:
     """Loss by token, greedy captions and their scores, always on the same pictures of the split.
 
     Args:
-        packed: all pictures' captions.
-        collection: the pictures, for the references.
+        collection: for the references.
         processes: share the pictures; rank 0 tokenises the references.
 
     Raises:
@@ -154,11 +154,7 @@ class CaptionValidation:
 
     @torch.no_grad()  # inference_mode would cast the weights anew for every word
     def __call__(self) -> Validation | None:
-        """Evaluate the captioner as it is, in evaluation mode; no random number is drawn.
-
-        Returns:
-            For rank 0; None for the other processes, which do their share of the work.
-        """
+        """Evaluate the captioner as it is; no random number is drawn. The result is rank 0's."""
         self.captioner.eval()
         total, tokens, captions = 0.0, 0, list[str]()
         own = self.processes.mine(self.rows)  # none, where the processes are many
@@ -198,10 +194,7 @@ class CaptionValidation:
 
     def _captions(self, memory: Memory) -> list[str]:
         decoder = self.captioner.decoder
-        found = greedy(
-            stepper(decoder, memory),
-            decoder.start(memory),
-            pictures=len(memory.encoded.summary),
-            max_length=self.packed.labels.shape[1],
-        )
+        step, state = stepper(decoder, memory), decoder.start(memory)
+        longest = Decoding(method="greedy", max_length=self.packed.labels.shape[1])
+        found = greedy.search(step, state, longest, len(memory.encoded.summary))
         return [self.vocabulary.decode(best[0].words) for best in found]

@@ -43,7 +43,10 @@ def fit(
         work: folder of the checkpoints.
         report: called with the history whenever it has grown.
         precision: float32, or bfloat16 for autocast.
-        processes: train together; rank 0 alone validates, reports and writes.
+        processes: train together; rank 0 alone reports and writes.
+
+    Raises:
+        RuntimeError: the loss exploded before any model was judged.
     """
     total = settings.iterations(task.epoch_length)
     with contextlib.closing(Prefetch(task.parts, total)) as parts:
@@ -118,11 +121,7 @@ class _Loop:
         self.timer.update()
 
     def finish(self) -> None:
-        """Save all, and take up the best weights.
-
-        Raises:
-            RuntimeError: the loss exploded before any model was judged.
-        """
+        """Save all, and take up the best weights."""
         self.checkpoints.save(self.history)
         self.report(self.history)
         self.checkpoints.save_last(self.history)

@@ -4,6 +4,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 import torch
+from search_oracle import beam
 from torch import nn
 
 from snakecap import registry
@@ -11,7 +12,6 @@ from snakecap.config import options
 from snakecap.models.captioner import stepper
 from snakecap.models.encoded import Encoded
 from snakecap.objectives.cross_entropy import caption_loss
-from snakecap.search.beam import beam
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adam as update
 

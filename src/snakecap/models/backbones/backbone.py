@@ -15,34 +15,25 @@ from torch import Tensor, nn
 
 
 class BackboneOutput(NamedTuple):
-    """A batch of features.
+    """A batch of features."""
 
-    Attributes:
-        pooled: (B, F); with class scores these are its last K numbers.
-        grid: (B, R, C), the last feature map row by row.
-        scores: (B, K) class probabilities, or None.
-    """
-
-    pooled: Tensor
-    grid: Tensor
-    scores: Tensor | None = None
+    pooled: Tensor  # (B, F); with class scores these are its last K numbers
+    grid: Tensor  # (B, R, C), the last feature map row by row
+    scores: Tensor | None = None  # (B, K), class probabilities
 
 
 class Backbone(nn.Module):
     """Base class.
 
-    Attributes:
+    Args:
         architecture: what it is called in ``config.yaml``.
         class_scores: whether the classes' probabilities are appended to the pooled features.
-        net: the layers, under the names of the published state dicts.
-        width: F.
-        grid_width: C.
-        dropped: prefixes of published weights that have no use here, such as an unused classifier.
     """
 
-    width: int
-    grid_width: int
-    net: nn.Module
+    width: int  # F
+    grid_width: int  # C
+    net: nn.Module  # the layers, under the names of the published state dicts
+    # Prefixes of published weights that have no use here, such as an unused classifier.
     dropped: tuple[str, ...] = ()
 
     def __init__(self, architecture: str, class_scores: bool):

@@ -22,11 +22,7 @@ GROUPS = 8  # of channels that are normalised together
 
 
 def build_backbone(architecture: str = "tiny", class_scores: bool = False) -> Backbone:
-    """The network with random weights.
-
-    Raises:
-        ValueError: class scores were asked for; it has no classes.
-    """
+    """The network with random weights; it has no classes, and so no class scores."""
     if class_scores:
         raise ValueError("the backbone `tiny` has no classes: set class_scores: false")
     return Tiny(architecture, class_scores)

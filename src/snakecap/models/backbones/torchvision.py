@@ -39,11 +39,7 @@ AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
 def build_backbone(architecture: str, class_scores: bool = False) -> Backbone:
-    """A torchvision network with random weights.
-
-    Raises:
-        ValueError: torchvision has no such classification network.
-    """
+    """A network with random weights; a ValueError names those that are spelled alike."""
     return Torchvision(architecture, class_scores)
 
 

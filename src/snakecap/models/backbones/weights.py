@@ -51,12 +51,7 @@ def digest(backbone: Backbone) -> str:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """A state dict from a file; nothing in the file is executed.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a state dict, or another format.
-    """
+    """A state dict from a file; nothing in the file is executed."""
     if not path.is_file():
         raise FileNotFoundError(
             f"no weights at {path}: give `torchvision`, `random`, or the path of a file"
