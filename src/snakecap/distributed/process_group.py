@@ -61,25 +61,23 @@ class ProcessGroup:
         total, size = sum(map(len, shares)), len(shares)
         return [shares[place % size][place // size] for place in range(total)]
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
-        """Each tensor becomes its sum over the members, in place, in one exchange."""
-        if self.size == 1 or not tensors:
+    def gradients(self, parameters: Iterable[nn.Parameter], *more: Tensor) -> None:
+        """Sum gradients and `more` over the members, in place; a parameter without one counts as 0.
+
+        All in one exchange.
+        """
+        if self.size == 1:
             return
+        tensors = list(more)
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            tensors.append(parameter.grad)
         whole = torch.cat([tensor.detach().float().flatten() for tensor in tensors])
         dist.all_reduce(whole)
         parts = torch.split(whole, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.detach().copy_(part.view_as(tensor))
-
-    def gradients(self, parameters: Iterable[nn.Parameter], *more: Tensor) -> None:
-        """Sum the gradients over the members, and `more`; a parameter without one counts as 0."""
-        if self.size == 1:
-            return
-        found = list(parameters)
-        for parameter in found:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.add([p.grad for p in found if p.grad is not None] + list(more))
 
     def reseed(self, seed: int, iteration: int) -> None:
         """Random numbers of this member's own, for an iteration: what dropout draws from.

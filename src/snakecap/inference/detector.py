@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,18 +53,11 @@ def build_detector(
         "place": place,
         **row.model_dump(include={"min_score", "overlap", "limit"}),
     }
-    constructor = registry.load("detector", row.part)
-    if file is None and constructor.uses != "nothing":
+    if file is None and registry.load("detector", row.part).uses != "nothing":
         raise ValueError(f"the detector {row.part} reads a file: give its weights or results")
     if file is not None and "{split}" not in str(file) and not file.is_file():
         raise FileNotFoundError(f"the detector {row.part} reads {file}, and there is no such file")
-    needed = [
-        name
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if parameter.default is parameter.empty
-    ]
-    chosen = options.check("detector", row.part, row.options)
-    detector: Detector = constructor(**{name: available[name] for name in needed}, **chosen)
+    detector: Detector = options.build("detector", row.part, row.options, available)
     return detector
 
 

@@ -9,15 +9,7 @@ import torch
 from torch import Tensor
 
 from snakecap.config.settings import Decoding
-from snakecap.search.hypothesis import (
-    END,
-    IMPOSSIBLE,
-    NONE,
-    Constraints,
-    Hypothesis,
-    State,
-    Step,
-)
+from snakecap.search.hypothesis import END, IMPOSSIBLE, NONE, Constraints, Hypothesis, State, Step
 from snakecap.search.unroll import hypotheses, unroll
 
 # Of the options of `decoding` that not all methods read.
@@ -32,7 +24,7 @@ def search(
 
     Where the constraints leave nothing to say, it ends with a log-probability of -inf.
     """
-    said, log_probs = unroll(
+    found = unroll(
         step,
         state,
         _likeliest,
@@ -41,7 +33,7 @@ def search(
         max_length=decoding.max_length,
         constraints=constraints,
     )
-    return hypotheses(said, log_probs)
+    return hypotheses(*found)
 
 
 def _likeliest(logits: Tensor) -> Tensor:

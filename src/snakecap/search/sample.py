@@ -42,7 +42,7 @@ def search(
         tempered = widen(logits) / decoding.temperature
         return _draw(_weights(tempered, decoding.top_k, decoding.top_p), generator)
 
-    said, log_probs = unroll(
+    found = unroll(
         step,
         state,
         choose,
@@ -51,7 +51,7 @@ def search(
         max_length=decoding.max_length,
         constraints=constraints,
     )
-    return hypotheses(said, log_probs)
+    return hypotheses(*found)
 
 
 def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:

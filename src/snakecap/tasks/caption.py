@@ -17,7 +17,7 @@ from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats.captions import Captions
 from snakecap.formats.pictures import Collection
 from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inputs.batches import Batch, CaptionBatches, CaptionTargets, MicroBatch
+from snakecap.inputs.batches import Batch, CaptionBatches, CaptionTargets
 from snakecap.inputs.input import Input, Inputs
 from snakecap.metrics.scorer import Scorer
 from snakecap.models.backbones.backbone import Backbone, set_mode, trainable
@@ -53,7 +53,7 @@ class CaptionTask:
         stage: Stage,
     ):
         self.model, self.stage, self.title = captioner, stage, f"train {stage.name}"
-        self.batches, self.validation = batches, validation
+        self.parts, self.validate = batches, validation
         self.inputs, self.vocabulary = inputs, vocabulary
         self.epoch_length = batches.sampler.epoch_length
         available = {
@@ -84,9 +84,6 @@ class CaptionTask:
     def _backbones(self) -> list[Backbone]:
         return [one for one in self.model.backbones.values() if isinstance(one, Backbone)]
 
-    def parts(self, iteration: int) -> Sequence[MicroBatch[CaptionTargets]]:
-        return self.batches(iteration)
-
     def groups(self, iteration: int) -> list[Group]:
         """The backbones' group steps from ``finetune_after`` on."""
         finetunes = len(self.every_group) > 1 and iteration >= self.stage.finetune_after
@@ -108,9 +105,6 @@ class CaptionTask:
     def loss(self, batch: Batch[CaptionTargets], iteration: int) -> Mapping[str, Tensor]:
         losses: dict[str, Tensor] = self.objective(batch, iteration)
         return losses
-
-    def validate(self) -> Validation | None:
-        return self.validation()
 
     def header(self) -> dict[str, Any]:
         """The vocabulary, and how the inputs are read."""

@@ -143,8 +143,8 @@ def test_layouts_alone_read_no_picture_and_load_no_network(data, tmp_path, monke
         (decode, "load"),
         (decode, "load_whole"),
         (images.Images, "read"),
-        (tiny, "build_backbone"),
-        (torchvision, "build_backbone"),
+        (tiny, "Tiny"),
+        (torchvision, "Torchvision"),
     ):
         monkeypatch.setattr(module, name, refuse)
     model, _ = run(data, tmp_path, row([OBJECTS], LSTM))

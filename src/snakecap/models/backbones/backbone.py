@@ -1,7 +1,7 @@
 """What every backbone is, and which of its layers train.
 
 A backbone turns preprocessed images into one vector and a grid of vectors. `registry.BACKBONES`
-names the families; each is a module with a ``build_backbone(architecture, class_scores)``.
+names the families, each a class with random weights at first.
 
 Dimensions: B images, H and W their sides, F pooled width, R grid cells (row by row), C grid width,
 K classes.

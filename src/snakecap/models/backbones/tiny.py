@@ -21,20 +21,18 @@ LAST = 128
 GROUPS = 8  # of channels that are normalised together
 
 
-def build_backbone(architecture: str = "tiny", class_scores: bool = False) -> Backbone:
-    """The network with random weights; it has no classes, and so no class scores."""
-    if class_scores:
-        raise ValueError("the backbone `tiny` has no classes: set class_scores: false")
-    return Tiny(architecture, class_scores)
-
-
 class Tiny(Backbone):
-    """Four blocks of convolution, group norm and ReLU; pooled: each channel's mean and maximum."""
+    """Four blocks of convolution, group norm and ReLU; pooled: each channel's mean and maximum.
+
+    It has no classes, and so no class scores.
+    """
 
     grid_width = LAST
     width = 2 * LAST
 
-    def __init__(self, architecture: str, class_scores: bool):
+    def __init__(self, architecture: str = "tiny", class_scores: bool = False):
+        if class_scores:
+            raise ValueError("the backbone `tiny` has no classes: set class_scores: false")
         super().__init__(architecture, class_scores)
         halving = zip((3, *HALVING), HALVING, strict=False)
         blocks = [block(before, after, 4, 2) for before, after in halving]

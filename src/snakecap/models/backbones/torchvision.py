@@ -38,15 +38,10 @@ OPTIONS = {
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
-def build_backbone(architecture: str, class_scores: bool = False) -> Backbone:
-    """A network with random weights; a ValueError names those that are spelled alike."""
-    return Torchvision(architecture, class_scores)
-
-
 class Torchvision(Backbone):
     """A torchvision network that hands out its last feature map and its last vector."""
 
-    def __init__(self, architecture: str, class_scores: bool):
+    def __init__(self, architecture: str, class_scores: bool = False):
         super().__init__(architecture, class_scores)
         self.net = _network(architecture)
         head_name, self._reads_map = _head(self.net)
