@@ -22,11 +22,12 @@ from measure import alternate
 from torch import Tensor
 
 from snakecap import device
+from snakecap.config.settings import Decoding
 from snakecap.models.captioner import stepper
 from snakecap.models.decoders.decoder import State
 from snakecap.models.decoders.lstm import LSTMDecoder
 from snakecap.models.encoded import Encoded, Memory
-from snakecap.search.beam import beam
+from snakecap.search import beam
 
 Search = Callable[[LSTMDecoder, Memory, int], list[int]]
 PICTURES, WORDS, VOCABULARY, SIZE = 64, 16, 9487, 512
@@ -100,7 +101,8 @@ def compare(
 def ours(model: LSTMDecoder, memory: Memory, width: int, precision: str) -> None:
     with device.autocast(precision, memory.encoded.summary.device):
         step = stepper(model, memory)
-        beam(step, model.start(memory), pictures=PICTURES, width=width, max_length=WORDS)
+        decoding = Decoding(beam_width=width, max_length=WORDS)
+        beam.search(step, model.start(memory), decoding, PICTURES)
 
 
 @torch.no_grad()

@@ -22,10 +22,8 @@ from snakecap.data.shapes import Looks, generate
 from snakecap.detectors import untrained
 from snakecap.detectors.yolov2 import decode
 from snakecap.formats.decode import load_whole
-from snakecap.inputs.augmentation import Augmentation, Truths
-from snakecap.inputs.detection import DetectionBatches, Examples
-from snakecap.inputs.prefetch import Prefetch
-from snakecap.inputs.squares import Squares
+from snakecap.inputs.detection import Augmentation, DetectionBatches, Examples, Squares, Truths
+from snakecap.inputs.input import Prefetch
 from snakecap.objectives.yolov2 import region_loss
 from snakecap.objects.boxes import letterbox
 from snakecap.training.optimisers import make_group

@@ -30,7 +30,7 @@ from snakecap.formats.captions import Captions
 from snakecap.formats.vocabulary import Vocabulary
 from snakecap.inputs.batches import CaptionBatches
 from snakecap.inputs.input import Draw, Input, Tensors
-from snakecap.models.build import build
+from snakecap.models.captioner import build
 from snakecap.steps.features import Extraction, eye, load
 from snakecap.tasks.caption import CaptionTask
 from snakecap.training.loop import fit
@@ -150,7 +150,7 @@ def captioning(place: torch.device, pictures: int, rounds: int) -> dict[str, flo
         step, state, number = captioner.start(inputs)
         decoding = Decoding(beam_width=width, max_length=WORDS)
         find = registry.load("search", "beam")
-        from snakecap.search.constraints import NONE
+        from snakecap.search.hypothesis import NONE
 
         find(step, state, decoding, number, NONE)
 

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from snakecap import device
+from snakecap.config.settings import Decoding
 from snakecap.inputs.batches import Batch, CaptionTargets
 from snakecap.models.captioner import Captioner
 from snakecap.models.decoders.attention import AttentionDecoder
@@ -27,7 +28,7 @@ from snakecap.models.decoders.lstm import LSTMDecoder
 from snakecap.models.encoders.layout_lstm import LayoutLSTMEncoder
 from snakecap.models.encoders.layout_set import LayoutSetEncoder
 from snakecap.objectives.cross_entropy import CrossEntropy
-from snakecap.search.beam import beam
+from snakecap.search import beam
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adamw as update
 
@@ -121,7 +122,7 @@ def search(model: Captioner, inputs: dict[str, torch.Tensor]):
     def run() -> None:
         model.eval()
         step, state, number = model.start({"objects": inputs})
-        beam(step, state, pictures=number, width=3, max_length=WORDS)
+        beam.search(step, state, Decoding(beam_width=3, max_length=WORDS), number)
 
     return run
 

@@ -18,7 +18,7 @@ import yaml
 from snakemake.utils import update_config
 
 from snakecap.config import settings
-from snakecap.models.build import build
+from snakecap.models.captioner import build
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "cluster.md"

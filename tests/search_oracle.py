@@ -1,4 +1,4 @@
-"""A small random language model and slow searches to compare with."""
+"""A small random language model, slow searches to compare with, and ours by keywords."""
 
 from __future__ import annotations
 
@@ -7,7 +7,25 @@ from itertools import product
 
 import torch
 
+from snakecap.config.settings import Decoding
+from snakecap.search import beam as beams
+from snakecap.search import greedy as likeliest
+from snakecap.search import sample as samples
+from snakecap.search.hypothesis import NONE
+
 END = 0
+
+
+def beam(step, state, *, pictures, width=2, constraints=NONE, **options):
+    return beams.search(step, state, Decoding(beam_width=width, **options), pictures, constraints)
+
+
+def greedy(step, state, *, pictures, constraints=NONE, **options):
+    return likeliest.search(step, state, Decoding(**options), pictures, constraints)
+
+
+def sample(step, state, *, pictures, n=1, constraints=NONE, **options):
+    return samples.search(step, state, Decoding(n_best=n, **options), pictures, constraints)
 
 
 class RandomModel:

@@ -30,12 +30,11 @@ class OutOfMemoryError(RuntimeError):
 
 
 def choose(device: str, threads: int | None = None, *, deterministic: bool = False) -> torch.device:
-    """The device for ``auto``, ``cpu`` or ``cuda``; also sets the CPU threads.
+    """The device for ``auto``, ``cpu``, ``cuda`` or ``cuda:1``; also sets the CPU threads.
 
     Under torchrun each process of a machine gets a GPU of its own.
 
     Args:
-        device: auto, cpu, cuda, or cuda:1 and so on.
         threads: CPU threads, of all processes of this machine together.
         deterministic: refuse operations whose sums depend on their order; for equal bits on a GPU.
 
@@ -76,11 +75,7 @@ def _no_gpu() -> str:
 
 @contextlib.contextmanager
 def advice(what: str) -> Iterator[None]:
-    """Turn a full memory into an error that says what to do.
-
-    Raises:
-        OutOfMemoryError: memory was full inside the block.
-    """
+    """Turn a full memory into an `OutOfMemoryError` that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -21,8 +21,8 @@ ENCODERS = {
 }
 # `torchvision` stands for every architecture that is not named here.
 BACKBONES = {
-    "torchvision": "snakecap.models.backbones.torchvision:build_backbone",
-    "tiny": "snakecap.models.backbones.tiny:build_backbone",
+    "torchvision": "snakecap.models.backbones.torchvision:Torchvision",
+    "tiny": "snakecap.models.backbones.tiny:Tiny",
 }
 DECODERS = {
     "lstm": "snakecap.models.decoders.lstm:LSTMDecoder",

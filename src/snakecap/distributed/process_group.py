@@ -26,12 +26,7 @@ PATIENCE = timedelta(days=7)  # the others wait while the leader writes, or wait
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of one job.
-
-    Attributes:
-        rank: which of them this is, 0 for the leader.
-        size: how many there are.
-    """
+    """The processes of one job, and which of them this is: `rank`, 0 for the leader."""
 
     rank: int = 0
     size: int = 1
@@ -62,29 +57,27 @@ class ProcessGroup:
         return cast(list[Item], box or [])
 
     def merged(self, shares: Sequence[Sequence[Item]]) -> list[Item]:
-        """What `mine` took apart, from what `gathered` returned, in the first order."""
+        """What `mine` took apart, from what `gather` returned, in the first order."""
         total, size = sum(map(len, shares)), len(shares)
         return [shares[place % size][place // size] for place in range(total)]
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
-        """Each tensor becomes its sum over the members, in place, in one exchange."""
-        if self.size == 1 or not tensors:
+    def gradients(self, parameters: Iterable[nn.Parameter], *more: Tensor) -> None:
+        """Sum gradients and `more` over the members, in place; a parameter without one counts as 0.
+
+        All in one exchange.
+        """
+        if self.size == 1:
             return
+        tensors = list(more)
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            tensors.append(parameter.grad)
         whole = torch.cat([tensor.detach().float().flatten() for tensor in tensors])
         dist.all_reduce(whole)
         parts = torch.split(whole, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.detach().copy_(part.view_as(tensor))
-
-    def gradients(self, parameters: Iterable[nn.Parameter], *more: Tensor) -> None:
-        """Sum the gradients over the members, and `more`; a parameter without one counts as 0."""
-        if self.size == 1:
-            return
-        found = list(parameters)
-        for parameter in found:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.add([p.grad for p in found if p.grad is not None] + list(more))
 
     def reseed(self, seed: int, iteration: int) -> None:
         """Random numbers of this member's own, for an iteration: what dropout draws from.
@@ -123,7 +116,7 @@ def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None
     """Have all members call `make` when the leader does, or none of them; they leave together.
 
     Args:
-        make: what the members do together.
+        make: what the members do.
         lead: called by the leader alone, with a `make` that the others join in; it may find that
             there is nothing to make.
     """
@@ -133,9 +126,8 @@ def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None
         _lead(processes, make, lead)
     elif processes.broadcast(False):
         make()
-    processes.broadcast(
-        None
-    )  # the leader may still be writing, and a cluster ends who is left behind
+    # The leader may still be writing, and a cluster ends who is left behind.
+    processes.broadcast(None)
     if outermost:  # threads of gloo that outlive Python abort the process
         dist.destroy_process_group()
 

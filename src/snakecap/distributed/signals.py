@@ -91,11 +91,7 @@ def came() -> bool:
 
 
 def end() -> None:
-    """End now if a signal came.
-
-    Raises:
-        Interrupted: one came.
-    """
+    """Raise `Interrupted` if a signal came."""
     if _State.received is not None:
         raise Interrupted(_State.received)
 
@@ -104,8 +100,7 @@ def end() -> None:
 def postponed(wanted: bool = True) -> Iterator[None]:
     """A block that signals do not break off: it looks at `came`, saves, and calls `end`.
 
-    Args:
-        wanted: False: a part of such a block that they do break off.
+    Without `wanted`, a part of such a block that they do break off.
     """
     before, _State.postponed = _State.postponed, wanted
     try:

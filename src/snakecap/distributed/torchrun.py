@@ -32,14 +32,7 @@ ASK_ADDRESS = 0x8915  # SIOCGIFADDR of <linux/sockios.h>
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a script in several processes.
-
-    Args:
-        words: the command line.
-
-    Returns:
-        The exit code.
-    """
+    """Run a script in several processes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="snakecap.distributed.torchrun", allow_abbrev=False)
     parser.add_argument("--processes", type=int, required=True, metavar="N", help="on a node")
     parser.add_argument("--nodes", type=int, default=1, metavar="N", help="of the SLURM job")
@@ -102,14 +95,7 @@ def interface(address: str) -> str | None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run torchrun to its end.
-
-    Args:
-        words: its command line.
-
-    Returns:
-        The exit code, that of `code`.
-    """
+    """Run torchrun to its end; returns the exit code, that of `code`."""
     received: list[int] = []
 
     def hand_on(number: int, _: object) -> None:
@@ -140,7 +126,7 @@ def code(failed: Mapping[int, int], first: int, received: Sequence[int]) -> int:
     Args:
         failed: codes of those that did not, by rank; negative: the signal that killed it.
         first: the rank of the one that ended first; the others may have ended for that.
-        received: signals that the job was sent, of `interruption.CODES`.
+        received: signals that the job was sent, of `signals.CODES`.
 
     Returns:
         Without a signal, the code of the first; with one the leader's, who saves, when it is here.
@@ -151,10 +137,6 @@ def code(failed: Mapping[int, int], first: int, received: Sequence[int]) -> int:
     return found
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-
-
 def on_rank_0(make: Callable[[], None], lead: Callable[[Callable[[], None]], None]) -> None:
     """Let all processes of a job `make` when its first one, which `lead` runs in, decides so."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
@@ -163,3 +145,7 @@ def on_rank_0(make: Callable[[], None], lead: Callable[[Callable[[], None]], Non
         together(make, lead)
     else:
         lead(make)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

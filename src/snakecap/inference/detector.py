@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,10 +38,8 @@ def build_detector(
     """Construct a detector: required arguments by name, options from its row.
 
     Args:
-        row: of `detectors`.
         file: its weights or results.
         categories: names of the data set's categories.
-        place: where it computes.
         ids: names of categories by the ids that the data set has for them.
 
     Raises:
@@ -56,34 +53,21 @@ def build_detector(
         "place": place,
         **row.model_dump(include={"min_score", "overlap", "limit"}),
     }
-    constructor = registry.load("detector", row.part)
-    if file is None and constructor.uses != "nothing":
+    if file is None and registry.load("detector", row.part).uses != "nothing":
         raise ValueError(f"the detector {row.part} reads a file: give its weights or results")
     if file is not None and "{split}" not in str(file) and not file.is_file():
         raise FileNotFoundError(f"the detector {row.part} reads {file}, and there is no such file")
-    needed = [
-        name
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if parameter.default is parameter.empty
-    ]
-    chosen = options.check("detector", row.part, row.options)
-    detector: Detector = constructor(**{name: available[name] for name in needed}, **chosen)
+    detector: Detector = options.build("detector", row.part, row.options, available)
     return detector
 
 
 @dataclass(frozen=True)
 class Detected:
-    """What a detector saw in a picture.
+    """What a detector saw in a picture."""
 
-    Attributes:
-        objects: that a layout can use.
-        notes: a line for each that was clipped or dropped, and for those beyond the limit.
-        size: the picture's width and height; 0 when not known.
-    """
-
-    objects: Detections
-    notes: tuple[str, ...]
-    size: tuple[int, int]
+    objects: Detections  # that a layout can use
+    notes: tuple[str, ...]  # a line for each that was clipped or dropped, and for those too many
+    size: tuple[int, int]  # the picture's width and height; 0 when not known
 
 
 def look(
@@ -95,10 +79,8 @@ def look(
     """What a detector sees in each picture.
 
     Args:
-        detector: of `row`.
         pictures: their records; boxes are in pixels of the records' widths and heights.
         images: uint8 RGB of shape (3, H, W) each, of any size; empty when it reads none.
-        row: of `detectors`: `min_score` and `limit`.
 
     Raises:
         ValueError: a box or a score is not a number; names the picture and the object.
@@ -124,11 +106,11 @@ def _of_record(found: Detections, picture: Picture, image: NDArray[np.uint8]) ->
 def tidy(found: Detections, picture: Picture, categories: Sequence[str], row: Row) -> Detected:
     """Objects that a layout can use: sure enough, inside the picture, of some size, not too many.
 
+    They stay in their order. That a score is too low needs no note.
+
     Args:
-        found: as the detector gives them; they stay in their order.
         picture: its record; nothing is clipped where its size is not known.
         categories: names of the detector's categories.
-        row: of `detectors`: `min_score` and `limit`. That a score is too low needs no note.
 
     Raises:
         ValueError: a box or a score is not a number; names the picture and the object.
@@ -177,19 +159,17 @@ def _text(box: Array) -> str:
 
 
 class PhotoDetector:
-    """Finds the objects in photos."""
+    """Finds the objects in photos.
+
+    Args:
+        row: of `detectors`; it looks at pictures, and `file` has its weights if it needs any.
+
+    Raises:
+        ValueError: the detector does not look at pictures, or its file is not its own.
+        FileNotFoundError: its file is missing.
+    """
 
     def __init__(self, row: Row, place: torch.device):
-        """Build the detector.
-
-        Args:
-            row: of `detectors`; it looks at pictures, and `file` has its weights if it needs any.
-            place: where it computes.
-
-        Raises:
-            ValueError: the detector does not look at pictures, or its file is not its own.
-            FileNotFoundError: its file is missing.
-        """
         if not row.reads_images:
             raise ValueError(f"the detector {row.part} reads results, it cannot look at photos")
         file = Path(row.file) if row.file else None

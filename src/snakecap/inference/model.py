@@ -15,15 +15,12 @@ from snakecap.config import errors
 from snakecap.config.settings import Decoding, Training
 from snakecap.formats import model as models
 from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inputs.build import build_inputs
-from snakecap.inputs.input import Inputs
+from snakecap.inputs.input import Inputs, Request, as_request, build_inputs
 from snakecap.inputs.layout import LayoutInput
-from snakecap.inputs.request import Request, as_request
 from snakecap.log import logger
-from snakecap.models.build import build
+from snakecap.models.captioner import build
 from snakecap.objects.categories import canonical
-from snakecap.search.constraints import Constraints
-from snakecap.search.hypothesis import Hypothesis
+from snakecap.search.hypothesis import Constraints, Hypothesis
 from snakecap.text.function_words import content_words
 
 Weights = list[list[float]]  # of a caption: for each of its words, one for each object
@@ -32,12 +29,16 @@ Weights = list[list[float]]  # of a caption: for each of its words, one for each
 class Model:
     """A captioner with everything it needs to caption a photo.
 
-    Attributes:
-        captioner: the network, in evaluation mode.
-        vocabulary: its words.
-        training: the settings it was trained with.
-        inputs: what its encoders read, by name.
-        header: all that the file records.
+    Args:
+        path: its model.safetensors.
+        device: auto, cpu or cuda.
+        threads: CPU threads.
+        detector: finds the objects in photos, for models that read layouts; see
+            `snakecap.inference.detector.PhotoDetector.of`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a model of snakecap.
     """
 
     def __init__(
@@ -47,19 +48,6 @@ class Model:
         threads: int | None = None,
         detector: str | Path | Mapping[str, Any] | None = None,
     ):
-        """Load ``model.safetensors``.
-
-        Args:
-            path: the file.
-            device: auto, cpu or cuda.
-            threads: CPU threads.
-            detector: finds the objects in photos, for models that read layouts; see
-                `snakecap.inference.detector.PhotoDetector.of`.
-
-        Raises:
-            FileNotFoundError: no such file.
-            ValueError: not a model of snakecap.
-        """
         self.path = path
         self.place = devices.choose(device, threads)
         self.detector = None
@@ -116,8 +104,8 @@ class Model:
         Args:
             requests: a path or the bytes of an image file, a `Layout`, the layout of one picture
                 as a mapping (``{"objects": [{"category", "box"}]}``), a `Request`, or a list.
-            decoding: how to search; `options` are its fields, such as ``beam_width=5``.
-            **options: see `snakecap.config.settings.Decoding`.
+            decoding: how to search.
+            **options: fields of `decoding`, such as ``beam_width=5``.
 
         Returns:
             The best caption of each: one string for one request, a list for a list. With
@@ -141,11 +129,7 @@ class Model:
         return texts
 
     def read(self, request: Request) -> Inputs:
-        """What the encoders read of a request, as a batch of one.
-
-        Raises:
-            ValueError: see `caption`.
-        """
+        """What the encoders read of a request, as a batch of one."""
         if request.layout is None and request.photo is not None and self.detector and self.layouts:
             request = Request(request.photo, self.detector(request.photo))
         return {name: one.of(request) for name, one in self.inputs.items()}

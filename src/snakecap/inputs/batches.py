@@ -1,4 +1,7 @@
-"""The batches of a training stage: a pure function of the iteration.
+"""The batches of a training stage: a pure function of the seed and the iteration.
+
+So nothing has to be saved to resume, and no two epochs share an order. NeuralTalk2's loader wrapped
+its last batch around to the first pictures; here an epoch sees every picture once.
 
 A batch may come in parts: one for each process, and several one after the other where memory is
 short. What is drawn does not depend on them, and each part knows its share of the loss.
@@ -10,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,22 +26,15 @@ from snakecap.config.training import Stage
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats.captions import Captions
 from snakecap.inputs.input import Draw, Input, Inputs
-from snakecap.inputs.sampler import Sampler, choose
 
 Targets = TypeVar("Targets")
 
 
 @dataclass(frozen=True)
 class Batch(Generic[Targets]):
-    """What a loss reads.
+    """What a loss reads."""
 
-    Attributes:
-        rows: the pictures' numbers in the data set, of shape (B,), on the CPU.
-        inputs: what the model reads of them, by the name of each input.
-        targets: what it should say.
-    """
-
-    rows: Tensor
+    rows: Tensor  # the pictures' numbers in the data set, (B,), on the CPU
     inputs: Inputs
     targets: Targets
 
@@ -45,29 +43,60 @@ class Batch(Generic[Targets]):
 class CaptionTargets:
     """Captions of a batch.
 
-    Attributes:
-        words: ids, 0-padded on the right, of shape (C, T); on the CPU, so that nothing has to wait
-            for a GPU to know what there is to predict.
-        owners: each caption's picture in the batch, of shape (C,).
+    The words are on the CPU: nothing has to wait for a GPU to know what there is to predict.
     """
 
-    words: Tensor
-    owners: Tensor
+    words: Tensor  # ids, 0-padded on the right, (C, T)
+    owners: Tensor  # each caption's picture in the batch, (C,)
 
 
 @dataclass(frozen=True)
 class MicroBatch(Generic[Targets]):
-    """A part of a step's batch, computed by itself.
-
-    Attributes:
-        batch: what the loss reads.
-        share: its weight; those of all parts of a step, of all processes, sum to 1.
-        whole: captions, or whatever is counted, of the whole step.
-    """
+    """A part of a step's batch, computed by itself."""
 
     batch: Batch[Targets]
-    share: float
-    whole: int
+    share: float  # its weight; those of all parts of a step, of all processes, sum to 1
+    whole: int  # captions, or whatever is counted, of the whole step
+
+
+class Sampler:
+    """Which pictures each iteration sees.
+
+    Args:
+        rows: the pictures of the split, of shape (N,).
+        batch_size: pictures a step; the last batch of an epoch may be smaller.
+        shuffle: false keeps the order of `rows`, as NeuralTalk2 did.
+
+    Raises:
+        ValueError: no rows.
+    """
+
+    def __init__(self, rows: Tensor, *, batch_size: int, seed: int, shuffle: bool = True):
+        if not len(rows):
+            raise ValueError("the training split holds no pictures")
+        self.rows = rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self._order = lru_cache(maxsize=2)(self._make_order)
+
+    @property
+    def epoch_length(self) -> int:
+        """Iterations an epoch."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def _make_order(self, epoch: int) -> Tensor:
+        if not self.shuffle:
+            return self.rows
+        generator = seeded(self.seed, epoch, 0)
+        return self.rows[torch.randperm(len(self.rows), generator=generator)]
+
+    def batch(self, iteration: int) -> tuple[Tensor, torch.Generator]:
+        """The rows of an iteration (from 0), and the generator of its random choices."""
+        epoch, place = divmod(iteration, self.epoch_length)
+        start = place * self.batch_size
+        rows = self._order(epoch)[start : start + self.batch_size]
+        return rows, seeded(self.seed, iteration, 1)
 
 
 class CaptionBatches:
@@ -75,13 +104,7 @@ class CaptionBatches:
 
     Args:
         packed: all pictures' captions; those of the training split that have any are used.
-        inputs: what the encoders read, by name.
-        stage: batch size, parts, captions a picture, seed, order, augmentation.
-        place: device of the batches.
         processes: make a batch together.
-
-    Raises:
-        ValueError: the training split has no captioned pictures.
     """
 
     def __init__(
@@ -148,8 +171,7 @@ def split(number: int, accumulate: int, processes: ProcessGroup) -> list[tuple[s
 
     Args:
         number: pictures of the batch.
-        accumulate: slices that a process works through, one after the other.
-        processes: all of them.
+        accumulate: slices of a process, worked through one after the other.
     """
     rank, size = (processes.rank, processes.size) if number >= processes.size else (0, 1)
     bounds = [number * place // size for place in range(size + 1)]
@@ -162,9 +184,7 @@ def split(number: int, accumulate: int, processes: ProcessGroup) -> list[tuple[s
 def mirror(words: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Tensor:
     """What each word id becomes in a mirrored picture's caption, of shape (V + 1,).
 
-    Args:
-        words: those of ids 1..V.
-        pairs: words that change places; a pair of which one is not in the vocabulary stays.
+    A pair of which one is not in the vocabulary (ids 1..V) stays.
     """
     ids = {word: number for number, word in enumerate(words, start=1)}
     table = torch.arange(len(words) + 1)
@@ -172,3 +192,42 @@ def mirror(words: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Tensor:
         if one in ids and other in ids:
             table[ids[one]], table[ids[other]] = ids[other], ids[one]
     return table
+
+
+def seeded(seed: int, number: int, stream: int) -> torch.Generator:
+    """A generator for one number of one stream; neighbours are independent."""
+    # torch's CPU generator uses 32 bits of its seed, so the three numbers are hashed into them.
+    state = np.random.SeedSequence((stream, number, seed % 2**63)).generate_state(1)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def choose(
+    starts: Tensor, counts: Tensor, per_picture: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Rows of captions: a contiguous chunk at a random place, or draws with replacement.
+
+    Source: NeuralTalk2's DataLoader.lua.
+
+    A picture with at least `per_picture` captions gives that many neighbours, every first one
+    equally likely; another gives independent draws from all it has.
+
+    Args:
+        starts: first row of each picture's captions, of shape (N,), integers on the CPU.
+        counts: captions of each picture, of shape (N,), at least 1.
+        per_picture: captions wanted of each, at least 1.
+
+    Returns:
+        Of shape (N, per_picture), int64.
+
+    Raises:
+        ValueError: a picture has no captions.
+    """
+    if len(counts) and int(counts.min()) < 1:
+        row = int(counts.argmin())
+        raise ValueError(f"picture {row} of {len(counts)} has no captions to choose from")
+    # float64: a float32 product could round up to the upper end.
+    uniform = torch.rand(len(starts), per_picture, generator=generator, dtype=torch.float64)
+    count = counts.unsqueeze(1)
+    drawn = (uniform * count).long()
+    chunk = (uniform[:, :1] * (count - per_picture + 1)).long() + torch.arange(per_picture)
+    return starts.unsqueeze(1) + torch.where(count < per_picture, drawn, chunk)

@@ -21,8 +21,7 @@ from snakecap.config.data import Geometry
 from snakecap.config.parts import Backbone
 from snakecap.formats.features import FLIP, Features
 from snakecap.formats.images import Images
-from snakecap.inputs.input import Draw, Input, Tensors
-from snakecap.inputs.request import Request
+from snakecap.inputs.input import Draw, Input, Request, Tensors
 from snakecap.log import logger
 
 ROWS = 256  # features read at once
@@ -33,9 +32,7 @@ class FeaturesInput(Input):
     """Features of a backbone, which is a row of `backbones`.
 
     Args:
-        place: see `Input`.
         source: the row's name.
-        backbones: the rows.
         geometry: how pictures become squares.
         output: one vector a picture, or one for each cell of the last feature map.
         flip: the mirrored picture's features are cached too.
@@ -89,7 +86,6 @@ class FeaturesInput(Input):
         self.places = {file: row for row, file in enumerate(files)}
 
     def has(self, file: str) -> bool:
-        """Whether the open file holds a picture."""
         return self.store is not None and file in self.store
 
     def read(self, files: Sequence[str], draw: Draw | None = None) -> Tensors:

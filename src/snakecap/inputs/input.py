@@ -1,4 +1,4 @@
-"""What every input is: one kind of thing that encoders read.
+"""What every input is: one kind of thing that encoders read; and the inputs of a system.
 
 One class a kind serves training, captions of a split, and a user's own photo. `registry.INPUTS`
 names the classes; each says in plain values, which the settings read without importing it:
@@ -11,46 +11,80 @@ Dimensions: B pictures of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from snakecap.inputs.request import Request
+from snakecap.config import options
+from snakecap.config.settings import Stage, Training
+from snakecap.formats import layouts as layout_files
+from snakecap.objects.layout import Layout
 
+FILES = {"backbones": "features or images.h5", "layouts": "layouts.h5"}
+Photo = str | bytes | Path
+Result = TypeVar("Result")
 Tensors = dict[str, Tensor]  # what one encoder reads of a batch, by name
 Inputs = dict[str, Tensors]  # of all of a system's inputs
 
 
 @dataclass(frozen=True)
+class Request:
+    """What a caption is asked for: a photo, its layout, or both."""
+
+    photo: Photo | None = None  # a path, or the bytes of an image file
+    layout: Layout | None = None  # without one, models that read layouts need a detector
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        named = isinstance(self.photo, str | Path)
+        return str(self.photo) if named else "the image" if self.photo else "the layout"
+
+
+def as_request(given: Any) -> Request:
+    """Anything that `Model.caption` takes."""
+    if isinstance(given, Request):
+        return given
+    if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
+        records = layout_files.read_json_layouts(Path(given))
+        if len(records) != 1:
+            raise ValueError(f"{given} holds {len(records)} layouts: give them one by one")
+        return Request(records[0].photo, records[0].layout)
+    if isinstance(given, str | bytes | Path):
+        return Request(photo=given)
+    if isinstance(given, Layout):
+        return Request(layout=given)
+    if isinstance(given, Mapping):
+        return Request(layout=layout_files.from_json(given))
+    raise TypeError(
+        "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
+        f"for a {type(given).__name__}"
+    )
+
+
+@dataclass(frozen=True)
 class Draw:
-    """The random choices of one training batch, from which every input takes its own.
+    """The random choices of one training batch, from which every input takes its own."""
 
-    Attributes:
-        generator: of further numbers, on the CPU.
-        flip: which pictures are mirrored, of shape (B,), so that all inputs show the same side;
-            None: none is.
-        part: the pictures that are wanted; what they get is what the whole batch would give them.
-        random_crop, object_dropout, box_jitter: how much, see the settings of a stage.
-    """
-
-    generator: torch.Generator
-    flip: Tensor | None = None
+    generator: torch.Generator  # of further numbers, on the CPU
+    flip: Tensor | None = None  # which pictures all inputs mirror, (B,); None: none
+    # The pictures that are wanted; what they get is what the whole batch would give them.
     part: slice = field(default_factory=lambda: slice(None))
+    # How much, see the settings of a stage.
     random_crop: bool = False
     object_dropout: float = 0.0
     box_jitter: float = 0.0
 
 
 class Input:
-    """Base class.
+    """Base class; `place` is the device of what is read."""
 
-    Args:
-        place: the device of what is read.
-    """
+    table: str | None = None
 
     def __init__(self, place: torch.device):
         self.place = place
@@ -60,7 +94,7 @@ class Input:
 
         Args:
             path: made by a step of the workflow, or named by the system's `source`.
-            keep: pictures that are read again and again: held in memory where that is possible.
+            keep: pictures that are read again and again: held in memory where possible.
 
         Raises:
             ValueError: not such a file, or it lacks pictures of `keep`; names both.
@@ -101,3 +135,64 @@ class Input:
     def sizes(self) -> dict[str, int]:
         """Arguments of encoders that depend on what is read, such as the number of categories."""
         return {}
+
+
+def build_inputs(training: Training, place: torch.device) -> dict[str, Input]:
+    """A system's inputs, by name, in alphabetical order."""
+    available = {
+        "place": place,
+        "backbones": training.backbones,
+        "geometry": training.geometry,
+    }
+    return {
+        name: options.build("input", row.part, row.options, {**available, "source": row.source})
+        for name, row in training.inputs.items()
+    }
+
+
+def open_inputs(
+    inputs: Mapping[str, Input],
+    paths: Sequence[Path],
+    stage: Stage | None = None,
+    keep: Sequence[str] = (),
+) -> None:
+    """Give each input its file, in the same order.
+
+    Args:
+        stage: a training stage that reads them; what it trains must look at pixels itself.
+        keep: see `Input.open`.
+
+    Raises:
+        ValueError: other files than these; says which are wanted.
+    """
+    if len(paths) != len(inputs):
+        names = ", ".join(
+            f"{name} ({FILES.get(one.table or '', 'its file')})" for name, one in inputs.items()
+        )
+        raise ValueError(f"--inputs: give {len(inputs)} files, in this order: {names}")
+    for (name, one), path in zip(inputs.items(), paths, strict=True):
+        cached = path.suffix == ".lmdb" and one.table == "backbones"
+        if stage is not None and stage.reads_pictures and cached:
+            raise ValueError(f"stage {stage.name} reads pictures: for {name} give an images.h5")
+        one.open(path, keep)
+
+
+class Prefetch(Generic[Result]):
+    """Makes the next batch in a thread while this one is used; both are functions of a number."""
+
+    def __init__(self, make: Callable[[int], Result], end: int):
+        self.make = make
+        self.end = end
+        self.pool = ThreadPoolExecutor(1)
+        self.pending: dict[int, Future[Result]] = {}
+
+    def __call__(self, iteration: int) -> Result:
+        """The batch of an iteration; the one after it starts being made."""
+        future = self.pending.pop(iteration, None) or self.pool.submit(self.make, iteration)
+        if iteration + 1 < self.end:
+            self.pending[iteration + 1] = self.pool.submit(self.make, iteration + 1)
+        return future.result()
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self.pool.shutdown(cancel_futures=True)

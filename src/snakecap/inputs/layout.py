@@ -15,18 +15,12 @@ from torch import Tensor
 from snakecap import device as devices
 from snakecap.formats import layouts as layout_files
 from snakecap.formats.layouts import LayoutArrays
-from snakecap.inputs.input import Draw, Input, Tensors
-from snakecap.inputs.request import Request
+from snakecap.inputs.input import Draw, Input, Request, Tensors
 from snakecap.objects.layout import Reading, encode
 
 
 class LayoutInput(Input):
-    """Objects, each a category and a box; a batch is as long as its fullest layout.
-
-    Args:
-        place: see `Input`.
-        source: a row of `layouts`.
-    """
+    """Objects, each a category and a box; a batch is as long as its fullest layout."""
 
     table = "layouts"
     kind = "layout"
@@ -45,7 +39,6 @@ class LayoutInput(Input):
         self.store, self.reading = store, store.reading
 
     def has(self, file: str) -> bool:
-        """Whether there is a layout of a picture, which may be empty."""
         return self.store is not None and file in self.store
 
     def read(self, files: Sequence[str], draw: Draw | None = None) -> Tensors:
@@ -55,10 +48,8 @@ class LayoutInput(Input):
         """
         assert self.store is not None, "open a file first"
         rows = self.store.rows(files)
-        ids, boxes = (
-            torch.from_numpy(self.store.ids[rows]),
-            torch.from_numpy(self.store.boxes[rows]),
-        )
+        ids = torch.from_numpy(self.store.ids[rows])
+        boxes = torch.from_numpy(self.store.boxes[rows])
         if draw is None:
             return self._batch(ids, boxes)
         ids, boxes = self._augmented(ids, boxes, draw)
@@ -106,11 +97,9 @@ class LayoutInput(Input):
         return self.reading.as_json()
 
     def restore(self, facts: Mapping[str, Any]) -> None:
-        """Take up what `facts` gave."""
         self.reading = Reading.from_json(facts)
 
     def sizes(self) -> dict[str, int]:
-        """K, the number of categories."""
         assert self.reading is not None
         return {"categories": len(self.reading.categories)}
 

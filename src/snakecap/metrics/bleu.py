@@ -36,7 +36,6 @@ class Bleu(Metric):
         self._allowed = [_most(counts, image) for counts in self._index.counts]
 
     def statistics(self, captions: Sequence[str]) -> Array:
-        """Counts of each image, (N, 10)."""
         lengths, tables = self._index.count(captions)
         guessed = [np.maximum(0, lengths - order) for order in range(ORDERS)]
         matched = []
@@ -56,7 +55,6 @@ class Bleu(Metric):
 
     @staticmethod
     def evaluate(statistics: Array) -> Array:
-        """BLEU-1 to BLEU-4, (..., 4), of counts (..., 10)."""
         words, closest = statistics[..., 0], statistics[..., 1]
         guessed, matched = statistics[..., 2:6], statistics[..., 6:]
         product = np.cumprod((matched + TINY) / (guessed + SMALL), axis=-1)

@@ -41,7 +41,6 @@ class Cider(MeanMetric):
         ]
 
     def per_image(self, captions: Sequence[str]) -> Array:
-        """One value for each image, (N,)."""
         lengths, tables = self._index.count(captions)
         similarity = np.zeros(len(self._image))
         for order in range(ORDERS):

@@ -52,11 +52,7 @@ def official(relative: str) -> Path:
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """A folder in TMPDIR for a program's files, removed in the end.
-
-    Raises:
-        DiskFullError: there is no room for them.
-    """
+    """A folder in TMPDIR for a program's files, removed in the end."""
     with TemporaryDirectory(prefix="snakecap-") as name, room(Path(name)):
         yield Path(name)
 
@@ -66,7 +62,6 @@ def run(arguments: list[str], *, folder: Path, timeout: float, given: bytes = b"
 
     Args:
         arguments: of `java`, after the flags common to all.
-        folder: working folder.
         timeout: seconds; the process is killed after them, as after any exception.
         given: its standard input.
 

@@ -43,11 +43,10 @@ class Meteor(Metric):
     names = ("METEOR",)
 
     def statistics(self, captions: Sequence[str]) -> Array:
-        """Counts of each image, (N, 23)."""
         return self.many([captions])[0]
 
     def many(self, sets: Sequence[Sequence[str]]) -> list[Array]:
-        """Counts of several sets of captions, (N, 23) each, from one process.
+        """All from one process.
 
         Raises:
             java.JavaError: the program failed or answered with something else than counts.
@@ -64,7 +63,6 @@ class Meteor(Metric):
 
     @staticmethod
     def evaluate(statistics: Array) -> Array:
-        """The score, (..., 1), of counts (..., 23)."""
         lengths, function = statistics[..., 0:2], statistics[..., 2:4]
         stages = statistics[..., 4:20].reshape(*statistics.shape[:-1], 4, 2, 2)
         chunks, words = statistics[..., 20], statistics[..., 21:23]

@@ -25,12 +25,9 @@ class Metric(ABC):
 
     Args:
         references: for each image at least one sentence, its words separated by spaces.
-
-    Attributes:
-        names: of its M values, as in coco-caption.
     """
 
-    names: ClassVar[tuple[str, ...]]
+    names: ClassVar[tuple[str, ...]]  # of its M values, as in coco-caption
 
     def __init__(self, references: References) -> None:
         if not references or not all(references):
@@ -59,10 +56,8 @@ class MeanMetric(Metric):
         """One value for each image, (N,)."""
 
     def statistics(self, captions: Sequence[str]) -> Array:
-        """The values and a count of ones, (N, 2)."""
         return np.stack([self.per_image(captions), np.ones(len(captions))], axis=1)
 
     @staticmethod
     def evaluate(statistics: Array) -> Array:
-        """Sum over count, (..., 1)."""
         return statistics[..., :1] / statistics[..., 1:]

@@ -31,19 +31,14 @@ class Counts(NamedTuple):
 
 
 class Index:
-    """The n-grams of a corpus, numbered from 0 for each order.
-
-    Attributes:
-        lengths: words of each sentence, (S,).
-        counts: of the corpus, one table for each order.
-        sizes: G for each order.
-    """
+    """The n-grams of a corpus, numbered from 0 for each order."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
         self._words: dict[str, int] = {}
         self._known: list[Integers] = []
+        # Words of each sentence, (S,), and a table for each order.
         self.lengths, self.counts = self._count(sentences, learn=True)
-        self.sizes = [len(known) for known in self._known]
+        self.sizes = [len(known) for known in self._known]  # G for each order
 
     def count(self, sentences: Sequence[str]) -> tuple[Integers, list[Counts]]:
         """Lengths (S,) and counts of other sentences; unseen n-grams are numbered from G on."""

@@ -26,7 +26,6 @@ class Rouge(MeanMetric):
         self._split = [[sentence.split(" ") for sentence in row] for row in references]
 
     def per_image(self, captions: Sequence[str]) -> Array:
-        """One value for each image, (N,)."""
         pairs = zip(captions, self._split, strict=True)
         return np.array([rouge(caption.split(" "), references) for caption, references in pairs])
 

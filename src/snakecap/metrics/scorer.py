@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from snakecap import registry
@@ -85,18 +84,3 @@ class Scorer(Generic[Id]):
             for image, row in zip(per_image.values(), metric.evaluate(rows).tolist(), strict=True):
                 image |= zip(metric.names, row, strict=True)
         return Scores(values, per_image, {name: rows.tolist() for name, rows in statistics.items()})
-
-    def close(self) -> None:
-        """Drop the tokenised references."""
-        self._metrics = {}
-
-    def __enter__(self) -> Scorer[Id]:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,5 +1,7 @@
 """Backbones, encoders and a decoder as one model; it never opens a file.
 
+What it reads is, by the name of each of the system's inputs, that input's tensors of B pictures.
+
 Dimensions: B pictures, C captions, T words, V vocabulary, R regions.
 """
 
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
+from snakecap import registry
+from snakecap.config import options, settings
 from snakecap.models.backbones.preprocess import preprocess
 from snakecap.models.decoders.decoder import Decoder, State
 from snakecap.models.encoded import Encoded, Memory, merge
@@ -22,17 +26,11 @@ Step = Callable[[Tensor, State, Tensor], tuple[Tensor, State]]
 
 
 class Look(NamedTuple):
-    """How an input's pixels become features.
-
-    Attributes:
-        backbone: the name of the one that looks.
-        output: which of its outputs is read.
-        preprocessing: keyword arguments of `preprocess` that it was trained with.
-    """
+    """How an input's pixels become features."""
 
     backbone: str
-    output: str
-    preprocessing: Mapping[str, Any]
+    output: str  # of the backbone: pooled or grid
+    preprocessing: Mapping[str, Any]  # arguments of `preprocess` that it was trained with
 
 
 class Captioner(nn.Module):
@@ -42,7 +40,6 @@ class Captioner(nn.Module):
         encoders: modules, of what one input gives to `Encoded`.
         decoder: the language model.
         reads: the name of the input that each encoder reads.
-        backbones: networks that look at pixels, by name.
         looks: for inputs whose pixels a backbone must see first, by the input's name.
     """
 
@@ -62,11 +59,7 @@ class Captioner(nn.Module):
         self.looks = dict(looks or {})
 
     def encode(self, inputs: Inputs) -> Encoded:
-        """All encoders' results merged.
-
-        Args:
-            inputs: what each of the system's inputs gives of B pictures.
-        """
+        """All encoders' results merged."""
         return merge(self._encoded(inputs))
 
     def _encoded(self, inputs: Inputs) -> list[Encoded]:
@@ -88,7 +81,7 @@ class Captioner(nn.Module):
         return {look.output: getattr(self.backbones[look.backbone](images), look.output)}
 
     def prepare(self, inputs: Inputs) -> Memory:
-        """What the decoder looks at, of B pictures."""
+        """What the decoder looks at."""
         return self.decoder.prepare(self.encode(inputs))
 
     def start(self, inputs: Inputs) -> tuple[Step, State, int]:
@@ -98,11 +91,7 @@ class Captioner(nn.Module):
         return stepper(self.decoder, memory), self.decoder.start(memory), pictures
 
     def attention(self, inputs: Inputs, words: Tensor) -> Tensor | None:
-        """How much each word of a caption looks at each object of its picture's layout.
-
-        Args:
-            inputs: of B pictures.
-            words: ids of their captions, 0-padded, of shape (B, T).
+        """How much each word of captions (B, T) looks at each object of its picture's layout.
 
         Returns:
             Of shape (B, T + 1, R), the last row of a caption for END; None when the decoder has no
@@ -128,3 +117,37 @@ def stepper(decoder: Decoder, memory: Memory) -> Step:
         return decoder.step(words, state, chosen)
 
     return step
+
+
+def build(
+    training: settings.Training, *, vocabulary_size: int, sizes: Mapping[str, Mapping[str, int]]
+) -> Captioner:
+    """Compose the model of a training job, with fresh weights.
+
+    Args:
+        vocabulary_size: V, words without START and END.
+        sizes: arguments of encoders that follow from what an input reads, by the input's name.
+    """
+    backbones = {
+        name: registry.load("backbone", row.family)(row.architecture, row.class_scores)
+        for name, row in training.backbones.items()
+    }
+    looks = {
+        name: Look(one.source, one.kind, training.backbones[one.source].preprocess.model_dump())
+        for name, one in training.inputs.items()
+        if one.table == "backbones"
+    }
+    seen = {name: {"size": _size(backbones[look.backbone], look)} for name, look in looks.items()}
+    encoders, reads = [], []
+    for row in training.encoders:
+        assert row.reads is not None, "settings fill it in"
+        given = {"width": training.width, **sizes.get(row.reads, {}), **seen.get(row.reads, {})}
+        encoders.append(options.build("encoder", row.part, row.options, given))
+        reads.append(row.reads)
+    given = {"width": training.width, "vocabulary_size": vocabulary_size}
+    decoder = options.build("decoder", training.decoder.part, training.decoder.options, given)
+    return Captioner(encoders, decoder, reads, backbones, looks)
+
+
+def _size(backbone: Backbone, look: Look) -> int:
+    return backbone.grid_width if look.output == "grid" else backbone.width

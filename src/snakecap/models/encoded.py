@@ -34,32 +34,20 @@ def _select(value: object, pictures: Tensor) -> object:
 
 @dataclass(frozen=True)
 class Encoded(Selectable):
-    """An encoded batch of pictures.
+    """An encoded batch of pictures."""
 
-    Attributes:
-        summary: one vector a picture, of shape (B, D).
-        regions: vectors to attend to, of shape (B, R, D), or None.
-        mask: true where a region exists, of shape (B, R), or None when all do.
-        constant: fed at every step beside the word, of shape (B, K), or None (persistent features).
-    """
-
-    summary: Tensor
-    regions: Tensor | None = None
-    mask: Tensor | None = None
-    constant: Tensor | None = None
+    summary: Tensor  # one vector a picture, (B, D)
+    regions: Tensor | None = None  # vectors to attend to, (B, R, D)
+    mask: Tensor | None = None  # true where a region exists, (B, R); None: all do
+    constant: Tensor | None = None  # fed at every step beside the word, (B, K)
 
 
 @dataclass(frozen=True)
 class Memory(Selectable):
-    """What a decoder looks at while it speaks.
-
-    Attributes:
-        encoded: the pictures.
-        prepared: what the decoder computed of them once, such as keys and values; B comes first.
-    """
+    """What a decoder looks at while it speaks."""
 
     encoded: Encoded
-    prepared: tuple[Tensor, ...] = ()
+    prepared: tuple[Tensor, ...] = ()  # computed once, such as keys and values; B comes first
 
 
 def merge(parts: Sequence[Encoded]) -> Encoded:

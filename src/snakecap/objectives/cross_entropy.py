@@ -26,7 +26,6 @@ class CrossEntropy:
     """Teacher forcing: each word is predicted from the true words before it.
 
     Args:
-        model: what learns.
         label_smoothing: share of a target's probability that is spread over all words.
     """
 
@@ -39,7 +38,7 @@ class CrossEntropy:
         self.model, self.label_smoothing = model, label_smoothing
 
     def __call__(self, batch: Batch[CaptionTargets], iteration: int) -> dict[str, Tensor]:
-        """The loss of a batch; each picture is encoded once, however many captions it has."""
+        """Each picture is encoded once, however many captions it has."""
         targets = batch.targets
         memory = self.model.prepare(batch.inputs).select(targets.owners)
         smoothing = self.label_smoothing
@@ -60,10 +59,9 @@ def caption_loss(
     Logits are computed only where there is something to predict, not on padding.
 
     Args:
-        decoder: gives states and logits.
         memory: of C pictures, one a caption.
         words: ids, 0-padded on the right, of shape (C, T), on the CPU.
-        label_smoothing: share of the target spread over all outputs.
+        label_smoothing: see `CrossEntropy`.
         reduction: ``mean`` or ``sum``.
     """
     lengths = (words != 0).sum(1)

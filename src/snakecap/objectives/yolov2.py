@@ -57,7 +57,6 @@ def region_loss(
         truths: of N objects the picture's place in the batch (N,), the box [left, top, width,
             height] in 0..1 of the image (N, 4), positive and its centre inside, and the category
             (N,). When two objects have one cell and anchor, the later counts, as in darknet.
-        scales: the weights.
 
     Returns:
         ``coordinates``, ``objectness`` and ``categories``.
@@ -87,15 +86,7 @@ def region_loss(
 
 
 def assigned(boxes: Tensor, owners: Tensor, anchors: Tensor, predictors: int, grid: int) -> Tensor:
-    """The predictor of each object, of shape (N,): picture * P + (anchor * G + row) * G + column.
-
-    Args:
-        boxes: of shape (N, 4).
-        owners: of shape (N,).
-        anchors: of shape (A, 2).
-        predictors: P.
-        grid: G.
-    """
+    """Each object's predictor, of shape (N,): picture * P + (anchor * G + row) * G + column."""
     cells = ((boxes[:, :2] + boxes[:, 2:] / 2) * grid).long().clamp(0, grid - 1)
     shapes = boxes[:, None, 2:] * grid
     shared = torch.minimum(shapes, anchors).prod(-1)
@@ -113,16 +104,7 @@ def last_of_each(places: Tensor, number: int) -> Tensor:
 
 
 def unmatched(predicted: Tensor, truths: Truths, thresh: float) -> Tensor:
-    """1 where a predicted box overlaps no object of its picture by more than `thresh`, else 0.
-
-    Args:
-        predicted: of shape (B, P, 4).
-        truths: as `region_loss` has them.
-        thresh: IoU.
-
-    Returns:
-        float of shape (B, P).
-    """
+    """1 where a box (B, P, 4) overlaps no object of its picture by more than `thresh`, else 0."""
     owners, boxes, _ = truths
     counts = torch.bincount(owners, minlength=len(predicted))
     if not len(boxes):
@@ -150,9 +132,8 @@ def coordinates(found: Tensor, boxes: Tensor, anchors: Tensor, grid: int) -> Ten
 
     Args:
         found: x, y, width and height before their activations, of shape (N, 4).
-        boxes: the true ones, of shape (N, 4).
+        boxes: the true ones.
         anchors: each object's, of shape (N, 2).
-        grid: G.
     """
     centres = (boxes[:, :2] + boxes[:, 2:] / 2) * grid
     offsets = centres - centres.floor()

@@ -4,8 +4,8 @@ NeuralTalk2's `sample_beam`, with one change: there a finished caption stayed in
 from END and took a slot from others; here it leaves, and W captions always stay live. A caption
 is finished when its END is among the W best continuations of its picture.
 
-Dimensions: P pictures still searched, W beams of each (fewer at the first steps), N captions
-wanted, V words, t words said, T the longest caption.
+Dimensions: P pictures still searched, W beams of each (fewer at the first steps), V words, t words
+said, G groups of a row of logits.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from snakecap.config.settings import Decoding
-from snakecap.search.best import best
-from snakecap.search.constraints import NONE, Constraints
 from snakecap.search.hypothesis import (
     END,
     IMPOSSIBLE,
+    NONE,
+    Constraints,
     Hypothesis,
     State,
     Step,
@@ -30,79 +30,37 @@ from snakecap.search.hypothesis import (
 
 # Of the options of `decoding` that not all methods read.
 READS = ("beam_width", "length_normalisation", "n_best")
-
-
-def search(
-    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
-) -> list[list[Hypothesis]]:
-    """`beam` as the settings say."""
-    return beam(
-        step,
-        state,
-        width=max(decoding.beam_width, decoding.n_best),
-        max_length=decoding.max_length,
-        n_best=decoding.n_best,
-        length_normalisation=decoding.length_normalisation,
-        pictures=pictures,
-        constraints=constraints,
-    )
+STRIPS = 16  # values in a group; 8 to 32 measure alike
 
 
 @torch.no_grad()
-def beam(
-    step: Step,
-    state: State,
-    *,
-    pictures: int,
-    width: int,
-    max_length: int,
-    n_best: int = 1,
-    length_normalisation: float = 0.0,
-    constraints: Constraints = NONE,
+def search(
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints = NONE
 ) -> list[list[Hypothesis]]:
-    """The best captions of each picture that a beam of some width finds.
+    """The `n_best` captions of each picture that a beam of `beam_width` finds, at most.
 
     A picture is done when no live caption can still beat its `n_best` finished ones: more words
-    only lower a log-probability, and no caption is longer than `max_length`.
-
-    Args:
-        step: one step of the model; see `snakecap.search.hypothesis`.
-        state: the model's state, a row for each picture.
-        pictures: P.
-        width: W, live captions of each picture; may exceed the vocabulary.
-        max_length: words; a caption that gets there is finished without END.
-        n_best: captions wanted of each picture, at most `width`.
-        length_normalisation: the score is the log-probability divided by (words + 1) to this
-            power; 0: the log-probability itself.
-        constraints: what may not be said.
-
-    Returns:
-        For each picture, at most `n_best` different captions, the best score first. Where the
-        constraints leave nothing to say, one empty caption with a log-probability of -inf.
-
-    Raises:
-        ValueError: an argument is out of range, or the model gave NaN.
+    only lower a log-probability, and no caption is longer than `max_length`, where one is finished
+    without END. Where the constraints leave nothing to say, there is one empty caption with a
+    log-probability of -inf.
     """
-    if not (1 <= n_best <= width and length_normalisation >= 0):
-        raise ValueError(
-            f"n_best {n_best} must be between 1 and the beam's width {width}, and "
-            f"length_normalisation {length_normalisation} at least 0"
-        )
+    width, longest = max(decoding.beam_width, decoding.n_best), decoding.max_length
+    power = decoding.length_normalisation
     device = device_of(state)
     active = torch.arange(pictures, device=device)
     total = torch.zeros((pictures, 1), device=device)
     said = active.new_zeros((pictures, 1, 0))
-    done = _Done(pictures, n_best, max_length, device)
-    for t in range(max_length if pictures else 0):
+    done = _Done(pictures, decoding.n_best, longest, device)
+    for t in range(longest if pictures else 0):
         words = said[:, :, -1].flatten() if t else torch.zeros_like(active)
         logits, state = step(words, state, active)
         ends, total, parents, words = _extend(logits, total, said, width, constraints)
-        done.add(active, ends, said, (t + 1) ** length_normalisation)
+        done.add(active, ends, said, (t + 1) ** power)
         said = torch.cat((_of(said, parents), words.unsqueeze(2)), 2)
-        if t + 1 == max_length:
-            done.add(active, total, said, (t + 2) ** length_normalisation)
+        if t + 1 == longest:
+            done.add(active, total, said, (t + 2) ** power)
             break
-        bound = total[:, 0] / (max_length + 1) ** length_normalisation
+        bound = total[:, 0] / (longest + 1) ** power
         kept = (bound > done.worst(active)).nonzero().squeeze(1)  # the one wait for the device
         if len(kept) == 0:
             break
@@ -115,14 +73,7 @@ def beam(
 def _extend(
     logits: Tensor, total: Tensor, said: Tensor, width: int, constraints: Constraints
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One step of every picture.
-
-    Args:
-        logits: of shape (P * W, V + 1).
-        total: log-probability of each live caption, of shape (P, W).
-        said: their words, of shape (P, W, t).
-        width: live captions wanted.
-        constraints: what may not be said.
+    """One step of every picture, of live captions' log-probabilities (P, W) and words (P, W, t).
 
     Returns:
         Log-probability of each caption if it ends here, of shape (P, W), -inf where that is not
@@ -161,14 +112,7 @@ class _Done:
         return self.scores[active, -1]
 
     def add(self, active: Tensor, log_probs: Tensor, said: Tensor, divisor: float) -> None:
-        """Offer captions of equal length t.
-
-        Args:
-            active: pictures, of shape (P,).
-            log_probs: of shape (P, W); -inf: no caption.
-            said: of shape (P, W, t).
-            divisor: of the log-probabilities, for the score.
-        """
+        """Offer captions (P, W, t) of equal length; one whose log-probability is -inf is none."""
         log_probs = log_probs.double()
         scores = torch.cat((self.scores[active], log_probs / divisor), 1)
         scores, chosen = scores.topk(self.scores.shape[1], dim=1)
@@ -178,7 +122,6 @@ class _Done:
         self.words[active] = _of(torch.cat((self.words[active], said), 1), chosen)
 
     def hypotheses(self) -> list[list[Hypothesis]]:
-        """What was found; the only loop over pictures."""
         refuse_nan(self.scores, torch.arange(len(self.scores)))
         rows = zip(self.words.tolist(), self.log_probs.tolist(), self.scores.tolist(), strict=True)
         return [_hypotheses(*row) for row in rows]
@@ -193,3 +136,46 @@ def _hypotheses(
         if score > IMPOSSIBLE
     ]
     return found or [Hypothesis((), IMPOSSIBLE, IMPOSSIBLE)]
+
+
+def best(logits: Tensor, offsets: Tensor, pictures: int, number: int) -> tuple[Tensor, Tensor]:
+    """The largest sums of a logit and its row's offset, over all rows of each picture.
+
+    Whole vocabularies are not sorted, and the logits are read once: a row is cut into groups, and
+    the `number` largest values lie in the `number` groups of largest maximum.
+
+    Args:
+        logits: of shape (P * W, V).
+        offsets: of shape (P * W,).
+
+    Returns:
+        scores, decreasing, and places, beam * V + word, both of shape (P, number), or fewer
+        where W * V is smaller.
+    """
+    rows, size = logits.shape
+    beams = rows // pictures
+    groups = -(-size // STRIPS)
+    if beams * groups < number or size < STRIPS:
+        sums = (logits + offsets.unsqueeze(1)).view(pictures, -1)
+        scores, places = sums.topk(min(number, beams * size), dim=1)
+        return scores, places
+    peaks = (_group_maxima(logits, groups) + offsets.unsqueeze(1)).view(pictures, -1)
+    chosen = peaks.topk(number, dim=1, sorted=False).indices
+    beam = (chosen // groups).unsqueeze(2)
+    # Group g of a row is its columns g, g + G, g + 2 G, ...
+    column = (chosen % groups).unsqueeze(2) + groups * torch.arange(STRIPS, device=logits.device)
+    row = beam + beams * torch.arange(pictures, device=logits.device).view(-1, 1, 1)
+    outside = column >= size
+    column.clamp_(max=size - 1)
+    sums = (logits[row, column] + offsets[row]).masked_fill_(outside, IMPOSSIBLE)
+    scores, at = sums.flatten(1).topk(number, dim=1)
+    return scores, (beam * size + column).flatten(1).gather(1, at)
+
+
+def _group_maxima(logits: Tensor, groups: int) -> Tensor:
+    """The largest value of each group, of shape (R, G)."""
+    strips, left = divmod(logits.shape[1], groups)
+    whole = strips * groups
+    peaks = torch.unflatten(logits[:, :whole], 1, (strips, groups)).amax(1)
+    torch.maximum(peaks[:, :left], logits[:, whole:], out=peaks[:, :left])
+    return peaks

@@ -22,8 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from snakecap.config.settings import Decoding
 from snakecap.search import beam, sample
-from snakecap.search.constraints import Constraints
-from snakecap.search.hypothesis import Hypothesis, State, Step
+from snakecap.search.hypothesis import Constraints, Hypothesis, State, Step
 
 ORDERS = 4
 SIGMA = 6.0  # words, as CIDEr
@@ -76,12 +75,9 @@ def agreed(
 
 
 def similarity(candidates: Tensor, voters: Tensor, rarity: Tensor | None = None) -> Tensor:
-    """How similar each candidate is to each voter, from 0 to 1, of shape (C, S).
+    """How similar each candidate (C, T) is to each voter (S, T'), from 0 to 1, of shape (C, S).
 
-    Args:
-        candidates: ids, 0-padded on the right, of shape (C, T).
-        voters: likewise, of shape (S, T').
-        rarity: see `agreed`.
+    Captions are ids, 0-padded on the right.
     """
     between = _products(candidates.unsqueeze(1), voters.unsqueeze(0), rarity)
     ours, theirs = (_products(each, each, rarity) for each in (candidates, voters))
@@ -95,14 +91,9 @@ def similarity(candidates: Tensor, voters: Tensor, rarity: Tensor | None = None)
 
 
 def _products(one: Tensor, other: Tensor, rarity: Tensor | None) -> Iterator[Tensor]:
-    """Dot products of the captions' weighted counts of 1-, 2-, 3- and 4-grams.
+    """Dot products of captions' (..., T) and (..., T') weighted counts of 1-, 2-, 3- and 4-grams.
 
     The counts are never made: their product is how often an n-gram of one is one of the other.
-
-    Args:
-        one: ids of shape (..., T).
-        other: ids of shape (..., T').
-        rarity: see `agreed`.
     """
     same = (one.unsqueeze(-1) == other.unsqueeze(-2)) & (one > 0).unsqueeze(-1)
     rare = torch.ones(one.shape, dtype=torch.float64) if rarity is None else rarity[one].double()
@@ -115,5 +106,4 @@ def _products(one: Tensor, other: Tensor, rarity: Tensor | None) -> Iterator[Ten
 
 
 def _padded(captions: list[Hypothesis]) -> Tensor:
-    """Ids, 0-padded on the right, of shape (captions, T)."""
     return pad_sequence([torch.tensor(c.words, dtype=torch.long) for c in captions], True)

@@ -5,59 +5,35 @@ NeuralTalk2's `sample` with sample_max=1, which did not stop at END; here a capt
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from snakecap.config.settings import Decoding
-from snakecap.search.constraints import NONE, Constraints
-from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step
-from snakecap.search.roll import roll
+from snakecap.search.hypothesis import END, IMPOSSIBLE, NONE, Constraints, Hypothesis, State, Step
+from snakecap.search.unroll import hypotheses, unroll
 
 # Of the options of `decoding` that not all methods read.
 READS = ()
 
 
+@torch.no_grad()
 def search(
-    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
-) -> list[list[Hypothesis]]:
-    """`greedy` as the settings say."""
-    return greedy(
-        step, state, pictures=pictures, max_length=decoding.max_length, constraints=constraints
-    )
-
-
-def greedy(
-    step: Step,
-    state: State,
-    *,
-    pictures: int,
-    max_length: int,
-    constraints: Constraints = NONE,
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints = NONE
 ) -> list[list[Hypothesis]]:
     """One caption for each picture.
 
-    Args:
-        step: one step of the model; see `snakecap.search.hypothesis`.
-        state: the model's state, a row for each picture.
-        pictures: P.
-        max_length: words; a caption that gets there is cut, without END.
-        constraints: what may not be said.
-
-    Returns:
-        For each picture a list of one caption. Where the constraints leave nothing to say, it
-        ends with a log-probability of -inf.
-
-    Raises:
-        ValueError: the model gave NaN.
+    Where the constraints leave nothing to say, it ends with a log-probability of -inf.
     """
-    return roll(
+    found = unroll(
         step,
         state,
         _likeliest,
         pictures=pictures,
         copies=1,
-        max_length=max_length,
+        max_length=decoding.max_length,
         constraints=constraints,
     )
+    return hypotheses(*found)
 
 
 def _likeliest(logits: Tensor) -> Tensor:

@@ -10,83 +10,48 @@ import torch
 from torch import Tensor
 
 from snakecap.config.settings import Decoding
-from snakecap.search.constraints import NONE, Constraints
-from snakecap.search.hypothesis import END, IMPOSSIBLE, Hypothesis, State, Step, device_of, widen
-from snakecap.search.roll import roll
+from snakecap.search.hypothesis import (
+    END,
+    IMPOSSIBLE,
+    NONE,
+    Constraints,
+    Hypothesis,
+    State,
+    Step,
+    device_of,
+    widen,
+)
+from snakecap.search.unroll import hypotheses, unroll
 
 # Of the options of `decoding` that not all methods read.
 READS = ("temperature", "top_k", "top_p", "n_best", "batch_size")
 
 
+@torch.no_grad()
 def search(
-    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints
+    step: Step, state: State, decoding: Decoding, pictures: int, constraints: Constraints = NONE
 ) -> list[list[Hypothesis]]:
-    """`sample` as the settings say."""
-    return sample(
-        step,
-        state,
-        max_length=decoding.max_length,
-        temperature=decoding.temperature,
-        top_k=decoding.top_k,
-        top_p=decoding.top_p,
-        n=decoding.n_best,
-        generator=torch.Generator(device_of(state)).manual_seed(decoding.seed),
-        pictures=pictures,
-        constraints=constraints,
-    )
+    """`n_best` captions of each picture as drawn: not sorted, and some may be equal.
 
-
-def sample(
-    step: Step,
-    state: State,
-    *,
-    pictures: int,
-    max_length: int,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    n: int = 1,
-    generator: torch.Generator | None = None,
-    constraints: Constraints = NONE,
-) -> list[list[Hypothesis]]:
-    """Draw captions; their log-probabilities are the model's own, whatever the temperature.
-
-    Args:
-        step: one step of the model; see `snakecap.search.hypothesis`.
-        state: the model's state, a row for each picture.
-        pictures: P.
-        max_length: words; a caption that gets there is cut, without END.
-        temperature: logits are divided by it; towards 0 this is greedy search.
-        top_k: only the k likeliest words; 0: all.
-        top_p: only the likeliest words that together reach this probability, after `top_k`.
-        n: captions of each picture, which may be equal.
-        generator: of the random numbers, on the state's device.
-        constraints: what may not be said; they come first.
-
-    Returns:
-        For each picture, `n` captions as drawn, not sorted.
-
-    Raises:
-        ValueError: an argument is out of range, or the model gave NaN.
+    What may not be said goes first, then all but the `top_k` likeliest words, then those outside
+    `top_p`. The log-probabilities are the model's own, whatever the temperature.
     """
-    if not (temperature > 0 and 0 < top_p <= 1 and top_k >= 0 and n >= 1):
-        raise ValueError(
-            f"temperature {temperature} must be > 0, top_p {top_p} in (0, 1], "
-            f"top_k {top_k} >= 0 and n {n} >= 1"
-        )
+    generator = torch.Generator(device_of(state)).manual_seed(decoding.seed)
 
     def choose(logits: Tensor) -> Tensor:
-        return _draw(_weights(widen(logits) / temperature, top_k, top_p), generator)
+        tempered = widen(logits) / decoding.temperature
+        return _draw(_weights(tempered, decoding.top_k, decoding.top_p), generator)
 
-    return roll(
+    found = unroll(
         step,
         state,
         choose,
         pictures=pictures,
-        copies=n,
-        max_length=max_length,
+        copies=decoding.n_best,
+        max_length=decoding.max_length,
         constraints=constraints,
     )
+    return hypotheses(*found)
 
 
 def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -16,9 +16,7 @@ from snakecap.formats import pictures as records
 from snakecap.formats import results as result_files
 from snakecap.formats.pictures import Picture
 from snakecap.inference.model import Model, Weights, seeded
-from snakecap.inputs.build import open_inputs
-from snakecap.inputs.input import Inputs
-from snakecap.inputs.prefetch import Prefetch
+from snakecap.inputs.input import Inputs, Prefetch, open_inputs
 from snakecap.log import progress
 from snakecap.provenance.identity import Output, step
 from snakecap.search.hypothesis import Hypothesis

@@ -21,7 +21,7 @@ from snakecap.provenance.identity import Output, step
 
 if TYPE_CHECKING:
     from snakecap.inference.model import Model
-    from snakecap.inputs.request import Request
+    from snakecap.inputs.input import Request
 
 Format = Literal["json", "jsonl", "csv", "text"]
 
@@ -103,7 +103,7 @@ def requests(places: list[Path], failed: list[str]) -> list[Asked]:
     Raises:
         ValueError: a place does not exist, or two have the same id.
     """
-    from snakecap.inputs.request import Request
+    from snakecap.inputs.input import Request
 
     found: list[Asked] = []
     for path in find(places):
@@ -120,7 +120,7 @@ def requests(places: list[Path], failed: list[str]) -> list[Asked]:
 def _layouts(path: Path) -> Iterator[Asked]:
     """The layouts of a file, and their photos."""
     from snakecap.formats.layouts import read_json_layouts
-    from snakecap.inputs.request import Request
+    from snakecap.inputs.input import Request
 
     for number, record in enumerate(read_json_layouts(path), start=1):
         origin = f"{path}#{number}"

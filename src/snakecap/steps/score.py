@@ -64,8 +64,8 @@ def _score(
     scored: dict[int, Scores] = {}
     for images in dict.fromkeys(map(tuple, wanted)):
         group = [number for number, row in enumerate(wanted) if tuple(row) == images]
-        with Scorer(wanted[group[0]], metrics) as scorer:
-            found = scorer.score_all([captions[number] for number in group])
+        scorer = Scorer(wanted[group[0]], metrics)
+        found = scorer.score_all([captions[number] for number in group])
         scored |= zip(group, found, strict=True)
     return [scored[number] for number in range(len(results))]
 

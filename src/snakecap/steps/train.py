@@ -21,16 +21,13 @@ from snakecap.formats import pictures as records
 from snakecap.formats import vocabulary as vocabularies
 from snakecap.formats.vocabulary import Vocabulary
 from snakecap.inputs.batches import CaptionBatches
-from snakecap.inputs.build import build_inputs, open_inputs
-from snakecap.inputs.input import Input
+from snakecap.inputs.input import Input, build_inputs, open_inputs
 from snakecap.log import logger
 from snakecap.models.backbones.backbone import Backbone
-from snakecap.models.build import build
-from snakecap.models.captioner import Captioner
+from snakecap.models.captioner import Captioner, build
 from snakecap.provenance import code
 from snakecap.provenance.identity import Output, step, work_folder
-from snakecap.tasks.caption import CaptionTask
-from snakecap.tasks.validation import CaptionValidation
+from snakecap.tasks.caption import CaptionTask, CaptionValidation
 from snakecap.training.loop import fit, reporter
 
 OUT_OF_MEMORY = (

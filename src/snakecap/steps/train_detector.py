@@ -22,8 +22,7 @@ from snakecap.formats import model as models
 from snakecap.formats import pictures as records
 from snakecap.formats.darknet import read_names
 from snakecap.formats.pictures import Collection
-from snakecap.inputs.detection import Examples
-from snakecap.inputs.squares import Squares
+from snakecap.inputs.detection import Examples, Squares
 from snakecap.log import logger
 from snakecap.objects.categories import ordered
 from snakecap.provenance import code

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from snakecap import device as devices
 from snakecap.config import options
-from snakecap.config.training import Stage
+from snakecap.config.evaluation import Decoding
+from snakecap.config.training import VALIDATION_METRICS, Stage
+from snakecap.distributed.process_group import ProcessGroup
+from snakecap.formats.captions import Captions
+from snakecap.formats.pictures import Collection
 from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inputs.batches import Batch, CaptionBatches, CaptionTargets, MicroBatch
-from snakecap.inputs.input import Input
+from snakecap.inputs.batches import Batch, CaptionBatches, CaptionTargets
+from snakecap.inputs.input import Input, Inputs
+from snakecap.metrics.scorer import Scorer
 from snakecap.models.backbones.backbone import Backbone, set_mode, trainable
-from snakecap.models.captioner import Captioner
-from snakecap.tasks.validation import CaptionValidation
+from snakecap.models.captioner import Captioner, stepper
+from snakecap.models.encoded import Memory
+from snakecap.objectives.cross_entropy import caption_loss
+from snakecap.search import greedy
 from snakecap.training.optimisers import Group, make_group
 from snakecap.training.task import Validation
+
+VALIDATION_BATCH = 64  # pictures
 
 
 class CaptionTask:
@@ -24,14 +36,6 @@ class CaptionTask:
 
     All but the backbones trains in every stage, the projections of their features too; of the
     backbones, what the stage fine-tunes.
-
-    Args:
-        captioner: what learns.
-        batches: pictures and captions, by iteration.
-        validation: judges.
-        inputs: what the encoders read, by name.
-        vocabulary: the words.
-        stage: objective, optimisers, what is fine-tuned and from when on.
 
     Raises:
         ValueError: the stage fine-tunes from a layer that a backbone does not have.
@@ -49,7 +53,7 @@ class CaptionTask:
         stage: Stage,
     ):
         self.model, self.stage, self.title = captioner, stage, f"train {stage.name}"
-        self.batches, self.validation = batches, validation
+        self.parts, self.validate = batches, validation
         self.inputs, self.vocabulary = inputs, vocabulary
         self.epoch_length = batches.sampler.epoch_length
         available = {
@@ -80,12 +84,8 @@ class CaptionTask:
     def _backbones(self) -> list[Backbone]:
         return [one for one in self.model.backbones.values() if isinstance(one, Backbone)]
 
-    def parts(self, iteration: int) -> Sequence[MicroBatch[CaptionTargets]]:
-        """See `Task`."""
-        return self.batches(iteration)
-
     def groups(self, iteration: int) -> list[Group]:
-        """See `Task`; the backbones' group steps from ``finetune_after`` on."""
+        """The backbones' group steps from ``finetune_after`` on."""
         finetunes = len(self.every_group) > 1 and iteration >= self.stage.finetune_after
         if not self.model.training or finetunes != self.finetunes:
             self._set_mode(finetunes)
@@ -103,15 +103,92 @@ class CaptionTask:
                 parameter.requires_grad_(finetunes)
 
     def loss(self, batch: Batch[CaptionTargets], iteration: int) -> Mapping[str, Tensor]:
-        """See `Task`."""
         losses: dict[str, Tensor] = self.objective(batch, iteration)
         return losses
-
-    def validate(self) -> Validation | None:
-        """See `Task`."""
-        return self.validation()
 
     def header(self) -> dict[str, Any]:
         """The vocabulary, and how the inputs are read."""
         facts = {name: one.facts() for name, one in self.inputs.items()}
         return {"vocabulary": self.vocabulary.as_json(), "inputs": facts}
+
+
+class CaptionValidation:
+    """Loss by token, greedy captions and their scores, always on the same pictures of the split.
+
+    Args:
+        collection: for the references.
+        processes: share the pictures; rank 0 tokenises the references.
+
+    Raises:
+        ValueError: the validation split has no captions.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        inputs: Mapping[str, Input],
+        packed: Captions,
+        vocabulary: Vocabulary,
+        collection: Collection,
+        stage: Stage,
+        processes: ProcessGroup = ProcessGroup(),
+    ):
+        rows = [int(row) for row in packed.rows("val") if packed.counts[row] > 0]
+        if not rows:
+            raise ValueError("the validation split has no captioned pictures: nothing to choose by")
+        self.rows = rows if stage.validation_pictures < 0 else rows[: stage.validation_pictures]
+        self.captioner, self.inputs, self.packed = captioner, inputs, packed
+        self.vocabulary, self.processes = vocabulary, processes
+        self.place, self.precision = next(captioner.parameters()).device, stage.precision
+        self.scorer = None
+        if stage.language_eval and processes.is_rank_0:
+            found = {picture.file: picture.captions for picture in collection.pictures}
+            references = {packed.ids[row]: found[packed.files[row]] for row in self.rows}
+            self.scorer = Scorer(references, metrics=VALIDATION_METRICS)
+
+    @torch.no_grad()  # inference_mode would cast the weights anew for every word
+    def __call__(self) -> Validation | None:
+        """Evaluate the captioner as it is; no random number is drawn. The result is rank 0's."""
+        self.captioner.eval()
+        total, tokens, captions = 0.0, 0, list[str]()
+        own = self.processes.mine(self.rows)  # none, where the processes are many
+        with devices.autocast(self.precision, self.place):
+            for start in range(0, len(own), VALIDATION_BATCH):
+                rows = own[start : start + VALIDATION_BATCH]
+                memory = self.captioner.prepare(self._read(rows))
+                words, owners = self._labels(rows)
+                decoder = self.captioner.decoder
+                value = float(caption_loss(decoder, memory.select(owners), words, reduction="sum"))
+                total += value
+                tokens += int((words != 0).sum()) + len(words)
+                # Weights that exploded say nothing; the loop stops at the next loss that it reads.
+                captions += self._captions(memory) if math.isfinite(value) else [""] * len(rows)
+        shares = self.processes.gather((total, tokens, captions))
+        if not shares:
+            return None
+        totals, numbers, texts = zip(*shares, strict=True)
+        return self._result(sum(totals) / sum(numbers), self.processes.merged(texts))
+
+    def _result(self, loss: float, texts: list[str]) -> Validation:
+        captions = dict(zip((self.packed.ids[row] for row in self.rows), texts, strict=True))
+        predictions = [{"image_id": key, "caption": text} for key, text in captions.items()]
+        scores = self.scorer.score(captions).values if self.scorer else {}
+        return Validation(loss, scores, predictions, "CIDEr" if scores else "loss")
+
+    def _read(self, rows: Sequence[int]) -> Inputs:
+        files = [self.packed.files[row] for row in rows]
+        return {name: one.read(files) for name, one in self.inputs.items()}
+
+    def _labels(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """All captions of some pictures, and each caption's place in the batch."""
+        spans = [range(self.packed.starts[row], self.packed.ends[row]) for row in rows]
+        owners = [place for place, span in enumerate(spans) for _ in span]
+        chosen = [caption for span in spans for caption in span]
+        return torch.from_numpy(self.packed.labels[chosen]), torch.tensor(owners, device=self.place)
+
+    def _captions(self, memory: Memory) -> list[str]:
+        decoder = self.captioner.decoder
+        step, state = stepper(decoder, memory), decoder.start(memory)
+        longest = Decoding(method="greedy", max_length=self.packed.labels.shape[1])
+        found = greedy.search(step, state, longest, len(memory.encoded.summary))
+        return [self.vocabulary.decode(best[0].words) for best in found]

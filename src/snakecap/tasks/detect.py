@@ -13,9 +13,8 @@ from snakecap.config.detection import Detector
 from snakecap.detectors.darknet_network import Network
 from snakecap.detectors.yolov2 import Limits, decode, found_in
 from snakecap.distributed.process_group import ProcessGroup
-from snakecap.inputs.augmentation import Augmentation, Truths
 from snakecap.inputs.batches import Batch, MicroBatch, split
-from snakecap.inputs.detection import DetectionBatches, Examples
+from snakecap.inputs.detection import Augmentation, DetectionBatches, Examples, Truths
 from snakecap.metrics.detection import average_precision
 from snakecap.objectives.yolov2 import Scales, region_loss
 from snakecap.objects.boxes import Detections
@@ -27,11 +26,9 @@ class DetectionTask:
     """A network, its batches, and how good it is on the same pictures each time.
 
     Args:
-        network: what learns.
-        examples: pictures and objects of the training split.
+        examples: of the training split.
         held_out: those that judge.
         settings: a row of `detectors` that has `training`.
-        place: where it computes.
         processes: train together; rank 0 alone judges.
     """
 
@@ -61,19 +58,16 @@ class DetectionTask:
         self.limits = Limits(settings.min_score, settings.overlap, settings.limit)
 
     def parts(self, iteration: int) -> Sequence[MicroBatch[Truths]]:
-        """See `Task`; the loss is a mean over pictures."""
         whole = self.batches(iteration)
         slices = split(len(whole.rows), self.accumulate, self.processes)
         return [_part(whole, part, times) for part, times in slices]
 
     def groups(self, iteration: int) -> list[Group]:
-        """See `Task`."""
         if not self.model.training:
             self.model.train()
         return self.every_group
 
     def loss(self, batch: Batch[Truths], iteration: int) -> Mapping[str, Tensor]:
-        """See `Task`."""
         return self.losses(self.model(batch.inputs["pictures"]["images"]), batch.targets)
 
     def losses(self, raw: Tensor, truths: Truths) -> dict[str, Tensor]:
@@ -83,7 +77,7 @@ class DetectionTask:
 
     @torch.inference_mode()
     def validate(self) -> Validation | None:
-        """See `Task`; no random number is drawn."""
+        """No random number is drawn."""
         if not self.processes.is_rank_0:
             return None
         network, squares = self.model.eval(), self.held_out.squares
@@ -107,7 +101,7 @@ class DetectionTask:
 
 
 def _part(whole: Batch[Truths], part: slice, times: int) -> MicroBatch[Truths]:
-    """Some pictures of a batch, computed `times` times."""
+    """Some pictures of a batch, computed `times` times; the loss is a mean over pictures."""
     images, (owners, boxes, categories) = whole.inputs["pictures"]["images"], whole.targets
     chosen = (owners >= part.start) & (owners < part.stop)
     truths = owners[chosen] - part.start, boxes[chosen], categories[chosen]

@@ -19,7 +19,7 @@ class Counts:
 
 
 def count(captions: Iterable[list[str]]) -> Counts:
-    """Count tokenised captions."""
+    """Of tokenised captions."""
     words: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
     for caption in captions:
@@ -41,28 +41,18 @@ def keep(words: Counter[str], min_count: int, inclusive: bool = False) -> list[s
 
 @dataclass(frozen=True)
 class Statistics:
-    """What prepro.py prints about a set of captions.
+    """What prepro.py prints about a set of captions."""
 
-    Attributes:
-        top: the 20 most frequent words and their counts.
-        total_words: occurrences of all words; `distinct_words`: different words.
-        bad_words: different words left out; `unknown_words`: their occurrences.
-        kept_words: words in the vocabulary, without UNK.
-        max_length: words of the longest caption.
-        lengths: number of captions of each length that occurs.
-    """
-
-    top: list[tuple[str, int]]
-    total_words: int
+    top: list[tuple[str, int]]  # the 20 most frequent words and their counts
+    total_words: int  # occurrences of all words
     distinct_words: int
-    bad_words: int
-    unknown_words: int
-    kept_words: int
-    max_length: int
-    lengths: dict[int, int]
+    bad_words: int  # different words left out
+    unknown_words: int  # their occurrences
+    kept_words: int  # words in the vocabulary, without UNK
+    max_length: int  # words of the longest caption
+    lengths: dict[int, int]  # number of captions of each length that occurs
 
     def as_json(self) -> dict[str, Any]:
-        """As a value for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:

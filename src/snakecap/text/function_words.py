@@ -27,15 +27,8 @@ FUNCTION_WORDS = frozenset(
 def content_words(words: Iterable[str]) -> NDArray[np.bool_]:
     """Which words of a vocabulary carry content: not function words, punctuation or UNK.
 
-    Args:
-        words: those of ids 1..V, in order.
-
-    Returns:
-        Of shape (V + 1,), by id; index 0, which is no word, is False.
+    Of shape (V + 1,), by id; index 0, which is no word, is False.
     """
-    content = [word != "UNK" and word not in FUNCTION_WORDS and _has_letter(word) for word in words]
+    empty = FUNCTION_WORDS | {"UNK"}
+    content = [word not in empty and any(map(str.isalpha, word)) for word in words]
     return np.array([False, *content])
-
-
-def _has_letter(word: str) -> bool:
-    return any(character.isalpha() for character in word)

@@ -108,7 +108,7 @@ class Checkpoints:
         self._save_weights(_best(history), history)
 
     def save_last(self, history: History) -> None:
-        """Keep the model's weights as ``last.safetensors``."""
+        """Keep the model's weights in ``last.safetensors``."""
         self._save_weights("last", history)
 
     def _save_weights(self, name: str, history: History) -> None:
@@ -118,7 +118,7 @@ class Checkpoints:
         """Take up the best weights.
 
         Raises:
-            DamagedError: since they were written.
+            DamagedError: they are not what was written.
         """
         weights, _ = _read(self.work / f"{_best(history)}.safetensors")
         self.model.load_state_dict(weights, strict=False)
@@ -141,11 +141,6 @@ def _write(path: Path, tensors: Mapping[str, Tensor], history: Mapping[str, Any]
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], History]:
-    """What `_write` wrote.
-
-    Raises:
-        DamagedError: another thing.
-    """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
@@ -205,11 +200,11 @@ class Timer:
         self.mark = now
 
     def skip(self) -> None:
-        """Do not count the time until now."""
+        """Leave out the time until now."""
         self.mark = time.perf_counter()
 
     def since_checkpoint(self) -> float:
-        """Seconds."""
+        """Seconds since a checkpoint was saved."""
         return time.perf_counter() - self.checkpoint
 
     def saved(self) -> None:

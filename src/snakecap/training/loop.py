@@ -2,7 +2,7 @@
 
 A killed run continues from its newest checkpoint as if nothing had happened: weights, optimisers,
 random state and histories are saved together, and the batches are a function of the iteration. A
-signal (`interruption`) ends training after its step, with a checkpoint.
+signal ends training after its step, with a checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from snakecap.config.training import Learning
 from snakecap.distributed import signals
 from snakecap.distributed.process_group import ProcessGroup
 from snakecap.formats import atomic
-from snakecap.inputs.prefetch import Prefetch
+from snakecap.inputs.input import Prefetch
 from snakecap.log import bar, logger
 from snakecap.training.checkpoints import Checkpoints, History, Timer
 from snakecap.training.task import Task, Validation
@@ -40,12 +40,13 @@ def fit(
     """Train a model in place; it ends with the best weights, the last ones in ``work/last``.
 
     Args:
-        task: the model, and all that is done with it.
-        settings: how long, how fast, and when to look up.
         work: folder of the checkpoints.
         report: called with the history whenever it has grown.
         precision: float32, or bfloat16 for autocast.
-        processes: train together; rank 0 alone validates, reports and writes.
+        processes: train together; rank 0 alone reports and writes.
+
+    Raises:
+        RuntimeError: the loss exploded before any model was judged.
     """
     total = settings.iterations(task.epoch_length)
     with contextlib.closing(Prefetch(task.parts, total)) as parts:
@@ -120,11 +121,7 @@ class _Loop:
         self.timer.update()
 
     def finish(self) -> None:
-        """Save all, and take up the best weights.
-
-        Raises:
-            RuntimeError: the loss exploded before any model was judged.
-        """
+        """Save all, and take up the best weights."""
         self.checkpoints.save(self.history)
         self.report(self.history)
         self.checkpoints.save_last(self.history)
@@ -173,7 +170,6 @@ class _Loop:
             logger.error("%s; training stops%s", history.stopped, kept)
 
     def _progress(self, value: Tensor) -> str:
-        """What the progress bar shows."""
         self.timer.update()
         rate = self.history.captions / max(self.history.seconds, 1e-9)
         return f"loss {float(value):.3f}, {rate:.0f} {self.task.unit}/s"

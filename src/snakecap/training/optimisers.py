@@ -24,23 +24,15 @@ Slots = dict[str, Tensors]
 
 @dataclass(frozen=True)
 class Numbers:
-    """The hyper-parameters of one step; names as in NeuralTalk2's flags.
-
-    Attributes:
-        step: 1 for the first.
-        alpha: Adam's beta 1, momentum, or RMSProp's decay.
-        beta: Adam's beta 2.
-        weight_decay: L2, added to the gradient before clipping.
-        decoupled_decay: AdamW's, times the learning rate; no other optimiser reads it.
-    """
+    """The hyper-parameters of one step; names as in NeuralTalk2's flags."""
 
     learning_rate: float
-    alpha: float = 0.8
-    beta: float = 0.999
+    alpha: float = 0.8  # Adam's beta 1, momentum, or RMSProp's decay
+    beta: float = 0.999  # Adam's beta 2
     epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    decoupled_decay: float = 0.0
-    step: int = 0
+    weight_decay: float = 0.0  # L2, added to the gradient before clipping
+    decoupled_decay: float = 0.0  # AdamW's, times the learning rate; no other optimiser reads it
+    step: int = 0  # 1 for the first
 
 
 Update = Callable[[Tensors, Tensors, Slots, Numbers], None]
@@ -157,9 +149,9 @@ def adamw(parameters: Tensors, gradients: Tensors, slots: Slots, numbers: Number
 class Group:
     """Named parameters, their optimiser and their running tensors.
 
-    Each gradient gets its L2 term, then every element is
-    clipped to +-`clip`, then the optimiser steps: NeuralTalk2 clipped the CNN's gradients only
-    when they were decayed, here both are always honoured.
+    Each gradient gets its L2 term, then every element is clipped to +-`clip`, then the optimiser
+    steps: NeuralTalk2 clipped the CNN's gradients only when they were decayed, here both are
+    always honoured.
     """
 
     def __init__(

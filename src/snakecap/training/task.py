@@ -30,19 +30,12 @@ class Validation:
 
 
 class Task(Protocol[Targets]):
-    """What is trained, and how.
+    """What is trained, and how."""
 
-    Attributes:
-        every_group: all optimiser groups, in a fixed order.
-        epoch_length: iterations in which every picture is seen once.
-        title: of the progress bar.
-        unit: what is counted.
-    """
-
-    every_group: list[Group]
-    epoch_length: int
-    title: str
-    unit: str
+    every_group: list[Group]  # all optimiser groups, in a fixed order
+    epoch_length: int  # iterations in which every picture is seen once
+    title: str  # of the progress bar
+    unit: str  # what is counted
 
     @property
     def model(self) -> nn.Module:

@@ -10,7 +10,7 @@ from snakemake.utils import update_config
 
 from snakecap import registry
 from snakecap.config import options, settings
-from snakecap.models.build import build
+from snakecap.models.captioner import build
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "workflow" / "recipes"

@@ -8,9 +8,15 @@ import torch
 from PIL import Image
 
 from snakecap.formats.pictures import Picture
-from snakecap.inputs.augmentation import Augmentation, augmented, moved_images, moved_truths
-from snakecap.inputs.detection import DetectionBatches, Examples
-from snakecap.inputs.squares import Squares
+from snakecap.inputs.detection import (
+    Augmentation,
+    DetectionBatches,
+    Examples,
+    Squares,
+    augmented,
+    moved_images,
+    moved_truths,
+)
 from snakecap.objects.boxes import Frame
 from snakecap.objects.object import Object
 

@@ -205,7 +205,7 @@ def test_layouts_of_several_requests_join_to_one_batch():
 
 
 def test_a_layout_input_needs_a_layout():
-    from snakecap.inputs.request import Request
+    from snakecap.inputs.input import Request
 
     with pytest.raises(ValueError, match="reads the layout of objects: give layouts"):
         source().of(Request(photo="x.jpg"))

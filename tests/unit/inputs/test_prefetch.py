@@ -2,7 +2,7 @@
 
 import pytest
 
-from snakecap.inputs.prefetch import Prefetch
+from snakecap.inputs.input import Prefetch
 
 
 def test_batches_made_ahead_are_those_asked_for():

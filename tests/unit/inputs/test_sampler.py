@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from snakecap.inputs.sampler import Sampler, choose
+from snakecap.inputs.batches import Sampler, choose
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 10, 50])

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from search_oracle import beam
 
 from snakecap.models.captioner import Captioner, stepper
 from snakecap.models.decoders.attention import AttentionDecoder
 from snakecap.models.encoded import Encoded, Memory
 from snakecap.models.encoders.layout_lstm import LayoutLSTMEncoder
 from snakecap.models.encoders.layout_set import LayoutSetEncoder
-from snakecap.search.beam import beam
 
 B, T, V, D, H, R = 3, 4, 6, 8, 10, 5
 WORDS = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [1, 0, 0, 0]])

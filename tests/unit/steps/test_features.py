@@ -47,7 +47,7 @@ def make_images(path: Path, names: list[str]) -> Path:
 
 def expected(images: Path, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The oracle: one picture at a time, without the stage."""
-    backbone = tiny.build_backbone().eval()
+    backbone = tiny.Tiny().eval()
     weights.load_weights(backbone, "tiny", "random")
     pixels = torch.from_numpy(images_h5.Images(images).load())
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_the_format_is_deepcaptions(images, tmp_path):
         assert transaction.get(b"@dtype") == b"float32"
         assert transaction.stat()["entries"] == len(NAMES) + 3
     np.testing.assert_allclose(value, expected(images)[1][2], rtol=1e-4, atol=1e-5)
-    backbone = tiny.build_backbone()
+    backbone = tiny.Tiny()
     weights.load_weights(backbone, "tiny", "random")
     assert stamp["weights"] == weights.digest(backbone)
     assert stamp["backbone"]["architecture"] == "tiny" and stamp["images"] == {"code": "x"}

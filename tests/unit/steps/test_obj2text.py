@@ -17,7 +17,7 @@ from snakecap.formats import layouts as layout_files
 from snakecap.formats import pictures as records
 from snakecap.formats.layouts import read_json_layouts
 from snakecap.inference.model import Model
-from snakecap.inputs.request import Request
+from snakecap.inputs.input import Request
 from snakecap.steps.caption import caption
 from snakecap.steps.detect import detect
 from snakecap.steps.features import Extraction, features
@@ -143,8 +143,8 @@ def test_layouts_alone_read_no_picture_and_load_no_network(data, tmp_path, monke
         (decode, "load"),
         (decode, "load_whole"),
         (images.Images, "read"),
-        (tiny, "build_backbone"),
-        (torchvision, "build_backbone"),
+        (tiny, "Tiny"),
+        (torchvision, "Torchvision"),
     ):
         monkeypatch.setattr(module, name, refuse)
     model, _ = run(data, tmp_path, row([OBJECTS], LSTM))

@@ -19,8 +19,8 @@ from snakecap.formats import model as models
 from snakecap.formats.results import read_captions
 from snakecap.formats.vocabulary import Vocabulary
 from snakecap.inference.model import Model
-from snakecap.inputs.request import Request
-from snakecap.models.build import build
+from snakecap.inputs.input import Request
+from snakecap.models.captioner import build
 from snakecap.provenance.record import recorded
 from snakecap.steps.photos import find, photos
 

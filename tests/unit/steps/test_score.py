@@ -175,9 +175,9 @@ def test_what_is_not_scores_is_named(tmp_path, content):
 
 
 def test_a_scorer_keeps_ids_and_order():
-    with Scorer(REFERENCES, FAST.metrics) as scorer:
-        found = scorer.score(dict(reversed(CAPTIONS.items())))
-        again, other = scorer.score_all([CAPTIONS, dict.fromkeys(CAPTIONS, "two dogs")])
+    scorer = Scorer(REFERENCES, FAST.metrics)
+    found = scorer.score(dict(reversed(CAPTIONS.items())))
+    again, other = scorer.score_all([CAPTIONS, dict.fromkeys(CAPTIONS, "two dogs")])
     assert list(found.per_image) == ["7", "b", "9"]
     assert found == again
     assert found.per_image["b"]["ROUGE_L"] == 1.0 > other.per_image["b"]["ROUGE_L"]

@@ -12,7 +12,7 @@ from snakecap.formats import model as models
 from snakecap.formats import pictures as records
 from snakecap.formats.layouts import read_json_layouts
 from snakecap.inference.model import Model
-from snakecap.inputs.request import Request
+from snakecap.inputs.input import Request
 from snakecap.steps.detect import detect
 from snakecap.steps.features import Extraction, features
 from snakecap.steps.layout import layout

@@ -13,7 +13,7 @@ from snakecap.config import settings as configuration
 from snakecap.formats import captions as packing
 from snakecap.formats import model as models
 from snakecap.inference.model import Model
-from snakecap.models.backbones.tiny import build_backbone
+from snakecap.models.backbones.tiny import Tiny
 from snakecap.steps.caption import derangement
 from snakecap.steps.features import Extraction, features
 from snakecap.steps.vocabulary import vocabulary
@@ -157,7 +157,7 @@ def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path,
     """The backbone's file counts by its content, wherever the same name leads."""
     torch.manual_seed(0)
     file = tmp_path / "tiny.safetensors"
-    save_file(build_backbone().net.state_dict(), file)
+    save_file(Tiny().net.state_dict(), file)
     settings = chosen(max_iterations=4, checkpoint_every=1e-9, random_crop=True)
     row = settings.backbones["tiny"].model_copy(update={"weights": str(file)})
     settings = settings.model_copy(update={"backbones": {"tiny": row}})
@@ -178,7 +178,7 @@ def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path,
     status = file.stat()
     attempt("same", lambda: os.utime(file, (1e9, 1e9)), True)
     torch.manual_seed(1)
-    attempt("other", lambda: save_file(build_backbone().net.state_dict(), file), False)
+    attempt("other", lambda: save_file(Tiny().net.state_dict(), file), False)
     assert file.stat().st_size == status.st_size
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from search_oracle import greedy
 from systems import Pooled, Stored
 
 from snakecap.config.settings import Stage
@@ -14,8 +15,7 @@ from snakecap.models.captioner import Captioner
 from snakecap.models.decoders.lstm import LSTMDecoder
 from snakecap.models.encoded import Encoded, Memory
 from snakecap.objectives.cross_entropy import caption_loss
-from snakecap.search.greedy import greedy
-from snakecap.tasks.validation import CaptionValidation
+from snakecap.tasks.caption import CaptionValidation
 
 WORDS = ("a", "dog", "runs", "UNK")
 # Three validation pictures with 1, 3 and 2 captions of unlike lengths; one more for training.

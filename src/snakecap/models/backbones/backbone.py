@@ -1,7 +1,7 @@
 """What every backbone is, and which of its layers train.
 
 A backbone turns preprocessed images into one vector and a grid of vectors. `registry.BACKBONES`
-names the families; each is a module with a ``build_backbone(architecture, class_scores)``.
+names the families, each a class with random weights at first.
 
 Dimensions: B images, H and W their sides, F pooled width, R grid cells (row by row), C grid width,
 K classes.
@@ -15,34 +15,25 @@ from torch import Tensor, nn
 
 
 class BackboneOutput(NamedTuple):
-    """A batch of features.
+    """A batch of features."""
 
-    Attributes:
-        pooled: (B, F); with class scores these are its last K numbers.
-        grid: (B, R, C), the last feature map row by row.
-        scores: (B, K) class probabilities, or None.
-    """
-
-    pooled: Tensor
-    grid: Tensor
-    scores: Tensor | None = None
+    pooled: Tensor  # (B, F); with class scores these are its last K numbers
+    grid: Tensor  # (B, R, C), the last feature map row by row
+    scores: Tensor | None = None  # (B, K), class probabilities
 
 
 class Backbone(nn.Module):
-    """Base class; `net` holds the layers under the names of its published state dicts.
+    """Base class.
 
-    Attributes:
+    Args:
         architecture: what it is called in ``config.yaml``.
         class_scores: whether the classes' probabilities are appended to the pooled features.
-        net: the layers.
-        width: F.
-        grid_width: C.
-        dropped: prefixes of published weights that have no use here, such as an unused classifier.
     """
 
-    width: int
-    grid_width: int
-    net: nn.Module
+    width: int  # F
+    grid_width: int  # C
+    net: nn.Module  # the layers, under the names of the published state dicts
+    # Prefixes of published weights that have no use here, such as an unused classifier.
     dropped: tuple[str, ...] = ()
 
     def __init__(self, architecture: str, class_scores: bool):
@@ -50,7 +41,7 @@ class Backbone(nn.Module):
         self.architecture, self.class_scores = architecture, class_scores
 
     def forward(self, images: Tensor) -> BackboneOutput:
-        """Features of preprocessed images (B, 3, H, W)."""
+        """The images (B, 3, H, W) are preprocessed."""
         raise NotImplementedError
 
 
@@ -63,7 +54,6 @@ def trainable(backbone: Backbone, finetune_from: str) -> list[nn.Parameter]:
     """The parameters from a layer up.
 
     Args:
-        backbone: any.
         finetune_from: ``all``, or a layer's name such as ``layer3`` or ``features.10``: it and
             every layer after it, in the order of their definition, which is that of the pass.
 
@@ -78,7 +68,6 @@ def set_mode(backbone: Backbone, finetune_from: str | None, *, batch_norm: bool 
     """Evaluation mode for the frozen layers, training mode for those that train.
 
     Args:
-        backbone: any.
         finetune_from: as in `trainable`; None: all frozen.
         batch_norm: whether batch norm in the training layers uses and updates batch statistics;
             otherwise its running statistics stay, which small batches need.

@@ -21,31 +21,25 @@ LAST = 128
 GROUPS = 8  # of channels that are normalised together
 
 
-def build_backbone(architecture: str = "tiny", class_scores: bool = False) -> Backbone:
-    """The network with random weights.
-
-    Raises:
-        ValueError: class scores were asked for; it has no classes.
-    """
-    if class_scores:
-        raise ValueError("the backbone `tiny` has no classes: set class_scores: false")
-    return Tiny(architecture)
-
-
 class Tiny(Backbone):
-    """Four blocks of convolution, group norm and ReLU; pooled: each channel's mean and maximum."""
+    """Four blocks of convolution, group norm and ReLU; pooled: each channel's mean and maximum.
+
+    It has no classes, and so no class scores.
+    """
 
     grid_width = LAST
     width = 2 * LAST
 
     def __init__(self, architecture: str = "tiny", class_scores: bool = False):
+        if class_scores:
+            raise ValueError("the backbone `tiny` has no classes: set class_scores: false")
         super().__init__(architecture, class_scores)
         halving = zip((3, *HALVING), HALVING, strict=False)
         blocks = [block(before, after, 4, 2) for before, after in halving]
         self.net = nn.Sequential(*blocks, block(HALVING[-1] + 2, LAST, 3, 1))
 
     def forward(self, images: Tensor) -> BackboneOutput:
-        """Features of preprocessed images (B, 3, H, W), H and W at least 8; none is negative."""
+        """H and W are at least 8; no feature is negative."""
         *halving, last = self.net.children()
         features = images.contiguous(memory_format=torch.channels_last)
         for layer in halving:

@@ -38,19 +38,6 @@ OPTIONS = {
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
-def build_backbone(architecture: str, class_scores: bool = False) -> Backbone:
-    """A torchvision network with random weights.
-
-    Args:
-        architecture: torchvision's name, such as ``vgg16``.
-        class_scores: append the classes' probabilities to the pooled features.
-
-    Raises:
-        ValueError: torchvision has no such classification network.
-    """
-    return Torchvision(architecture, class_scores)
-
-
 class Torchvision(Backbone):
     """A torchvision network that hands out its last feature map and its last vector."""
 
@@ -75,7 +62,6 @@ class Torchvision(Backbone):
         self._seen["grid"] = output
 
     def forward(self, images: Tensor) -> BackboneOutput:
-        """Features of preprocessed images (B, 3, H, W)."""
         try:
             logits = self.net(images)
             return self._output(self._seen["head"], self._seen["grid"], logits)

@@ -22,11 +22,9 @@ OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.)")
 
 
 def load_weights(backbone: Backbone, architecture: str, weights: str) -> None:
-    """Fill a backbone.
+    """Fill a backbone in place.
 
     Args:
-        backbone: filled in place.
-        architecture: its name, for torchvision's catalogue and for messages.
         weights: ``torchvision`` (its default weights, fetched once into the torch home),
             ``random``, or a .pth, .pt, .safetensors or .npz state dict with torchvision's names.
 
@@ -53,12 +51,7 @@ def digest(backbone: Backbone) -> str:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """A state dict from a file; nothing in the file is executed.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a state dict, or another format.
-    """
+    """A state dict from a file; nothing in the file is executed."""
     if not path.is_file():
         raise FileNotFoundError(
             f"no weights at {path}: give `torchvision`, `random`, or the path of a file"

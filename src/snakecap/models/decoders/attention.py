@@ -76,29 +76,25 @@ class AttentionDecoder(Decoder):
             self.language.tie(self.language.output)
 
     def hidden(self, memory: Memory, words: Tensor) -> Tensor:
-        """h~ of every word, of shape (C, T + 1, D)."""
+        """h~ of every word and END, of shape (C, T + 1, D)."""
         return self._look(self.language.hidden(memory, words), memory.encoded)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Unnormalised log-probabilities, of shape (..., V + 1)."""
         return self.language.logits(hidden)
 
     def start(self, memory: Memory) -> State:
-        """The state after the picture: h and c, each of shape (B, 1, H)."""
         return self.language.start(memory)
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        """One word further, and a look at each caption's own picture."""
         states, state = self.language.advance(words, state)
         pictures = len(memory.encoded.summary)
         each = states.view(pictures, -1, states.shape[1])  # captions of a picture
         return self.logits(self._look(each, memory.encoded).flatten(0, 1)), state
 
     def weights(self, memory: Memory, words: Tensor) -> Tensor:
-        """How much of its attention each word gives to each region.
+        """Each word's attention to each region, of shape (B, T + 1, R), a mean over the heads.
 
-        Returns:
-            Mean over the heads, of shape (B, T + 1, R); a row sums to 1 over existing regions.
+        A row sums to 1 over existing regions.
         """
         states = self.language.hidden(memory, words)
         return self._weights(states, _regions(memory.encoded), memory.encoded.mask).mean(1)

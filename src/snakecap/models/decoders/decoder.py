@@ -38,7 +38,7 @@ class Decoder(nn.Module):
         """What predicts each word and END.
 
         Args:
-            memory: of B pictures.
+            memory: of B pictures, one a caption.
             words: ids, 0-padded on the right, of shape (B, T).
 
         Returns:

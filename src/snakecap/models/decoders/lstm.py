@@ -81,7 +81,6 @@ class LSTMDecoder(Decoder):
         return vectors if self.scale == 1 else vectors * self.scale
 
     def hidden(self, memory: Memory, words: Tensor) -> Tensor:
-        """Top-layer states, of shape (B, T + 1, H)."""
         start = words.new_zeros(len(words), 1)
         embedded = self.embed(torch.cat([start, words], 1))
         dropped: Tensor = self.dropout(self._states(memory.encoded.summary, embedded))
@@ -97,12 +96,11 @@ class LSTMDecoder(Decoder):
         return states[:, 1:]
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Unnormalised log-probabilities, of shape (..., V + 1)."""
         logits: Tensor = self.output(hidden)
         return logits
 
     def start(self, memory: Memory) -> State:
-        """The state after the picture: h and c, each of shape (B, L, H)."""
+        """Returns h and c, each of shape (B, L, H)."""
         summary = memory.encoded.summary
         if self.opening is not None:
             h, c = self.opening(summary)
@@ -111,7 +109,6 @@ class LSTMDecoder(Decoder):
         return h.transpose(0, 1), c.transpose(0, 1)
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        """One word further; the picture is in the state."""
         states, state = self.advance(words, state)
         return self.logits(self.dropout(states)), state
 

@@ -20,7 +20,17 @@ from snakecap.models.encoded import Encoded
 
 
 class CNNEncoder(nn.Module):
-    """A picture's pooled features, projected to the decoder's width."""
+    """A picture's pooled features, projected to the decoder's width.
+
+    Args:
+        width: D.
+        size: F.
+        activation: after the projection.
+        batch_norm: after the projection, as the tutorial.
+        dropout: on the features, cached or not; VGG-16's own last dropout (drop7) is 0.5.
+        standardise: each feature to mean 0 and variance 1, by its running statistics; for
+            backbones whose features are far from that, such as Caffe's.
+    """
 
     reads = "pooled"
 
@@ -34,17 +44,6 @@ class CNNEncoder(nn.Module):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         standardise: bool = False,
     ):
-        """Build the encoder.
-
-        Args:
-            width: D.
-            size: F.
-            activation: after the projection.
-            batch_norm: after the projection, as the tutorial.
-            dropout: on the features, cached or not; VGG-16's own last dropout (drop7) is 0.5.
-            standardise: each feature to mean 0 and variance 1, by its running statistics; for
-                backbones whose features are far from that, such as Caffe's.
-        """
         super().__init__()
         self.standardise = Standardise(size) if standardise else nn.Identity()
         self.dropout = nn.Dropout(dropout)
@@ -53,7 +52,7 @@ class CNNEncoder(nn.Module):
         self.activate = nn.ReLU() if activation == "relu" else nn.Identity()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode ``pooled`` features of shape (B, F)."""
+        """Encode ``pooled`` of shape (B, F)."""
         features = self.standardise(inputs["pooled"].float())
         projected = self.project(self.dropout(features))
         return Encoded(self.activate(self.normalise(projected)))
@@ -63,7 +62,6 @@ class Normalise(nn.BatchNorm1d):
     """Batch norm that takes a batch of one picture as in evaluation: it has no variance."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise features of shape (B, D)."""
         if len(features) > 1:
             return super().forward(features)
         return F.batch_norm(
@@ -72,7 +70,7 @@ class Normalise(nn.BatchNorm1d):
 
 
 class Standardise(nn.BatchNorm1d):
-    """Features to mean 0 and variance 1 by the statistics of all batches so far.
+    """Features (B, F) to mean 0 and variance 1 by the statistics of all training batches so far.
 
     Not by the batch's own, as batch norm does while training: with sixteen pictures those are
     noise, and the model would see other features in evaluation.
@@ -85,7 +83,6 @@ class Standardise(nn.BatchNorm1d):
         super().__init__(width, momentum=None, affine=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Standardise features of shape (B, F); in training the statistics learn from them."""
         if self.training and len(features) > 1:
             super().forward(features.detach())
         return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)

@@ -19,7 +19,14 @@ from snakecap.models.encoders.cnn import Standardise
 
 
 class CNNGridEncoder(nn.Module):
-    """Grid cells projected to the decoder's width; their mean is the summary."""
+    """Grid cells projected to the decoder's width; their mean is the summary.
+
+    Args:
+        width: D.
+        size: C.
+        dropout: on the features, cached or not.
+        standardise: each feature to mean 0 and variance 1, by its running statistics.
+    """
 
     reads = "grid"
     gives_regions = True
@@ -32,21 +39,13 @@ class CNNGridEncoder(nn.Module):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         standardise: bool = False,
     ):
-        """Build the encoder.
-
-        Args:
-            width: D.
-            size: C.
-            dropout: on the features, cached or not.
-            standardise: each feature to mean 0 and variance 1, by its running statistics.
-        """
         super().__init__()
         self.standardise = Standardise(size) if standardise else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Sequential(nn.Linear(size, width), nn.ReLU())
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode ``grid`` features of shape (B, R, C)."""
+        """Encode ``grid`` of shape (B, R, C)."""
         grid = inputs["grid"]
         cells = self.standardise(grid.flatten(0, 1).float()).view(grid.shape)
         regions: Tensor = self.project(self.dropout(cells))

@@ -18,7 +18,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from snakecap.models.encoded import Encoded
-from snakecap.models.encoders.layout_encoder import LayoutEncoder
 
 
 def check(*, distinct: bool, location: bool | None) -> None:
@@ -27,18 +26,18 @@ def check(*, distinct: bool, location: bool | None) -> None:
         raise ValueError("distinct: categories alone have no boxes, so set location: false")
 
 
-class LayoutLSTMEncoder(LayoutEncoder):
+class LayoutLSTMEncoder(nn.Module):
     """Objects as a sequence; the last state is the summary, all states are regions.
-
-    `LayoutEncoder` explains the other arguments.
 
     Args:
         width: D, also the size of the state.
+        categories: K.
         location: read boxes too: objname_location; without them objname. null: unless distinct.
         distinct: each category once, in ascending order: objclass. Has no location.
         distinct_limit: categories that are then read, the first; OBJ2TEXT: 16.
         normalise: layer norm on the states; ours, it learns faster (docs/log.md).
         dropout: on the summary and the regions.
+        box_dropout: on the numbers of each box.
 
     Raises:
         ValueError: distinct categories have no boxes.
@@ -74,7 +73,7 @@ class LayoutLSTMEncoder(LayoutEncoder):
         self.box_dropout = nn.Dropout(box_dropout)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode a batch."""
+        """Encode ``categories``, ids (B, R), 0 behind the last, and ``boxes`` (B, R, 4) in 0..1."""
         ids = inputs["categories"]
         if self.limit is not None:
             ids = distinct(ids, self.categories)[:, : self.limit]
@@ -92,14 +91,9 @@ class LayoutLSTMEncoder(LayoutEncoder):
 
 
 def distinct(ids: Tensor, categories: int) -> Tensor:
-    """The different ids of each row, ascending, 0 behind the last.
+    """The different ids of each row, ascending, 0 behind the last: (B, R) ids 0..K to (B, r).
 
-    Args:
-        ids: of shape (B, R), 0..K.
-        categories: K.
-
-    Returns:
-        Of shape (B, r), r the largest number of different ids in a row.
+    Here r is the largest number of different ids in a row.
     """
     seen = torch.zeros(len(ids), categories + 1, dtype=torch.bool, device=ids.device)
     seen.scatter_(1, ids, torch.ones_like(ids, dtype=torch.bool))

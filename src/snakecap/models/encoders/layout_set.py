@@ -17,7 +17,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from snakecap.models.encoded import Encoded
-from snakecap.models.encoders.layout_encoder import LayoutEncoder
 
 
 def check(*, width: int, heads: int) -> None:
@@ -26,18 +25,19 @@ def check(*, width: int, heads: int) -> None:
         raise ValueError(f"width {width} is not a multiple of {heads} heads")
 
 
-class LayoutSetEncoder(LayoutEncoder):
+class LayoutSetEncoder(nn.Module):
     """The whole's token is the summary; the objects' and the whole's are regions.
-
-    `LayoutEncoder` explains the other arguments.
 
     Args:
         width: D; a multiple of `heads`.
+        categories: K.
+        location: read boxes too.
         counts: tell the whole's token how often each category occurs.
         layers: attention and feed-forward, one after the other.
         heads: A.
         hidden_size: of the feed-forward part.
         dropout: inside the layers.
+        box_dropout: on the numbers of each box.
     """
 
     reads = "layout"
@@ -70,7 +70,7 @@ class LayoutSetEncoder(LayoutEncoder):
         self.box_dropout = nn.Dropout(box_dropout)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """Encode a batch."""
+        """Encode ``categories``, ids (B, R), 0 behind the last, and ``boxes`` (B, R, 4) in 0..1."""
         ids = inputs["categories"]
         tokens = self.names(ids)
         if self.place is not None:

@@ -18,8 +18,6 @@ def factor(
     """The learning rate's factor at an iteration (from 0) of `total`.
 
     Args:
-        iteration: from 0.
-        total: iterations of the stage.
         warmup: the share of `total` over which the factor rises to 1.
         floor: the last factor.
     """

@@ -17,8 +17,6 @@ def factor(
     """0.5 ** ((iteration - start) / every) after `start`.
 
     Args:
-        iteration: from 0.
-        total: iterations of the stage; not used.
         start: the iteration at which the decay starts; -1: no decay.
         every: iterations in which the learning rate halves.
     """

@@ -1,4 +1,7 @@
-"""One word after another, chosen at once and for good: what greedy and sampling share."""
+"""One word after another, chosen at once and for good: what greedy and sampling share.
+
+Dimensions: P pictures, K captions of each, T words of the longest, R rows of logits, V words.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from snakecap.search.constraints import Constraints
 from snakecap.search.hypothesis import (
     END,
+    Constraints,
     Hypothesis,
     State,
     Step,
@@ -38,13 +41,9 @@ def unroll(
     each picture as leave all pictures equally many.
 
     Args:
-        step: one step of the model; see `snakecap.search.hypothesis`.
-        state: the model's state, a row for each picture.
         choose: picks a word of each row of logits (R, V + 1): int64 (R,); END if all are -inf.
-        pictures: P.
         copies: K, captions of each picture.
         max_length: T, words; a caption that gets there is cut, without END.
-        constraints: what may not be said.
 
     Returns:
         The words, of shape (P, K, T), 0 behind the last; and the captions' log-probabilities,
@@ -85,28 +84,9 @@ def unroll(
     return said, log_probs
 
 
-@torch.no_grad()
-def roll(
-    step: Step,
-    state: State,
-    choose: Choose,
-    *,
-    pictures: int,
-    copies: int,
-    max_length: int,
-    constraints: Constraints,
-) -> list[list[Hypothesis]]:
-    """What `unroll` says, for each picture its captions in the order of the copies."""
-    said, log_probs = unroll(
-        step,
-        state,
-        choose,
-        pictures=pictures,
-        copies=copies,
-        max_length=max_length,
-        constraints=constraints,
-    )
-    refuse_nan(log_probs, torch.arange(pictures))
+def hypotheses(said: Tensor, log_probs: Tensor) -> list[list[Hypothesis]]:
+    """What `unroll` gave, for each picture its captions in the order of the copies."""
+    refuse_nan(log_probs, torch.arange(len(log_probs)))
     return [
         [_hypothesis(*pair) for pair in zip(captions, values, strict=True)]
         for captions, values in zip(said.tolist(), log_probs.tolist(), strict=True)

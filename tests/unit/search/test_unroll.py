@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from search_oracle import greedy
 
 from snakecap.config import options
 from snakecap.models.captioner import stepper
 from snakecap.models.encoded import Encoded
 from snakecap.objectives.cross_entropy import caption_loss
-from snakecap.search.constraints import NONE
-from snakecap.search.roll import roll, unroll
+from snakecap.search.hypothesis import NONE
+from snakecap.search.unroll import unroll
 
 
 @pytest.mark.parametrize("name", ["lstm", "attention"])
@@ -47,8 +48,6 @@ def test_a_search_draws_no_gradient():
         "decoder", "lstm", {"hidden_size": 4}, {"width": 4, "vocabulary_size": 3}
     )
     memory = decoder.eval().prepare(Encoded(torch.randn(2, 4)))
-    shape = {"pictures": 2, "copies": 1, "max_length": 3, "constraints": NONE}
-    found = roll(
-        stepper(decoder, memory), decoder.start(memory), lambda logits: logits.argmax(1), **shape
-    )
+    step, state = stepper(decoder, memory), decoder.start(memory)
+    found = greedy(step, state, pictures=2, max_length=3)
     assert len(found) == 2 and all(isinstance(best[0].log_prob, float) for best in found)
