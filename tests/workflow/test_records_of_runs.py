@@ -74,9 +74,7 @@ def test_settings_that_snakemake_does_not_miss_are_flagged(copied):
     assert "| neuraltalk2 † |" in text and "## Changed since" in text
     assert text.count(said) == page.count(said) == 1
     assert f"- {said} and 1 more (neuraltalk2/frozen, neuraltalk2/finetune)" in text
-
-
-def test_the_report_follows_when_they_are_set_back(copied):
+    # And when they are set back, the report follows.
     copied.write_config(CONFIG)
     assert copied.planned() == {"report test"}  # its own making Snakemake remembers by now
     rows, text, page = flagged(copied)

@@ -173,11 +173,14 @@ def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Re
 def photos_since(root: Path, names: Iterable[str], record: Record | None) -> str:
     """A text that is another when photos are not those of a record.
 
-    Other times alone are no other photos (``cp -r``): then the contents decide, once.
+    Other times alone are no other photos (``cp -r``): then the contents decide, once. A folder that
+    is not there cannot be compared.
     """
-    state = look(root, names)
     rows = record["inputs"] if record else []
     before: Record = next((row for row in rows if row["argument"] == "photos"), {})
+    if before and not root.is_dir():
+        return str(before["signature"])
+    state = look(root, names)
     if state.signature != before.get("signature") and state.sizes == before.get("sizes"):
         place = f"photos of {root.absolute()}"
         if _memory.get(place, [None])[1:2] != [state.signature]:

@@ -142,7 +142,7 @@ def _metrics(table: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in table.items()
-        if isinstance(value, float | int) and not isinstance(value, bool) and name[0].isupper()
+        if isinstance(value, float | int) and name != "pictures"  # which are no metric
     }
 
 
