@@ -1,0 +1,56 @@
+"""Every objective gives losses that teach; cross-entropy is torch's own over the words and END."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from snakecap import registry
+from snakecap.config import options
+from snakecap.inputs.batches import Batch, CaptionTargets
+from snakecap.models.captioner import Captioner
+from snakecap.models.encoders.cnn import CNNEncoder
+
+WORDS = torch.tensor([[1, 2, 0], [3, 0, 0], [2, 2, 4]])
+OWNERS = torch.tensor([0, 0, 1])
+
+
+def model():
+    torch.manual_seed(0)
+    given = {"width": 6, "vocabulary_size": 4}
+    decoder = options.build("decoder", "lstm", {"hidden_size": 6, "dropout": 0.0}, given)
+    return Captioner([CNNEncoder(width=6, size=5)], decoder, ["picture"])
+
+
+def batch():
+    inputs = {"picture": {"pooled": torch.randn(2, 5, generator=torch.Generator().manual_seed(1))}}
+    return Batch(torch.tensor([7, 3]), inputs, CaptionTargets(WORDS, OWNERS))
+
+
+@pytest.mark.parametrize("name", registry.OBJECTIVES)
+def test_every_objective_gives_finite_losses_that_reach_all_parameters(name):
+    captioner = model()
+    available = {"model": captioner, "vocabulary": None, "references": None}
+    losses = options.build("objective", name, {}, available)(batch(), 0)
+    assert losses and all(value.shape == () and value.isfinite() for value in losses.values())
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in captioner.parameters())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_is_torchs_over_words_and_end(smoothing):
+    """Padding is not predicted; a caption is told its own picture, in the batch's order."""
+    captioner, given = model(), batch()
+    objective = options.build(
+        "objective", "cross_entropy", {"label_smoothing": smoothing}, {"model": captioner}
+    )
+    found = objective(given, 5)["caption"]
+    decoder = captioner.decoder
+    rows, targets = [], []
+    for words, owner in zip(WORDS, OWNERS, strict=True):
+        alone = {"picture": {"pooled": given.inputs["picture"]["pooled"][owner : owner + 1]}}
+        said = words[words != 0]
+        logits = decoder.logits(decoder.hidden(captioner.prepare(alone), said.unsqueeze(0)))
+        rows.append(logits[0])
+        targets.append(F.pad(said, (0, 1)))
+    wanted = F.cross_entropy(torch.cat(rows), torch.cat(targets), label_smoothing=smoothing)
+    torch.testing.assert_close(found, wanted)
