@@ -22,7 +22,7 @@ def setup(level: int = logging.INFO) -> None:
 
 
 def _follows() -> bool:
-    """Whether this is one of several processes of a job, and not their leader."""
+    """Whether this is one of several processes of a job, and not the one of rank 0."""
     return os.environ.get("RANK", "0") != "0"
 
 

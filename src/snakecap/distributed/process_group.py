@@ -3,7 +3,7 @@
 torchrun says in the environment which process this is; without it a job is a group of one, for
 which everything here costs nothing. All run the same step; rank 0 alone writes files.
 
-The gradient of a step is the sum over the members, each of which weights its loss by its share of
+The gradient of a step is the sum over the processes, each of which weights its loss by its share of
 the batch: the numbers are those of one process at the same global batch, but for rounding.
 """
 
@@ -21,12 +21,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 Item = TypeVar("Item")
-PATIENCE = timedelta(days=7)  # the others wait while the leader writes, or waits for a lock
+PATIENCE = timedelta(days=7)  # the others wait while rank 0 writes, or waits for a lock
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of one job, and which of them this is: `rank`, 0 for the leader."""
+    """The processes of one job, and which of them this is: `rank`, from 0."""
 
     rank: int = 0
     size: int = 1
@@ -37,11 +37,11 @@ class ProcessGroup:
         return self.rank == 0
 
     def mine(self, items: Sequence[Item]) -> Sequence[Item]:
-        """This member's share of some items: every `size`-th."""
+        """This process's share of some items: every `size`-th."""
         return items[self.rank :: self.size]
 
     def broadcast(self, value: Item) -> Item:
-        """The leader's value, for everyone."""
+        """The value of rank 0, for everyone."""
         if self.size == 1:
             return value
         box = [value]
@@ -49,7 +49,7 @@ class ProcessGroup:
         return box[0]
 
     def gather(self, value: Item) -> list[Item]:
-        """Every member's value, by rank, for the leader; an empty list for the others."""
+        """Every process's value, by rank, for rank 0; an empty list for the others."""
         if self.size == 1:
             return [value]
         box: list[Any] | None = [None] * self.size if self.is_rank_0 else None
@@ -62,7 +62,7 @@ class ProcessGroup:
         return [shares[place % size][place // size] for place in range(total)]
 
     def gradients(self, parameters: Iterable[nn.Parameter], *more: Tensor) -> None:
-        """Sum gradients and `more` over the members, in place; a parameter without one counts as 0.
+        """Sum gradients and `more` over all, in place; a parameter without a gradient counts as 0.
 
         All in one exchange.
         """
@@ -80,7 +80,7 @@ class ProcessGroup:
             tensor.detach().copy_(part.view_as(tensor))
 
     def reseed(self, seed: int, iteration: int) -> None:
-        """Random numbers of this member's own, for an iteration: what dropout draws from.
+        """Random numbers of this process's own, for an iteration: what dropout draws from.
 
         One process goes on with its generator, whose state its checkpoints hold; of several they
         hold that of rank 0 alone.
@@ -90,7 +90,7 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def on_rank_0(self, context: contextlib.AbstractContextManager[Item]) -> Iterator[Item]:
-        """Enter a context in the leader alone; all get its value, and leave it together."""
+        """Enter a context in rank 0 alone; all get its value, and leave it together."""
         if self.size == 1:
             with context as value:
                 yield value
@@ -113,11 +113,11 @@ def join() -> ProcessGroup:
 
 
 def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None]) -> None:
-    """Have all members call `make` when the leader does, or none of them; they leave together.
+    """Have all processes call `make` when rank 0 does, or none of them; they leave together.
 
     Args:
-        make: what the members do.
-        lead: called by the leader alone, with a `make` that the others join in; it may find that
+        make: what the processes do.
+        lead: called by rank 0 alone, with a `make` that the others join in; it may find that
             there is nothing to make.
     """
     outermost = not dist.is_initialized()
@@ -126,7 +126,7 @@ def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None
         _lead(processes, make, lead)
     elif processes.broadcast(False):
         make()
-    # The leader may still be writing, and a cluster ends who is left behind.
+    # Rank 0 may still be writing, and a cluster ends who is left behind.
     processes.broadcast(None)
     if outermost:  # threads of gloo that outlive Python abort the process
         dist.destroy_process_group()
@@ -135,7 +135,7 @@ def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None
 def _lead(
     processes: ProcessGroup, make: Callable[[], None], lead: Callable[[Callable[[], None]], None]
 ) -> None:
-    """The leader's half of `together`."""
+    """Rank 0's half of `together`."""
     called = []
 
     def start() -> None:
@@ -162,10 +162,10 @@ def share(module: nn.Module, processes: ProcessGroup) -> nn.Module:
 
 
 class _Shared(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the batches of all members."""
+    """Batch norm over the batches of all processes."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """As batch norm, of shape (B, C, ...); members may hold batches of different sizes."""
+        """As batch norm, of shape (B, C, ...); processes may hold batches of different sizes."""
         if not self.training:
             plain: Tensor = super().forward(inputs)
             return plain

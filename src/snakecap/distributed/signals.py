@@ -45,7 +45,7 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread handle signals
         return
-    # Of several processes of a job the leader saves and ends; the others live until it has.
+    # Of several processes of a job rank 0 saves and ends; the others live until it has.
     follows = os.environ.get("RANK", "0") != "0"
     handler = _note if follows else _receive
     before = {number: signal.signal(number, handler) for number in CODES}
@@ -72,7 +72,7 @@ def resumable() -> None:
 
 
 def _note(number: int, _: object) -> None:
-    """What follows when the leader is gone comes of this signal, not of a mistake."""
+    """What follows when rank 0 is gone comes of this signal, not of a mistake."""
     _State.received = _State.received or number
 
 

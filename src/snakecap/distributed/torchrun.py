@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from snakecap import log
 from snakecap.distributed import signals, slurm_signals
 
-LEADER = 0
+FIRST_RANK = 0
 STEP = (
     *("--ntasks-per-node=1", "--mem=0", "--cpu-bind=quiet,none", "--input=none"),  # all of a node
     "--wait=120",  # seconds for the others when one has ended: they end together, or hang
@@ -129,9 +129,9 @@ def code(failed: Mapping[int, int], first: int, received: Sequence[int]) -> int:
         received: signals that the job was sent, of `signals.CODES`.
 
     Returns:
-        Without a signal, the code of the first; with one the leader's, who saves, when it is here.
+        Without a signal, the code of the first; with one that of rank 0, which saves, where it is.
     """
-    found = failed[LEADER if received and LEADER in failed else first]
+    found = failed[FIRST_RANK if received and FIRST_RANK in failed else first]
     if found < 0:  # it was killed; by a signal of ours before it could handle it?
         return signals.CODES[signal.Signals(received[0])] if received else 128 - found
     return found

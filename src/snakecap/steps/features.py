@@ -43,7 +43,7 @@ def features(
 ) -> None:
     """Cache a backbone's features of all pictures.
 
-    Under torchrun its processes share the pictures, and the leader writes.
+    Under torchrun its processes share the pictures, and rank 0 writes.
 
     Args:
         images: images.h5.
@@ -134,12 +134,14 @@ def extract(
     size: int,
     processes: ProcessGroup = ProcessGroup(),
 ) -> None:
-    """Store the features of all pictures that the leader's file does not hold yet."""
+    """Store the features of all pictures that rank 0's file does not hold yet."""
     names = pictures.files
     todo = processes.broadcast(_missing(writer, names, flip=kept.flip) if writer else [])
     batches = [todo[at : at + size] for at in range(0, len(todo), size)]
     own = processes.mine(batches)
-    rounds = -(-len(batches) // processes.size)  # in the last, some members may have nothing to do
+    rounds = -(
+        -len(batches) // processes.size
+    )  # in the last, some processes may have nothing to do
     seen: Found | None = None
     images = _ahead(pictures.read, own)
     initial = len(names) - len(todo)
@@ -173,7 +175,7 @@ def _ahead(
 def _save(
     writer: Writer | None, processes: ProcessGroup, found: Found | None, kept: models.Features
 ) -> int:
-    """Give the leader what was seen, which stores what all members saw; how many pictures."""
+    """Give rank 0 what was seen, which stores what all saw; how many pictures."""
     shares = processes.gather(_values(*found, half=kept.half) if found else ([], None))
     number = 0
     for names, values in shares:

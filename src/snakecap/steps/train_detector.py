@@ -47,7 +47,7 @@ def train_detector(
 ) -> None:
     """Train a detector; a killed run continues where it was.
 
-    Under torchrun all its processes train together, and its leader writes.
+    Under torchrun all its processes train together, and rank 0 writes.
 
     Args:
         pictures: pictures.json; its train split teaches, its val split judges.

@@ -186,7 +186,7 @@ class _Loop:
         return due and str(now) not in self.history.val_loss_history
 
     def _validate(self) -> None:
-        """Judge the model. A signal to the leader breaks it off; the next run begins with it."""
+        """Judge the model. A signal to rank 0 breaks it off; the next run begins with it."""
         try:
             with signals.postponed(not self.processes.is_rank_0):
                 result = self.task.validate()
@@ -199,7 +199,7 @@ class _Loop:
 
     def _save_or_end(self) -> None:
         """Save a checkpoint when it is time, or because a signal came, and end then."""
-        if not self.processes.is_rank_0:  # the others end when the leader does
+        if not self.processes.is_rank_0:  # the others end when rank 0 does
             return
         ending = signals.came()
         if ending or self.timer.since_checkpoint() > self.settings.checkpoint_every:
