@@ -103,7 +103,6 @@ def _annotations(root: Path, pattern: str | None, name: str, option: str) -> _An
 
 
 def _filled(pattern: str, name: str, option: str) -> str:
-    """The name of a split's file or folder."""
     try:
         return pattern.format(name=name)
     except (LookupError, ValueError, AttributeError, TypeError):
@@ -193,7 +192,6 @@ class _Annotations:
             raise ValueError(f"{path}: annotation {number!r} is of the unknown image {unknown!r}")
 
     def captions(self, image: int | str) -> list[str]:
-        """Of one image, in the file's order."""
         return [self.value(row, "caption") for row in self.rows.get(image, ())]
 
     def value(self, row: _Annotation, key: Literal["caption", "bbox", "category_id"]) -> Any:

@@ -55,7 +55,6 @@ def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
 
 
 def _names(folder: Path, *, recursive: bool) -> list[str]:
-    """The images in a folder, sorted."""
     paths = folder.rglob("*") if recursive else folder.iterdir()
     return sorted(path.relative_to(folder).as_posix() for path in paths if is_image(path))
 

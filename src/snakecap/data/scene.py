@@ -108,13 +108,7 @@ _OUTLINES: dict[str, tuple[Point, ...]] = {
 
 
 def scene(random: Random, fewest: int = 2, most: int = 6) -> Scene:
-    """Draw a scene at random.
-
-    Args:
-        random: the source of chance; the same state gives the same scene.
-        fewest: shapes in it, at least.
-        most: shapes in it, at most.
-    """
+    """A scene of `fewest` to `most` shapes; the same state of `random` gives the same one."""
     groups = _groups(random, random.randint(fewest, most))
     arrangement = random.choice(ARRANGEMENTS)
     background, light = random.choice(BACKGROUNDS), random.random() < 0.5

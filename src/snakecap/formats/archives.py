@@ -29,8 +29,6 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True)
 class _Member:
-    """One plain file of an archive."""
-
     name: str
     size: int
     open: Callable[[], IO[bytes]]

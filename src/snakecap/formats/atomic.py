@@ -19,7 +19,6 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 FULL[errno.EFBIG] = "the file is too large for its disk or for `ulimit -f`"
 FULL[errno.EIO] = "the disk is full or broken"  # what LMDB says of a disk that it filled
 
-
 SHOWN = 80  # characters of a wrong entry
 
 

@@ -38,7 +38,6 @@ class Captions:
         labels: (M, D) ids 1..V, padded with 0.
         starts, ends: (N,) the captions of picture i are ``labels[starts[i]:ends[i]]``.
         lengths: (M,) words of each caption.
-        files, splits, ids: of each picture.
         words: the word of id i is ``words[i - 1]``.
     """
 
@@ -57,7 +56,6 @@ class Captions:
         return self.ends - self.starts
 
     def rows(self, *splits: str) -> Integers:
-        """The row numbers of the pictures of some splits."""
         return np.flatnonzero(np.isin(np.asarray(self.splits, dtype=object), splits))
 
 

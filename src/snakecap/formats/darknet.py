@@ -81,16 +81,11 @@ class Section:
                 raise self.error(f"{key}={self.options[key]} is not supported, only {value}")
 
     def error(self, reason: str) -> ValueError:
-        """An error that says where."""
         return ValueError(f"{self.place or 'cfg'}: [{self.name}] {reason}")
 
 
 def parse(text: str, source: str = "cfg") -> tuple[Section, ...]:
     """The sections of a ``.cfg``, in order.
-
-    Args:
-        text: of the file.
-        source: its name, for messages.
 
     Raises:
         ValueError: a line is neither a section, an option nor a comment; names it.
@@ -159,7 +154,6 @@ def read_weights(path: Path, shapes: Shapes) -> dict[str, Array]:
     """Read the numbers of a ``.weights`` file.
 
     Args:
-        path: the file.
         shapes: names and shapes of the arrays that its network has, in the file's order.
 
     Raises:

@@ -50,8 +50,7 @@ def encode_boxes(boxes: Array, width: float, height: float) -> NDArray[np.int64]
 
     Args:
         boxes: of shape (N, 4), in pixels of the picture.
-        width: of the picture, in pixels.
-        height: of the picture.
+        width, height: of the picture, in pixels.
 
     Returns:
         Of shape (N,).

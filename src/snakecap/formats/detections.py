@@ -35,7 +35,6 @@ class Entry:
     """One entry of a file, ours or others'.
 
     Attributes:
-        image_id: as written.
         category_id: None when the entry only has a name.
         object: its box in pixels; its category is empty when the entry only has an id.
     """
@@ -54,8 +53,6 @@ def write(
     """Write the detections of each picture, atomically; they may come from a generator.
 
     Args:
-        path: the file.
-        detections: picture ids and what was seen there.
         categories: what `Detections.categories` are places in.
         own: names by the ids that the data set has for them.
     """
@@ -83,7 +80,6 @@ def read(path: Path, pictures: Iterable[Picture] | None = None) -> dict[Id, list
     """Read what `write` wrote: what was seen in each picture where anything was seen.
 
     Args:
-        path: the file.
         pictures: that all of it must be of.
 
     Raises:
@@ -109,7 +105,6 @@ class Info:
     """What a detector's info.json says to those who read its detections.
 
     Attributes:
-        categories: that it knows.
         sizes: width and height by id, of pictures whose records do not say.
     """
 

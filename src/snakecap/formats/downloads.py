@@ -48,8 +48,6 @@ class _DroppedError(Exception):
 
 @dataclass
 class _Version:
-    """What identifies one version of a remote file."""
-
     url: str
     etag: str | None = None
     modified: str | None = None
@@ -70,8 +68,6 @@ def fetch(
     The caller checks the part and renames it.
 
     Args:
-        url: http or https address.
-        path: where the file will go.
         size: bytes that the file must have, if that is known.
         retries: attempts in a row that may fail without a single new byte.
         back_off: seconds before the second attempt; doubled for each further one.

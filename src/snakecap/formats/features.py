@@ -60,7 +60,6 @@ class Writer(Store):
         self.save([(VDIM, shape), (DTYPE, dtype.encode())])
 
     def has(self, files: Iterable[str]) -> list[bool]:
-        """Whether each name is stored."""
         return self.holds(map(key, files))
 
     def put(self, files: Sequence[str], values: NDArray[Any]) -> None:
@@ -107,7 +106,6 @@ class Features:
 
     Attributes:
         vdim: shape of one value.
-        dtype: how values are stored.
         stamp: what the file records of its making; empty for other tools' files.
 
     Raises:

@@ -89,7 +89,6 @@ class Images:
 
     Attributes:
         size: the side S in pixels.
-        stamp: what the file records of its making.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -115,12 +114,10 @@ class Images:
         self.bytes = 3 * self.size * self.size
 
     def __len__(self) -> int:
-        """The number N of images."""
         return int(self.length)
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """The pictures' file names, one a row."""
         with h5py.File(self.path) as file:
             if "files" not in file:
                 raise ValueError(f"{self.path} does not name its pictures: it has no `files`")

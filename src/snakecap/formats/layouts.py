@@ -57,8 +57,6 @@ class LayoutArrays:
     Attributes:
         ids: of shape (N, R), 1..K, 0 behind the last object.
         boxes: of shape (N, R, 4), in 0..1 of the reading's frame.
-        files: the pictures' names.
-        reading: how they were made.
     """
 
     ids: NDArray[np.int64]
@@ -95,11 +93,8 @@ def write(
     """Write ``.h5`` and the JSON beside it.
 
     Args:
-        path: ends in ``.h5``; the JSON has the same name.
         layouts: of each picture, arranged.
         keys: id and file of each picture.
-        reading: how they were arranged.
-        **stamp: provenance.
 
     Raises:
         ValueError: see `snakecap.objects.layout.encode`; names the picture.
@@ -218,7 +213,6 @@ def from_json(
 
     Args:
         record: as the module says.
-        place: what it is called in messages.
         head: of its file.
 
     Raises:

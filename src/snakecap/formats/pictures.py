@@ -71,11 +71,7 @@ class Picture:
     """One picture of a data set.
 
     Attributes:
-        id: unique in the data set; an integer where the source has one.
-        file: path of the image file, relative to the collection's root; unique in the data set.
-        split: one of `SPLITS`.
-        captions: sentences as written, not tokenised.
-        width, height: pixels; 0 when the source does not say.
+        id, file: unique in the data set.
     """
 
     __pydantic_config__ = ConfigDict(revalidate_instances="always")
@@ -113,9 +109,7 @@ class Collection:
     """A data set.
 
     Attributes:
-        root: the folder that the pictures' files are in.
         pictures: in the data set's order.
-        categories: names by the ids that the source has for them; empty when it has none.
     """
 
     root: Path
@@ -123,7 +117,6 @@ class Collection:
     categories: Mapping[int, str] = field(default_factory=dict)
 
     def split(self, *names: str) -> tuple[Picture, ...]:
-        """The pictures of some splits, in order."""
         return tuple(picture for picture in self.pictures if picture.split in names)
 
 
@@ -175,7 +168,6 @@ def read(path: Path, root: Path | None = None) -> Collection:
     """Read ``pictures.json``.
 
     Args:
-        path: of the file.
         root: where the photos are now; null: where they were when it was written.
 
     Raises:

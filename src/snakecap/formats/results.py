@@ -100,10 +100,7 @@ def match(
     """The references that captions are scored against, in the references' order.
 
     Args:
-        captions: one for each image id.
-        references: of each image id.
         subset: leave out images without a caption, as coco-caption does; else they are an error.
-        names: of the two files, for messages.
 
     Raises:
         ValueError: captions of unknown images or of images without references, or images

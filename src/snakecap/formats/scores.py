@@ -21,8 +21,6 @@ class Scores:
     """The scores of one set of captions.
 
     Attributes:
-        values: of the corpus, by coco-caption's names.
-        per_image: the same values for each image, by its id as a string.
         statistics: by metric (a name in registry.METRICS), a row for each image.
         intervals: 95 % bootstrap intervals of the values, low and high.
     """

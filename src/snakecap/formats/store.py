@@ -29,13 +29,11 @@ class Store:
             )
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None."""
         with self.environment.begin() as transaction:
             value: bytes | None = transaction.get(key)
             return value
 
     def holds(self, keys: Iterable[bytes]) -> list[bool]:
-        """Whether each key is stored."""
         with self.environment.begin() as transaction, transaction.cursor() as cursor:
             return [cursor.set_key(key) for key in keys]
 
@@ -50,7 +48,6 @@ class Store:
             self.save(pairs)
 
     def close(self) -> None:
-        """Flush to disk and close."""
         with room(self.path):
             self.environment.sync(True)
         self.environment.close()

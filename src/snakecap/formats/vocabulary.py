@@ -27,7 +27,6 @@ class Vocabulary:
 
     Attributes:
         words: the word of id i is ``words[i - 1]``.
-        tokenizer: name of the tokenizer that made them.
         counts: occurrences where the vocabulary was counted; UNK's are the left-out words'.
 
     Raises:
@@ -49,12 +48,10 @@ class Vocabulary:
         return len(self.words)
 
     def __iter__(self) -> Iterator[str]:
-        """The words, by id."""
         return iter(self.words)
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """The id, 1..V, of each word."""
         return {word: i for i, word in enumerate(self.words, start=1)}
 
     @property
@@ -87,7 +84,6 @@ class Vocabulary:
         return " ".join(words)
 
     def as_json(self) -> dict[str, Any]:
-        """As a value for JSON; `from_json` reads it."""
         return {"words": list(self.words), "tokenizer": self.tokenizer, "counts": self.counts}
 
     @classmethod

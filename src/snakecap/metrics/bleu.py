@@ -5,7 +5,7 @@ reference, the shorter of two equally close. As there, corpus counts are unsmoot
 constants of 1e-9 and 1e-15 against division by zero, so an image without a common 4-gram has a
 BLEU-4 of about 1e-4 or less, not 0.
 
-Letters: N images, S references of all images, R rows of a table of n-gram counts.
+Letters: N images, S references of all images.
 """
 
 from __future__ import annotations

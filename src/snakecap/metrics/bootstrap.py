@@ -5,7 +5,7 @@ statistics (`snakecap.metrics.metric`): BLEU and METEOR from their counts, ROUGE
 means of the images' values. CIDEr keeps the document frequencies of the whole corpus. Percentile
 intervals (Efron, 1979).
 
-Letters: B resamples, N images, K statistics, M names.
+Letters: B resamples, N images.
 """
 
 from __future__ import annotations
