@@ -175,10 +175,7 @@ def _settings(hint: Any, default: Any, whole: Any, fields: Mapping[str, Any]) ->
     """Settings: those of the options over the whole, or over the default.
 
     Args:
-        hint: the model's type.
-        default: the function's own.
         whole: what ``--settings`` says, if it was given.
-        fields: the options that were given.
     """
     from pydantic import ValidationError  # the overview of commands does without it
 

@@ -71,7 +71,6 @@ class Detector(Section):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """With all options."""
         return super().identity() | {"options": complete("detector", self.part, self.options)}
 
     @property

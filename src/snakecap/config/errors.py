@@ -12,7 +12,6 @@ def explain(error: ValidationError, *, kind: str, known: Iterable[str] = ()) -> 
     """All mistakes, with their places.
 
     Args:
-        error: of one model.
         kind: what its fields are called, such as ``option``.
         known: the fields' names, to be listed when one is unknown.
     """

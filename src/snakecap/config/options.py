@@ -43,8 +43,6 @@ def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
     """Check what a part's arguments must be to each other: a function ``check`` in its module.
 
     Args:
-        family: of the part.
-        name: of the part.
         given: its options, as `check` returns them, and what its system gives it.
 
     Raises:
@@ -65,12 +63,6 @@ def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
 
 def build(family: str, name: str, given: Mapping[str, Any], available: Mapping[str, Any]) -> Any:
     """Construct a part: required arguments come from `available` by name, options from its row.
-
-    Args:
-        family: of the part.
-        name: of the part.
-        given: the options of its row.
-        available: all that the system could give it.
 
     Raises:
         ValueError: the part asks for something that is not available, or an option is wrong.
@@ -149,7 +141,6 @@ def _definition(family: str, name: str) -> ast.FunctionDef | ast.ClassDef:
 
 @cache
 def _functions(module: str) -> dict[str, ast.FunctionDef]:
-    """The functions at the top of a module."""
     return {node.name: node for node in _tree(module).body if isinstance(node, ast.FunctionDef)}
 
 

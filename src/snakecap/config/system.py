@@ -50,7 +50,6 @@ class Input(Part):
 
     @property
     def features(self) -> Features:
-        """What is cached of a backbone."""
         return Features(**self.chosen)
 
 
@@ -63,7 +62,6 @@ class Encoder(Part):
 
     @property
     def kind(self) -> str:
-        """The kind of input that it reads."""
         return str(options.constant("encoder", self.part, "reads"))
 
     @property
@@ -208,7 +206,6 @@ class Training(Section):
     stage: Stage = Field(description="the stage to train")
 
     def identity(self) -> dict[str, Any]:
-        """With all options of the parts."""
         return {
             **super().identity(),
             "inputs": {name: one.of("input") for name, one in self.inputs.items()},

@@ -55,7 +55,6 @@ class Schedule(Section):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """With all options."""
         return super().identity() | {"options": complete("schedule", self.name, self.options)}
 
 
@@ -158,7 +157,6 @@ class Stage(Learning):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """With all options of the objective."""
         return super().identity() | {"objective": self.objective.of("objective")}
 
     def unread(self) -> set[str]:

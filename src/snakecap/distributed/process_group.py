@@ -33,7 +33,6 @@ class ProcessGroup:
 
     @property
     def is_rank_0(self) -> bool:
-        """Whether this process writes the files."""
         return self.rank == 0
 
     def mine(self, items: Sequence[Item]) -> Sequence[Item]:
@@ -116,7 +115,6 @@ def together(make: Callable[[], None], lead: Callable[[Callable[[], None]], None
     """Have all processes call `make` when rank 0 does, or none of them; they leave together.
 
     Args:
-        make: what the processes do.
         lead: called by rank 0 alone, with a `make` that the others join in; it may find that
             there is nothing to make.
     """

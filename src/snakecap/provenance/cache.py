@@ -56,9 +56,7 @@ def obtain(
     """Link the outputs to an entry; make them first when there is none, and share them.
 
     Args:
-        place: the entry's folder.
         outputs: by name; they are links afterwards, or plain files where nothing can be shared.
-        make: makes them.
         record: what is known of their making, once they are made.
 
     Returns:

@@ -53,7 +53,6 @@ def _without_words(tree: ast.AST) -> ast.AST:
 
 
 def _logs(function: ast.expr) -> bool:
-    """Whether a call is of a method of a logger."""
     owner = function.value if isinstance(function, ast.Attribute) else None
     return getattr(owner, "id", getattr(owner, "attr", "")) == "logger"
 

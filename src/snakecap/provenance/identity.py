@@ -70,8 +70,6 @@ def params(name: str, value: Any, parts: Iterable[str] = ()) -> dict[str, str]:
     """What Snakemake compares of a job: as plain text, for it compares nothing else.
 
     Args:
-        name: of the rule.
-        value: the settings that the step is given.
         parts: ``module:object`` of what it imports by name.
     """
     names = ",".join([f"{code.SCRIPTS}.{name}", *sorted(set(parts))])
@@ -96,8 +94,6 @@ class Job:
         """Prepare; reads no file.
 
         Args:
-            function: a step.
-            given: its arguments.
             rule: ``code`` and ``lock`` as its rule says them; None: it was called by hand.
         """
         bound = inspect.signature(function).bind(**given)
@@ -132,7 +128,6 @@ class Job:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Plain arguments, by name."""
         files = {name for name, _ in self.inputs} | {*self.outputs, "settings", "downloads"}
         rest = {name: plain(value) for name, value in self.values.items() if name not in files}
         return {name: value for name, value in rest.items() if value is not None}
@@ -216,7 +211,6 @@ def work_folder(output: Path, *more: Any, photos: bool = True) -> Iterator[Path]
     """The folder of the job at work for state to resume from (`outputs.work_folder`).
 
     Args:
-        output: of the step.
         more: what else its state depends on; a JSON value.
         photos: False: the step itself tells what it made of other photos.
     """
@@ -294,7 +288,6 @@ def _files(value: Any) -> list[Path]:
 
 
 def _outputs(values: Values, marks: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """The files that a step will write, by name."""
     for name, mark in marks.items():
         value = values.get(name)
         if mark is Photos or value is None:

@@ -34,7 +34,6 @@ def lock(path: Path, what: object) -> Iterator[bool]:
 
     Args:
         path: the lock file; it stays, for to remove it would let two hold it.
-        what: that it stands for, in the message.
 
     Yields:
         False where this process held it already.
@@ -95,7 +94,6 @@ def once(made: Sequence[Path], identity: Callable[[], Any], make: Callable[[], N
     links when a controller ends in good order.
 
     Args:
-        made: all files that `make` makes.
         identity: what they are a function of, a JSON value; asked when nobody else makes them.
         make: writes each of them whole, or raises.
     """

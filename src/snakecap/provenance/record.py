@@ -34,7 +34,6 @@ def recorded(
     """A step that records the making of its results; other functions as they are.
 
     Args:
-        function: a step.
         rule: ``code`` and ``lock`` as its rule says them; None: it is called by hand.
         shared: whether its results may come from the shared folder, and go there.
     """

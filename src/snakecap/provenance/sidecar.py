@@ -159,8 +159,7 @@ def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Re
     """The state of many files as one: those that are there, by name and content.
 
     Args:
-        root: their folder.
-        names: relative to it.
+        names: relative to `root`.
         known: earlier answers; one with the same signature is not computed again.
     """
     state = look(root, names)
@@ -217,11 +216,7 @@ _kept: list[Path] = []  # where that is kept from run to run
 
 
 def remember_in(place: Path) -> None:
-    """Keep checksums of large files from run to run, by their sizes and times.
-
-    Args:
-        place: a JSON file.
-    """
+    """Keep checksums of large files from run to run, as JSON, by their sizes and times."""
     _kept[:] = [place]
     with contextlib.suppress(OSError, ValueError):
         _memory.update(read_json(place))

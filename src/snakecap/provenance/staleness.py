@@ -57,7 +57,6 @@ def problems(
     """What a result and everything behind it have against them, nearest first.
 
     Args:
-        path: a result.
         wanted: the results of the workflow's jobs; with them, a result must have a record.
         known: what calls for other results of the same run found; files behind many results, and
             thousands of photos, are then looked at once.

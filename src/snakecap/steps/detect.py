@@ -176,7 +176,6 @@ class _Search:
         self._report()
 
     def _look(self, batch: Mapping[int, Loaded]) -> None:
-        """Look at one batch and store what is seen."""
         self.unreadable |= {row: one for row, one in batch.items() if isinstance(one, str)}
         ready = {row: one for row, one in batch.items() if not isinstance(one, str)}
         if ready:

@@ -203,7 +203,6 @@ def _unpack(archive: Path, digest: str) -> None:
 
 
 def _unpacked(archive: Path, digest: str) -> bool:
-    """Whether a run before unpacked this archive and all is still there."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         done = atomic.read_json(_marker(archive))
         present = all((archive.parent / name).exists() for name in done["files"])

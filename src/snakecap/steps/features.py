@@ -86,7 +86,6 @@ def features(
 def _shape(
     see: Callable[[NDArray[np.uint8]], Views], size: int, row: models.Backbone
 ) -> Sequence[int]:
-    """The shape of one picture's features."""
     try:
         return see(np.zeros((1, 3, size, size), np.uint8))[0].shape[1:]
     except (AssertionError, RuntimeError) as error:  # of networks that want one size

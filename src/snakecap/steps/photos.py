@@ -118,7 +118,6 @@ def requests(places: list[Path], failed: list[str]) -> list[Asked]:
 
 
 def _layouts(path: Path) -> Iterator[Asked]:
-    """The layouts of a file, and their photos."""
     from snakecap.formats.layouts import read_json_layouts
     from snakecap.inputs.input import Request
 

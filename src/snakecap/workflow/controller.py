@@ -31,11 +31,7 @@ _alive: list[IO[str]] = []  # open as long as this process lives
 
 
 def attend(workflow: Any) -> None:
-    """Begin a run of Snakemake; its Snakefile calls this, in the controller and in jobs.
-
-    Args:
-        workflow: Snakemake's.
-    """
+    """Begin a run of Snakemake; its Snakefile calls this, in the controller and in jobs."""
     # SLURM sends it to all processes of a job before the time limit: the step saves and ends.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     if workflow.is_main_process:
@@ -86,11 +82,7 @@ def begin(folder: Path) -> None:
 
 
 def reasons(logs: Iterable[Path]) -> Iterator[str]:
-    """Why jobs failed, as their logs end: Snakemake's dump of their commands buries it.
-
-    Args:
-        logs: Snakemake's own.
-    """
+    """Why jobs failed, as their logs end: Snakemake's dump of their commands buries it."""
     texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs]
     for name in dict.fromkeys(name for text in texts for name in FAILED.findall(text)):
         if Path(name).is_file():
@@ -104,9 +96,6 @@ def forced(workflow: Any) -> list[Path]:
     """The first outputs of jobs that somebody wants to be computed again (-R, -f or -F).
 
     Not those that a killed run left incomplete, which Snakemake forces by itself.
-
-    Args:
-        workflow: Snakemake's, about to start its jobs.
     """
     asked, dag = workflow.dag_settings, workflow.dag
     named = {*asked.forcerun, *(asked.targets if asked.forcetargets else ())}

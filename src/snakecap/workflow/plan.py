@@ -52,9 +52,6 @@ class Plan:
     def __init__(self, settings: Settings):
         """Prepare.
 
-        Args:
-            settings: the checked configuration.
-
         Raises:
             SettingsError: a file that no job makes is not there, or a name is taken.
         """
@@ -129,11 +126,9 @@ class Plan:
         return [f"<results>/{dataset}/downloads.json"] if row.downloads else []
 
     def captions(self, dataset: str, system: str) -> str:
-        """A system's packed captions."""
         return f"<results>/{dataset}/captions/{self.systems[system].vocabulary}.h5"
 
     def words(self, dataset: str, system: str) -> str:
-        """A system's vocabulary."""
         return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
 
     def images(self, dataset: str) -> list[str]:
@@ -214,7 +209,6 @@ class Plan:
         return Job(compared, code.canonical(identity.plain(value)))
 
     def download(self, dataset: str) -> Job:
-        """Fetching a data set's files."""
         return self.job("download", self.settings.datasets[dataset].downloads)
 
     def annotations(self, dataset: str) -> Job:
@@ -227,7 +221,6 @@ class Plan:
         return self.job("annotations", row, [registry.location("dataset", row.reader)], **more)
 
     def root(self, dataset: str) -> Path:
-        """The folder that a data set's files are in."""
         root = self.settings.datasets[dataset].root
         return self.folder(dataset) if root is None else Path(root).expanduser()
 
@@ -255,7 +248,6 @@ class Plan:
         return sidecar.photos_since(root, names, sidecar.read(made) if made.exists() else None)[:16]
 
     def resize(self, dataset: str) -> Job:
-        """Photos to squares."""
         return self.job("resize", self.settings.resize, photos=self.photos(dataset, "images.h5"))
 
     def text(self, rule: str, vocabulary: str) -> Job:
@@ -264,14 +256,12 @@ class Plan:
         return self.job(rule, row, [registry.location("tokenizer", row.tokenizer)])
 
     def features_job(self, name: str) -> Job:
-        """Caching a backbone's features."""
         backbone, features = self.features[name]
         row = self.settings.backbones[backbone]
         parts = [registry.location("backbone", row.family)]
         return self.job("features", Extraction(backbone=row, features=features), parts)
 
     def train_detector(self, dataset: str, detector: str) -> Job:
-        """Training a detector."""
         row = self.settings.detectors[detector]
         assert row.training is not None, f"no job trains {detector}"
         parts = [row.location, registry.location("schedule", row.training.schedule.name)]
@@ -287,13 +277,11 @@ class Plan:
         return self.job("detect", row, [row.location], photos=photos)
 
     def layout(self, name: str) -> Job:
-        """Choosing and ordering objects."""
         row = self.settings.layouts[name]
         chosen = {key: getattr(row, key) for key in Arrangement.model_fields}
         return self.job("layout", Arrangement(**chosen))
 
     def parts(self, system: System) -> list[str]:
-        """The parts that a system's model is composed of."""
         rows = (self.settings.backbones[name] for name in system.sources("backbones"))
         return [
             *(registry.location("encoder", part.part) for part in system.encoders),
@@ -303,7 +291,6 @@ class Plan:
         ]
 
     def train(self, system: str, stage: str) -> Job:
-        """Training a stage of a system."""
         training = self.settings.training(self.systems[system], stage)
         row = training.stage
         optimisers = [row.optimiser, *([row.backbone_optimiser] if row.finetunes else [])]
@@ -318,18 +305,15 @@ class Plan:
         return self.job("train", training, parts)
 
     def caption(self, system: str) -> Job:
-        """Captioning a split."""
         row = self.systems[system]
         search = registry.location("search", row.decoding.method)
         return self.job("caption", row.decoding, [*self.parts(row), search])
 
     def score(self) -> Job:
-        """Scoring captions."""
         row = self.settings.score
         return self.job("score", row, [registry.location("metric", name) for name in row.metrics])
 
     def report(self) -> Job:
-        """Comparing systems."""
         return self.job("report", self.settings.report)
 
     def configuration(self, split: str) -> list[str]:
@@ -371,7 +355,6 @@ class Plan:
     # What jobs ask a cluster for.
 
     def device(self, gpus: int) -> str:
-        """Where a job that was given so many GPUs computes."""
         return "cuda" if gpus and self.settings.device == "auto" else self.settings.device
 
     def memory(self, rule: str, attempt: int, processes: int = 1, **wildcards: str) -> int:
@@ -384,7 +367,6 @@ class Plan:
         )
 
     def minutes(self, rule: str, attempt: int, gpus: int, **wildcards: str) -> int:
-        """Minutes of run time of a job."""
         pictures = resources.size(self.settings, self._dataset(wildcards)).pictures
         stage = self._stage(wildcards) if rule == "train" else None
         return resources.minutes(
@@ -399,7 +381,6 @@ class Plan:
     def _passes(
         self, rule: str, stage: Stage | None, pictures: int, wildcards: Mapping[str, str]
     ) -> float:
-        """How often a job goes over the data set."""
         if rule == "features":
             return 2 if self.features[wildcards["features"]][1].flip else 1
         if rule == "train_detector":

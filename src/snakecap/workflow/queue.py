@@ -35,11 +35,8 @@ class Job(NamedTuple):
     """A job in the queue.
 
     Attributes:
-        number: SLURM's.
         state: such as PENDING or RUNNING.
         reason: why it waits: Resources, Priority, PartitionTimeLimit, ...
-        elapsed: time that it has run.
-        nodes: where.
         run: the name that Snakemake gave to all jobs of one run.
         what: rule and wildcards.
         folder: that Snakemake was started in.
@@ -110,7 +107,6 @@ def _wait_until_gone(folder: Path) -> None:
 
 
 def _slurm(*command: str) -> str:
-    """The output of a SLURM command."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:

@@ -78,11 +78,7 @@ def memory(
     """MB of memory on a node: linear in the size, the attempt and the processes.
 
     Args:
-        need: of its rule.
-        pictures: of the data set, at least 0.
-        captions: of the data set, at least 0.
         attempt: from 1.
-        cluster: its limits.
         processes: of the job on a node, each of which needs as much.
     """
     once = need.memory + (need.per_picture * pictures + need.per_caption * captions) / 1000
@@ -96,12 +92,7 @@ def minutes(
     """Minutes of run time: linear in the size, and in the attempt.
 
     Args:
-        need: of its rule.
-        pictures: of the data set, at least 0.
-        passes: over the data set.
-        gpus: that the job is given.
         attempt: from 1.
-        cluster: its limits.
     """
     rate = need.rate_gpu * gpus if gpus else need.rate
     return min(
@@ -114,7 +105,6 @@ def start(gpus: int, nodes: int = 1) -> str:
 
     Args:
         gpus: on a node.
-        nodes: of the job.
     """
     if gpus * nodes < 2:
         return "python"
@@ -126,9 +116,7 @@ def placement(cluster: Cluster, gpus: int, nodes: int = 1) -> dict[str, str | in
     """Partition, account, GPUs, nodes and warning, as the SLURM plugin names them.
 
     Args:
-        cluster: its names.
         gpus: on a node.
-        nodes: of the job.
     """
     partition = (gpus and cluster.gpu_partition) or cluster.partition
     # Without "B:", which would tell the batch shell alone: every process of the job's step.

@@ -34,9 +34,6 @@ class Step(NamedTuple):
 
     Attributes:
         location: ``module:function`` inside of snakecap; a rule has the function's name.
-        purpose: in a line.
-        positional: arguments that the command takes without their name.
-        need: of its rule.
         shared: whether working copies and users may share its results (docs/caches.md).
     """
 
