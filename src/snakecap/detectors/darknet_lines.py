@@ -28,9 +28,6 @@ class DarknetLines(Detector):
     def __init__(self, *, file: Path):
         """Read the file.
 
-        Args:
-            file: a ``coco_detection_result``.
-
         Raises:
             ValueError: a line is not of this format; names the file and the line.
         """

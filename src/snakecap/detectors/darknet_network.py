@@ -160,7 +160,6 @@ class Network(nn.Module):
 
     Attributes:
         anchors: of shape (A, 2), widths and heights in cells of the grid.
-        categories: K.
         stride: pixels of the image a cell.
         size: the image's side that the ``.cfg`` asks for; any multiple of `stride` works.
     """
@@ -169,9 +168,6 @@ class Network(nn.Module):
 
     def __init__(self, sections: Sequence[Section]):
         """Build the network with random weights.
-
-        Args:
-            sections: of a ``.cfg``: ``net``, the layers, ``region``.
 
         Raises:
             ValueError: a section or an option that these networks do not have; names its line.

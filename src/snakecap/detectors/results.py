@@ -46,8 +46,6 @@ class Results(Detector):
 
         Args:
             file: COCO results JSON; with ``{split}`` in its name, one for each split.
-            categories: names of the data set's categories; the file's own, if it names others.
-            ids: names by the ids that the data set has for them; empty: not known.
             empty_splits: splits of which nothing was detected on purpose; in any other, a picture
                 at least needs an entry.
 
@@ -108,7 +106,6 @@ class Results(Detector):
     def detect(
         self, pictures: Sequence[Picture], images: Sequence[NDArray[np.uint8]]
     ) -> list[Detections]:
-        """The entries of each picture."""
         return [self._found.get(str(picture.id), Detections.none()) for picture in pictures]
 
 

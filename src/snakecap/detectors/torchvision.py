@@ -81,7 +81,6 @@ class TorchvisionDetector(Detector):
     def detect(
         self, pictures: Sequence[Picture], images: Sequence[NDArray[np.uint8]]
     ) -> list[Detections]:
-        """The objects of each picture, best first."""
         alike: dict[tuple[int, ...], list[int]] = {}
         for number, image in enumerate(images):
             alike.setdefault(image.shape, []).append(number)

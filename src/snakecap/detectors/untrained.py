@@ -103,7 +103,6 @@ def small(width: int, depth: int) -> tuple[Section, ...]:
     twice.
 
     Args:
-        width: channels of the first layer.
         depth: how often it halves the image, at least once.
     """
     layers = [_convolution(width, stride=2)]

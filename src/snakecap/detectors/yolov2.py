@@ -100,7 +100,6 @@ class YOLOv2(Detector):
     def detect(
         self, pictures: Sequence[Picture], images: Sequence[NDArray[np.uint8]]
     ) -> list[Detections]:
-        """See `Detector.detect`."""
         if not images:
             return []
         boxed = [letterbox(image, self.network.size)[0] for image in images]
@@ -118,7 +117,6 @@ def look(
         network: in evaluation mode.
         squares: uint8 RGB of shape (B, 3, S, S), on any device.
         sizes: width and height of each picture before the letterbox.
-        limits: which boxes are kept.
     """
     side = squares.shape[-1]
     number = max(1, PIXELS_AT_ONCE // side**2)
@@ -141,8 +139,6 @@ def found_in(
         anchors: in cells, of shape (A, 2).
         sizes: width and height of the pictures before the letterbox; pictures of the batch beyond
             these are left out.
-        side: S.
-        limits: which boxes are kept.
     """
     boxes = decode(raw, anchors).flatten(1, 3).cpu()
     likeliest = raw[:, :, 5:].softmax(2).max(2)

@@ -42,7 +42,6 @@ class YOLOX(Detector):
     for one picture, and its numbers do not depend on its batch at all.
 
     Attributes:
-        size: S.
         single: the file's batch is fixed at one picture.
     """
 
@@ -62,7 +61,6 @@ class YOLOX(Detector):
         """Load a network.
 
         Args:
-            file: the .onnx.
             place: CUDA needs an onnxruntime that was built with it, else the CPU is used.
             names: of the categories, in the order of the network's training; empty: COCO's 80.
 

@@ -104,7 +104,6 @@ class CaptionBatches:
 
     Args:
         packed: all pictures' captions; those of the training split that have any are used.
-        processes: make a batch together.
     """
 
     def __init__(
@@ -170,7 +169,6 @@ def split(number: int, accumulate: int, processes: ProcessGroup) -> list[tuple[s
     statistics.
 
     Args:
-        number: pictures of the batch.
         accumulate: slices of a process, worked through one after the other.
     """
     rank, size = (processes.rank, processes.size) if number >= processes.size else (0, 1)

@@ -41,8 +41,6 @@ class Squares:
     """Letterboxed image files, each decoded once; a warning names those that cannot be read.
 
     Args:
-        root: folder that the files are relative to.
-        size: S.
         memory: bytes of pixels to keep; when there are more, `read` decodes again.
     """
 

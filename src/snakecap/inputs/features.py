@@ -123,7 +123,6 @@ class FeaturesInput(Input):
         return {"images": devices.send(images, self.place)}
 
     def of(self, request: Request) -> Tensors:
-        """The pixels of a photo, as in training."""
         from snakecap.formats.decode import Unreadable, load
 
         if request.photo is None:

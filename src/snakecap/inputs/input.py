@@ -160,7 +160,6 @@ def open_inputs(
 
     Args:
         stage: a training stage that reads them; what it trains must look at pixels itself.
-        keep: see `Input.open`.
 
     Raises:
         ValueError: other files than these; says which are wanted.
@@ -194,5 +193,4 @@ class Prefetch(Generic[Result]):
         return future.result()
 
     def close(self) -> None:
-        """Stop the thread."""
         self.pool.shutdown(cancel_futures=True)

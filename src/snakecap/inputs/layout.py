@@ -76,7 +76,6 @@ class LayoutInput(Input):
         return {name: devices.send(value, self.place) for name, value in inputs.items()}
 
     def of(self, request: Request) -> Tensors:
-        """The layout that somebody wrote, or a detector found."""
         if request.layout is None:
             raise ValueError(
                 "the model reads the layout of objects: give layouts (.json), or photos and a "

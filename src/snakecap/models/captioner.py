@@ -38,7 +38,6 @@ class Captioner(nn.Module):
 
     Args:
         encoders: modules, of what one input gives to `Encoded`.
-        decoder: the language model.
         reads: the name of the input that each encoder reads.
         looks: for inputs whose pixels a backbone must see first, by the input's name.
     """
@@ -81,7 +80,6 @@ class Captioner(nn.Module):
         return {look.output: getattr(self.backbones[look.backbone](images), look.output)}
 
     def prepare(self, inputs: Inputs) -> Memory:
-        """What the decoder looks at."""
         return self.decoder.prepare(self.encode(inputs))
 
     def start(self, inputs: Inputs) -> tuple[Step, State, int]:

@@ -45,7 +45,6 @@ class Detections:
 
     @classmethod
     def none(cls) -> Detections:
-        """A picture in which nothing was seen."""
         return cls.of((), {})
 
     def objects(self, categories: Sequence[str]) -> list[Object]:
@@ -57,7 +56,6 @@ class Detections:
         return len(self.boxes)
 
     def take(self, places: NDArray[np.int64]) -> Detections:
-        """Some of the objects, in the order of `places`."""
         return Detections(self.boxes[places], self.categories[places], self.scores[places])
 
 
@@ -68,7 +66,6 @@ class Frame:
     Attributes:
         scale: pixels of the square for one of the image.
         left, top: pixels of padding.
-        size: S.
     """
 
     scale: float
@@ -125,7 +122,6 @@ def letterbox(
 
     Args:
         image: uint8 of shape (3, H, W).
-        size: S.
         value: of the padding.
         centred: pad on both sides (darknet); false: right and below (YOLOX).
 

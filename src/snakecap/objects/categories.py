@@ -60,7 +60,6 @@ def ids(names: Sequence[str], own: Mapping[int, str] = MappingProxyType({})) -> 
     """The ids of categories in COCO's formats; no two have the same.
 
     Args:
-        names: of the categories.
         own: names by the ids that the data set has for them. The others have COCO's when all of
             `names` are COCO's, else 1, 2, ...; or higher ones, where the data set has those.
     """

@@ -68,7 +68,6 @@ class Reading:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Reading:
-        """What `as_json` gave."""
         return cls(**{**value, "categories": tuple(value["categories"])})
 
 
@@ -112,7 +111,6 @@ def check(one: Object, name: str, slack: float) -> None:
     """Check an object of a layout.
 
     Args:
-        one: the object.
         name: of it, for the message.
         slack: how far its box may reach outside the picture, in 0..1 of that.
 

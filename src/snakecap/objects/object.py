@@ -14,7 +14,6 @@ class Object:
     """One object.
 
     Attributes:
-        category: its name.
         box: in pixels of the picture; of a layout, in 0..1 of it.
         score: how sure a detector is, 0..1.
         crowd: whether it is annotated as a group, neither a hit nor a miss for detectors.

@@ -29,7 +29,6 @@ class Entry:
     """One system after one training stage.
 
     Attributes:
-        system, stage: its place in the configuration.
         captions: caption by picture id, ids as text.
         scores: metric to value over all pictures.
         intervals: metric to its 95 % interval (low, high).
@@ -59,13 +58,11 @@ class Entry:
 
     @property
     def seed(self) -> int | None:
-        """The seed in the system's name, if there is one."""
         match = SEEDED.fullmatch(self.system)
         return int(match["seed"]) if match else None
 
     @property
     def label(self) -> str:
-        """System and stage in one line."""
         return f"{self.system} / {self.stage}"
 
     @property

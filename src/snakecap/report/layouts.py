@@ -23,7 +23,6 @@ class NamedLayouts:
     """The layouts of one row of `layouts`.
 
     Attributes:
-        name: of the row.
         categories: all that its detector knows.
         pictures: objects in their order, by picture id as text.
     """
@@ -156,8 +155,6 @@ def attention(rows: Any, words: int, objects: int) -> list[list[int]]:
 
     Args:
         rows: for each word, a weight in 0..1 for each object.
-        words: of the caption.
-        objects: of the layout.
 
     Raises:
         ValueError: it is of another caption or another layout.

@@ -222,7 +222,6 @@ def differences(entries: Sequence[Entry], pairs: Sequence[tuple[str, str]] = ())
     """Of stages, then of systems; the module says which.
 
     Args:
-        entries: runs and their scores.
         pairs: systems to compare, where both have entries; none: chosen here.
 
     Returns:
@@ -290,7 +289,6 @@ def detectors(infos: Sequence[Path], scores: Sequence[Path], splits: Iterable[st
     Args:
         infos: ``detections/{name}_info.json``.
         scores: ``detections/{name}_scores.json`` of each; or empty.
-        splits: that the report is about.
 
     Returns:
         A row for each detector and split: ``detector``, ``split``, ``AP``, ``AP50``, ``AP75``,

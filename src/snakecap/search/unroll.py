@@ -42,7 +42,6 @@ def unroll(
 
     Args:
         choose: picks a word of each row of logits (R, V + 1): int64 (R,); END if all are -inf.
-        copies: K, captions of each picture.
         max_length: T, words; a caption that gets there is cut, without END.
 
     Returns:

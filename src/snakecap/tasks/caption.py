@@ -116,7 +116,6 @@ class CaptionValidation:
     """Loss by token, greedy captions and their scores, always on the same pictures of the split.
 
     Args:
-        collection: for the references.
         processes: share the pictures; rank 0 tokenises the references.
 
     Raises:

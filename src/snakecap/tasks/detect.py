@@ -26,7 +26,6 @@ class DetectionTask:
     """A network, its batches, and how good it is on the same pictures each time.
 
     Args:
-        examples: of the training split.
         held_out: those that judge.
         settings: a row of `detectors` that has `training`.
         processes: train together; rank 0 alone judges.
@@ -71,7 +70,6 @@ class DetectionTask:
         return self.losses(self.model(batch.inputs["pictures"]["images"]), batch.targets)
 
     def losses(self, raw: Tensor, truths: Truths) -> dict[str, Tensor]:
-        """The parts of the loss, given the network's output."""
         anchors = self.model.anchors
         return region_loss(raw, decode(raw, anchors), anchors, truths, self.scales)
 

@@ -108,7 +108,6 @@ class Checkpoints:
         self._save_weights(_best(history), history)
 
     def save_last(self, history: History) -> None:
-        """Keep the model's weights in ``last.safetensors``."""
         self._save_weights("last", history)
 
     def _save_weights(self, name: str, history: History) -> None:
@@ -204,7 +203,6 @@ class Timer:
         self.mark = time.perf_counter()
 
     def since_checkpoint(self) -> float:
-        """Seconds since a checkpoint was saved."""
         return time.perf_counter() - self.checkpoint
 
     def saved(self) -> None:

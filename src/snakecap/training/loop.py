@@ -40,7 +40,6 @@ def fit(
     """Train a model in place; it ends with the best weights, the last ones in ``work/last``.
 
     Args:
-        work: folder of the checkpoints.
         report: called with the history whenever it has grown.
         precision: float32, or bfloat16 for autocast.
         processes: train together; rank 0 alone reports and writes.

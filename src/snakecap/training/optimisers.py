@@ -195,7 +195,6 @@ class Group:
         return {**tensors, "step": torch.tensor(self.numbers.step)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` returned."""
         self.numbers = replace(self.numbers, step=int(state["step"]))
         slots = {key.partition("/")[0] for key in state if "/" in key}
         self.slots = {

@@ -35,7 +35,6 @@ class AttentionDecoder(Decoder):
     `Decoder` explains the other arguments.
 
     Args:
-        width: D; a multiple of `heads`.
         heads: A, weighted means of the regions, each of D / A numbers.
         dropout: on h~.
 

@@ -63,8 +63,6 @@ class Decoder(nn.Module):
 
         Args:
             words: the last words, of shape (B * W,): W captions a picture, side by side.
-            state: of those captions.
-            memory: of the B pictures.
 
         Returns:
             Logits of shape (B * W, V + 1), and the new state.

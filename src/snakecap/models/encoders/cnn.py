@@ -23,8 +23,6 @@ class CNNEncoder(nn.Module):
     """A picture's pooled features, projected to the decoder's width.
 
     Args:
-        width: D.
-        size: F.
         activation: after the projection.
         batch_norm: after the projection, as the tutorial.
         dropout: on the features, cached or not; VGG-16's own last dropout (drop7) is 0.5.

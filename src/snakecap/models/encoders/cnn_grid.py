@@ -22,8 +22,6 @@ class CNNGridEncoder(nn.Module):
     """Grid cells projected to the decoder's width; their mean is the summary.
 
     Args:
-        width: D.
-        size: C.
         dropout: on the features, cached or not.
         standardise: each feature to mean 0 and variance 1, by its running statistics.
     """

@@ -31,7 +31,6 @@ class LayoutLSTMEncoder(nn.Module):
 
     Args:
         width: D, also the size of the state.
-        categories: K.
         location: read boxes too: objname_location; without them objname. null: unless distinct.
         distinct: each category once, in ascending order: objclass. Has no location.
         distinct_limit: categories that are then read, the first; OBJ2TEXT: 16.

@@ -30,7 +30,6 @@ class LayoutSetEncoder(nn.Module):
 
     Args:
         width: D; a multiple of `heads`.
-        categories: K.
         location: read boxes too.
         counts: tell the whole's token how often each category occurs.
         layers: attention and feed-forward, one after the other.
