@@ -154,3 +154,18 @@ def test_checksums_of_large_files_are_kept_from_run_to_run(tmp_path, monkeypatch
     assert (sidecar.digest(large), sidecar.digest(small)) == (found[0], "computed")
     os.utime(large, ns=(1, 1))  # an older file
     assert sidecar.digest(large) == "computed"
+
+
+def test_photos_that_are_gone_are_not_others(tmp_path):
+    """Results copied without their photos stand; an empty folder is another thing."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    (root / "a.jpg").write_bytes(b"a")
+    row = {"argument": "photos", **sidecar.photos(root, ["a.jpg"])}
+    record = {"inputs": [row]}
+    before = sidecar.photos_since(root, ["a.jpg"], record)
+    assert before == row["signature"]
+    (root / "a.jpg").unlink()
+    assert sidecar.photos_since(root, ["a.jpg"], record) != before
+    root.rmdir()
+    assert sidecar.photos_since(root, ["a.jpg"], record) == before

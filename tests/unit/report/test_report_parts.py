@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from snakecap.report import curves, figure, gallery, page, tables
+from snakecap.report import curves, entries, figure, gallery, page, tables
 from snakecap.report.entries import Entry
 from snakecap.report.tables import bootstrap, differences
 
@@ -290,3 +290,9 @@ def test_wrapped_lines_fit_and_keep_the_words():
     assert " ".join(lines) == text and len(lines) > 2
     assert all(font.getlength(line) <= 120 * figure.SCALE for line in lines)
     assert len(figure._wrap(text, font, 120, most=2)) == 2
+
+
+def test_a_metric_of_any_name_is_shown():
+    """The number of pictures stands beside the scores, and is none."""
+    table = {"CIDEr": 1.0, "word_precision": 0.5, "pictures": 4, "code": "x", "per_image": {}}
+    assert entries._metrics(table) == {"CIDEr": 1.0, "word_precision": 0.5}
