@@ -18,6 +18,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+
+# Before there is a group: default arguments in it would hold the group when torch's optimisers
+# import it later, and gloo's threads, which then outlive Python, abort the process.
+import torch.distributed.nn
 from torch import Tensor, nn
 
 Item = TypeVar("Item")
@@ -159,6 +163,22 @@ def share(module: nn.Module, processes: ProcessGroup) -> nn.Module:
     return module
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(_: Any, own: Tensor) -> Tensor:
+        whole = own.clone()
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        whole = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole
+
+
 class _Shared(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the batches of all processes."""
 
@@ -167,13 +187,11 @@ class _Shared(nn.modules.batchnorm._BatchNorm):
         if not self.training:
             plain: Tensor = super().forward(inputs)
             return plain
-        from torch.distributed.nn.functional import all_reduce  # seconds to import
-
         dims = [0, *range(2, inputs.dim())]
         values = inputs.float()
         count = values.new_tensor([inputs.numel() / inputs.shape[1]])
         own = torch.cat([values.sum(dims), values.square().sum(dims), count])
-        sums: Tensor = all_reduce(own)  # type: ignore[no-untyped-call]
+        sums: Tensor = _Sum.apply(own)
         total, squares, number = torch.split(sums, [inputs.shape[1], inputs.shape[1], 1])
         mean = total / number
         variance = (squares / number - mean.square()).clamp(min=0)

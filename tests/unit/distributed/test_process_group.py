@@ -282,9 +282,7 @@ def test_a_group_that_is_stopped_goes_on_to_the_same_bits(data, tmp_path, number
 
 @pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5, 5)])
 def test_shared_batch_norm_is_torchs_on_the_whole_batch(monkeypatch, shape):
-    import torch.distributed.nn.functional as exchange
-
-    monkeypatch.setattr(exchange, "all_reduce", lambda tensor: tensor)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: None)
     kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
     plain, shared = nn.Sequential(kind(3)), share(nn.Sequential(kind(3)), ProcessGroup(0, 2))
     for _ in range(3):
