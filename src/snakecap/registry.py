@@ -51,6 +51,7 @@ TOKENIZERS = {
 SEARCHES = {
     "beam": "snakecap.search.beam:search",
     "consensus": "snakecap.search.consensus:search",
+    "diverse": "snakecap.search.diverse:search",
     "greedy": "snakecap.search.greedy:search",
     "sample": "snakecap.search.sample:search",
 }

@@ -12,6 +12,7 @@ from snakecap.config.options import literal
 
 OF_METHODS = (
     *("beam_width", "length_normalisation", "n_best", "temperature", "top_k", "top_p", "voters"),
+    *("groups", "diversity"),
     "batch_size",  # by which samples are drawn
 )
 
@@ -20,12 +21,19 @@ class Decoding(Section):
     """How words are searched for."""
 
     method: str = Field(
-        "beam", description="beam, consensus, greedy or sample: a name in registry.SEARCHES"
+        "beam",
+        description="beam, consensus, diverse, greedy or sample: a name in registry.SEARCHES",
     )
     beam_width: Annotated[Positive, Field(le=1000)] = Field(
         2, description="NeuralTalk2: 2 or 3 works well, more is not better"
     )
+    groups: Positive = Field(2, description="diverse: of beams, which say different things")
+    diversity: Annotated[float, Field(ge=0)] = Field(
+        0.5, description="diverse: what a word loses for each earlier group's beam that says it"
+    )
     max_length: Positive = Field(16, description="words; a caption that gets there is cut")
+    min_length: Count = Field(0, description="words before a caption may end")
+    no_bad_endings: bool = Field(False, description="forbid captions that end in a, of, with ...")
     temperature: Annotated[float, Field(ge=0.001)] = Field(
         1.0, description="sampling: logits are divided by it; towards 0 it is greedy"
     )
@@ -61,6 +69,12 @@ class Decoding(Section):
             raise ValueError(
                 f"n_best {self.n_best}: greedy search finds one caption; use beam or sample"
             )
+        if self.method == "diverse" and self.beam_width % self.groups:
+            raise ValueError(
+                f"beam_width {self.beam_width} is not a multiple of groups {self.groups}"
+            )
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is over max_length {self.max_length}")
         return self
 
 

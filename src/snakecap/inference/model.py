@@ -21,7 +21,7 @@ from snakecap.log import logger
 from snakecap.models.captioner import build
 from snakecap.objects.categories import canonical
 from snakecap.search.hypothesis import Constraints, Hypothesis
-from snakecap.text.function_words import content_words
+from snakecap.text.function_words import BAD_ENDINGS, content_words
 
 Weights = list[list[float]]  # of a caption: for each of its words, one for each object
 
@@ -178,8 +178,18 @@ class Model:
         once = None
         if decoding.no_repeat_words:
             once = torch.as_tensor(content_words(self.vocabulary), device=self.place)
-        rarity = torch.tensor(self.vocabulary.rarity)
-        return Constraints(suppress, decoding.no_repeat_ngram, once, rarity)
+        return Constraints(
+            suppress,
+            decoding.no_repeat_ngram,
+            once,
+            decoding.min_length,
+            self._bad_endings() if decoding.no_bad_endings else None,
+            torch.tensor(self.vocabulary.rarity),
+        )
+
+    def _bad_endings(self) -> torch.Tensor:
+        bad = [word in BAD_ENDINGS for word in self.vocabulary]
+        return torch.tensor([False, *bad], device=self.place)
 
     def results(
         self,

@@ -50,11 +50,11 @@ def search(
     active = torch.arange(pictures, device=device)
     total = torch.zeros((pictures, 1), device=device)
     said = active.new_zeros((pictures, 1, 0))
-    done = _Done(pictures, decoding.n_best, longest, device)
+    done = Finished(pictures, decoding.n_best, longest, device)
     for t in range(longest if pictures else 0):
         words = said[:, :, -1].flatten() if t else torch.zeros_like(active)
         logits, state = step(words, state, active)
-        ends, total, parents, words = _extend(logits, total, said, width, constraints)
+        ends, total, parents, words = extend(logits, total, said, width, constraints)
         done.add(active, ends, said, (t + 1) ** power)
         said = torch.cat((_of(said, parents), words.unsqueeze(2)), 2)
         if t + 1 == longest:
@@ -70,10 +70,19 @@ def search(
     return done.hypotheses()
 
 
-def _extend(
-    logits: Tensor, total: Tensor, said: Tensor, width: int, constraints: Constraints
+def extend(
+    logits: Tensor,
+    total: Tensor,
+    said: Tensor,
+    width: int,
+    constraints: Constraints,
+    penalty: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One step of every picture, of live captions' log-probabilities (P, W) and words (P, W, t).
+
+    Args:
+        penalty: of each next word, of shape (P, V + 1); it decides which captions go on, and is
+            in no log-probability.
 
     Returns:
         Log-probability of each caption if it ends here, of shape (P, W), -inf where that is not
@@ -84,13 +93,18 @@ def _extend(
     pictures, beams = total.shape
     offsets = total.flatten() - normaliser(logits)
     constraints.apply(logits, said.flatten(0, 1))
+    if penalty is not None:
+        logits -= penalty.repeat_interleave(beams, 0)
     ends = (logits[:, END] + offsets).view(pictures, beams)
     scores, places = best(logits[:, 1:], offsets, pictures, width)
     better = (scores.unsqueeze(1) > ends.unsqueeze(2)).sum(2)
     better += (ends.unsqueeze(1) > ends.unsqueeze(2)).sum(2)
     size = logits.shape[1] - 1
     ends = ends.masked_fill(better >= width, IMPOSSIBLE)
-    return ends, scores, places // size, places % size + 1
+    words = places % size + 1
+    if penalty is not None:
+        scores = scores + penalty.gather(1, words)
+    return ends, scores, places // size, words
 
 
 def _of(said: Tensor, parents: Tensor) -> Tensor:
@@ -98,7 +112,7 @@ def _of(said: Tensor, parents: Tensor) -> Tensor:
     return said.gather(1, parents.unsqueeze(2).expand(-1, -1, said.shape[2]))
 
 
-class _Done:
+class Finished:
     """The best finished captions of every picture, the best first."""
 
     def __init__(self, pictures: int, number: int, max_length: int, device: torch.device):

@@ -40,7 +40,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, eq=False)
 class Constraints:
-    """What a search knows of the words. END is always allowed, unless it is in `suppress`.
+    """What a search knows of the words. END is always allowed, but for what is said of it here.
 
     Forbidden words get no probability; the others keep theirs, so that a caption's log-probability
     is still the model's.
@@ -49,6 +49,8 @@ class Constraints:
     suppress: tuple[int, ...] = ()  # ids that are never said, such as UNK's
     no_repeat_ngram: int = 0  # no sequence of this many words occurs twice; 0: no such rule
     no_repeat_words: Tensor | None = None  # which are said at most once, bool (V + 1,)
+    min_length: int = 0  # words before END
+    bad_endings: Tensor | None = None  # words that END may not follow, bool (V + 1,)
     rarity: Tensor | None = None  # how rare each word is, (V + 1,); None: all are alike
 
     def __post_init__(self) -> None:
@@ -59,6 +61,11 @@ class Constraints:
         """Set logits (R, V + 1) of forbidden words to -inf, in place, after a history (R, t)."""
         if self.suppress:
             logits[:, list(self.suppress)] = IMPOSSIBLE
+        if history.shape[1] < self.min_length:
+            logits[:, END] = IMPOSSIBLE
+        if self.bad_endings is not None and history.shape[1]:
+            bad = self.bad_endings.to(history.device)[history[:, -1]]
+            logits[:, END].masked_fill_(bad, IMPOSSIBLE)
         if self.no_repeat_words is not None and history.shape[1]:
             _forbid(logits, history, self.no_repeat_words.to(history.device)[history])
         if self.no_repeat_ngram and history.shape[1] >= self.no_repeat_ngram:

@@ -22,6 +22,8 @@ FUNCTION_WORDS = frozenset(
     lot lots group couple pair bunch number kind piece set
     """.split()  # noqa: SIM905 (180 quoted words read no better)
 )
+# After these something is missing; ImageCaptioning.pytorch's list, without "that".
+BAD_ENDINGS = frozenset("a an the this his her with in on of at to for".split())  # noqa: SIM905
 
 
 def content_words(words: Iterable[str]) -> NDArray[np.bool_]:
