@@ -19,8 +19,9 @@ ENCODERS = {
     "layout_lstm": "snakecap.models.encoders.layout_lstm:LayoutLSTMEncoder",
     "layout_set": "snakecap.models.encoders.layout_set:LayoutSetEncoder",
 }
-# `torchvision` stands for every architecture that is not named here.
+# `timm` stands for every architecture timm/NAME, `torchvision` for what is not named here.
 BACKBONES = {
+    "timm": "snakecap.models.backbones.timm:Timm",
     "torchvision": "snakecap.models.backbones.torchvision:Torchvision",
     "tiny": "snakecap.models.backbones.tiny:Tiny",
 }

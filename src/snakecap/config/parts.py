@@ -30,11 +30,12 @@ class Backbone(Section):
     """A row of `backbones`: a convolutional network and how to feed it."""
 
     architecture: str = Field(
-        "resnet50", description="any torchvision classification model, or `tiny`, ours"
+        "resnet50",
+        description="a torchvision classification model, timm/NAME (extra `timm`), or `tiny`, ours",
     )
     weights: str = Field(
         "torchvision",
-        description="`torchvision`, `random`, or a .pth, .safetensors or .npz state dict",
+        description="`torchvision`, `timm`, `random`, or a .pth, .safetensors or .npz state dict",
     )
     preprocess: Preprocess = Field(Preprocess(), description="what its weights were trained on")
     class_scores: bool = Field(
@@ -49,13 +50,13 @@ class Backbone(Section):
         known = torchvision_networks()
         if self.family == "torchvision" and self.architecture not in known:
             close = ", ".join(get_close_matches(self.architecture, known, 5, 0.4)) or "none"
-            ours = ", ".join(sorted(registry.BACKBONES.keys() - {"torchvision"}))
+            ours = ", ".join(sorted(registry.BACKBONES.keys() - {"timm", "torchvision"}))
             raise ValueError(
                 f"architecture {self.architecture!r} is neither ours ({ours}) nor a classification "
                 f"network of torchvision; the closest names: {close}"
             )
-        if self.family != "torchvision" and self.weights == "torchvision":
-            raise ValueError(f"torchvision has no weights for {self.architecture}")
+        if self.weights in ("torchvision", "timm") and self.weights != self.family:
+            raise ValueError(f"{self.weights} has no weights for {self.architecture}")
         return self
 
     def check_layer(self, layer: str) -> None:
@@ -76,6 +77,8 @@ class Backbone(Section):
     @property
     def family(self) -> str:
         """Which row of registry.BACKBONES builds it."""
+        if self.architecture.startswith("timm/"):
+            return "timm"
         return self.architecture if self.architecture in registry.BACKBONES else "torchvision"
 
 

@@ -9,6 +9,7 @@ K classes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -43,6 +44,10 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> BackboneOutput:
         """The images (B, 3, H, W) are preprocessed."""
         raise NotImplementedError
+
+    def translated(self, found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Published weights under the names of `net`."""
+        return found
 
 
 def as_grid(feature_map: Tensor) -> Tensor:

@@ -25,18 +25,20 @@ def load_weights(backbone: Backbone, architecture: str, weights: str) -> None:
     """Fill a backbone in place.
 
     Args:
-        weights: ``torchvision`` (its default weights, fetched once into the torch home),
+        weights: ``torchvision`` or ``timm`` (its default weights, fetched once into its cache),
             ``random``, or a .pth, .pt, .safetensors or .npz state dict with torchvision's names.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file's format is unknown, or its arrays do not fit; lists them.
-        RuntimeError: torchvision's weights cannot be fetched.
+        RuntimeError: the published weights cannot be fetched.
     """
     if weights == "random":
         _randomise(backbone)
         return
-    found = _published(architecture) if weights == "torchvision" else read(Path(weights))
+    publishers = {"torchvision": _published, "timm": _timms}
+    publisher = publishers.get(weights)
+    found = publisher(architecture) if publisher else read(Path(weights))
     _fill(backbone, found, f"{architecture} from {weights}")
 
 
@@ -105,6 +107,20 @@ def _published(architecture: str) -> dict[str, Tensor]:
     return state
 
 
+def _timms(architecture: str) -> dict[str, Tensor]:
+    import timm
+
+    name = architecture.removeprefix("timm/")
+    try:
+        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # of the hub's client: no network, no such file, no weights
+        raise RuntimeError(
+            f"timm's weights of {name} cannot be fetched ({error}): set the backbone's weights to "
+            "a local state dict"
+        ) from error
+    return state
+
+
 def _randomise(backbone: Backbone) -> None:
     logger.warning(
         "backbone %s has RANDOM weights: unless it is trained, captions cannot follow the pictures",
@@ -117,7 +133,8 @@ def _randomise(backbone: Backbone) -> None:
 
 
 def _fill(backbone: Backbone, found: Mapping[str, Tensor], what: str) -> None:
-    given = {OLD_DENSENET.sub(r"\1\2", name): value for name, value in found.items()}
+    given = backbone.translated(found)
+    given = {OLD_DENSENET.sub(r"\1\2", name): value for name, value in given.items()}
     given = {name: given[name] for name in given if not name.startswith(backbone.dropped)}
     # Batch norm's count of batches has no effect here, and older files lack it.
     wanted = backbone.net.state_dict()
