@@ -70,6 +70,14 @@ STEPS = {
         "what a result was made from, and whether that changed",
         positional=("file",),
     ),
+    "results": Step(
+        "steps.results:results",
+        "all results of some folders, with the settings that differ",
+        positional=("folders",),
+    ),
+    "diff": Step(
+        "steps.diff:diff", "what two results were made from differently", positional=("a", "b")
+    ),
     "view": Step("server.viewer:view", "open a report's page, or a vis.json", positional=("page",)),
     "download": Step(
         "steps.download:download",
