@@ -78,6 +78,11 @@ STEPS = {
     "diff": Step(
         "steps.diff:diff", "what two results were made from differently", positional=("a", "b")
     ),
+    "watch": Step(
+        "steps.watch:watch",
+        "losses and scores of training while it runs",
+        positional=("folder",),
+    ),
     "view": Step("server.viewer:view", "open a report's page, or a vis.json", positional=("page",)),
     "download": Step(
         "steps.download:download",
