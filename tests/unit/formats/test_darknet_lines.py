@@ -179,7 +179,7 @@ def test_a_wrong_info_is_named(paths, tmp_path, facts):
     save(paths)
     info = tmp_path / "info.json"
     info.write_text(json.dumps({"categories": [], **facts}))
-    with pytest.raises(ValueError, match=r"info\.json: `sizes` is no object"):
+    with pytest.raises(ValueError, match=r"info\.json is not a detector\'s info: sizes"):
         darknet_lines(**paths, info=info)
 
 

@@ -371,7 +371,7 @@ def test_a_layout_job_names_what_does_not_fit(data, tmp_path):
         layout(**{**given, "detections": other})
     for wrong in ([], {}, {"categories": "dog"}, {"categories": [1]}):
         (tmp_path / "info.json").write_text(json.dumps(wrong))
-        with pytest.raises(ValueError, match=r"info\.json is no detector's info: .*`categories`"):
+        with pytest.raises(ValueError, match=r"info\.json is not a detector's info: "):
             layout(**{**given, "info": tmp_path / "info.json"})
     other.write_text(json.dumps([{**entry, "bbox": [30, 30, 20, 20]}]))
     with pytest.raises(ValueError, match=r"other\.json.*picture 1 \(.*in 0\.\.1"):
