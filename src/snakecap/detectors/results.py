@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -111,8 +110,7 @@ class Results(Detector):
 
 def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tuple[str, ...]:
     """The data set's categories, or the entries' own when they name others."""
-    named = ((entry.object.category, place) for entry, place in found)
-    own = {canonical(name): place for name, place in named if name}
+    own = {canonical(entry.category): place for entry, place in found if entry.category}
     new = [name for name in own if name not in known]
     if not new:
         return tuple(known)
@@ -125,7 +123,7 @@ def _categories(found: Sequence[tuple[Entry, str]], known: Sequence[str]) -> tup
             len(known),
             len(own),
         )
-    unnamed = next((place for entry, place in found if not entry.object.category), None)
+    unnamed = next((place for entry, place in found if not entry.category), None)
     if unnamed is not None:
         raise ValueError(
             f"{own[new[0]]} has the category {new[0]!r}, which the data set does not have, and "
@@ -141,10 +139,10 @@ def _named(
     numbered = ids or (COCO if set(categories) <= IDS.keys() else {})
     names = {key: name for key, name in numbered.items() if canonical(name) in categories}
     for entry, place in found:
-        if entry.object.category:
-            yield entry.object
+        if entry.category:
+            yield entry.object(entry.category)
         elif entry.category_id in names:
-            yield replace(entry.object, category=names[entry.category_id])
+            yield entry.object(names[entry.category_id])
         elif not names:
             raise ValueError(
                 f"{place} has a category_id alone, and the data set does not say what its ids "

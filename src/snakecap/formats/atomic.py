@@ -175,7 +175,9 @@ def checked(value: Any, kind: TypeAdapter[Kind], complaint: str) -> Kind:
         return kind.validate_python(value)
     except ValidationError as error:
         first, *_ = error.errors(include_url=False)
-        place = ".".join(map(str, first["loc"])) or "the whole"
+        at, *below = first["loc"] or ("the whole",)
+        at = f"entry {at + 1}" if isinstance(at, int) else at
+        place = ".".join(map(str, (at, *below)))
         reason = first["msg"].removeprefix("Value error, ")
         shown = str(first["input"])
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."

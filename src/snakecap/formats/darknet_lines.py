@@ -15,12 +15,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, StrictInt, TypeAdapter
+from typing_extensions import TypedDict
 
-from snakecap.formats.atomic import writing
+from snakecap.formats.atomic import checked, writing
 from snakecap.objects.boxes import Array, Frame
 from snakecap.objects.categories import NAMES
 
@@ -81,6 +83,29 @@ def _whole(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return parts
 
 
+def _inside(code: int) -> int:
+    left, top, width, height = (code // place % 1000 for place in PLACES.tolist())
+    if max(left + width, top + height, code // PLACES[0]) >= SIDE:
+        raise ValueError(f"a box is left * 1e9 + top * 1e6 + width * 1e3 + height in 0..{SIDE - 1}")
+    return code
+
+
+def _paired(line: _Line) -> _Line:
+    if len(line["bboxes"]) != len(line["full_categories"]):
+        raise ValueError("as many bboxes as full_categories are needed")
+    return line
+
+
+class _Line(TypedDict):
+    file_path: str
+    bboxes: list[Annotated[StrictInt, Field(ge=0), AfterValidator(_inside)]]
+    full_categories: list[Annotated[StrictInt, Field(ge=1, le=len(NAMES))]]
+
+
+LINE = TypeAdapter(Annotated[_Line, AfterValidator(_paired)])
+EXPECTED = "a line of darknet's detections"
+
+
 def read(path: Path) -> list[Line]:
     """Read a ``coco_detection_result``.
 
@@ -91,48 +116,17 @@ def read(path: Path) -> list[Line]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, text in enumerate(file, start=1):
             if text.strip():
-                lines.append(_line(text, f"{path}:{number}"))
+                lines.append(_line(text, f"{path}:{number} is not {EXPECTED}"))
     return lines
 
 
-def _line(text: str, place: str) -> Line:
+def _line(text: str, complaint: str) -> Line:
     try:
-        row = json.loads(text)
-        file, boxes, numbers = row["file_path"], row["bboxes"], row["full_categories"]
-    except (ValueError, TypeError, KeyError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"{place} is not a line of darknet's detections, a JSON object with file_path, bboxes "
-            f"and full_categories: {reason}"
-        ) from None
-    if not (isinstance(boxes, list) and isinstance(numbers, list)):
-        raise ValueError(f"{place}: bboxes and full_categories are lists of whole numbers")
-    if len(boxes) != len(numbers):
-        raise ValueError(f"{place}: {len(boxes)} bboxes and {len(numbers)} full_categories")
-    categories = _integers(numbers, f"{place}: full_categories") - 1
-    codes = _integers(boxes, f"{place}: bboxes")
-    _check(codes, categories, place)
-    return Line(str(file), codes, categories)
-
-
-def _integers(values: list[Any], place: str) -> NDArray[np.int64]:
-    odd = next((value for value in values if type(value) is not int or abs(value) >= 2**53), None)
-    if odd is not None:
-        raise ValueError(f"{place} holds {odd!r}, which is no whole number of this format")
-    return np.array(values, np.int64)
-
-
-def _check(codes: NDArray[np.int64], categories: NDArray[np.int64], place: str) -> None:
-    parts = _whole(codes)
-    outside = (codes < 0) | ((parts[:, :2] + parts[:, 2:]) >= SIDE).any(1)
-    unknown = (categories < 0) | (categories >= len(NAMES))
-    for wrong, values, wanted in (
-        (outside, codes, f"a box in 0..{SIDE - 1}: left * 1e9 + top * 1e6 + width * 1e3 + height"),
-        (unknown, categories + 1, f"a category in 1..{len(NAMES)}"),
-    ):
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise ValueError(f"{place}: object {first + 1}: {values[first]} is not {wanted}")
+        row = checked(json.loads(text), LINE, complaint)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{complaint}: {error}") from None
+    codes = np.array(row["bboxes"], np.int64)
+    return Line(row["file_path"], codes, np.array(row["full_categories"], np.int64) - 1)
 
 
 def write(path: Path, lines: Iterable[Line]) -> None:
@@ -143,7 +137,7 @@ def write(path: Path, lines: Iterable[Line]) -> None:
     """
     with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         for number, line in enumerate(lines, start=1):
-            _check(line.boxes, line.categories, f"{path}:{number}")
             row = {"file_path": line.file, "bboxes": line.boxes.tolist()}
             row["full_categories"] = (line.categories + 1).tolist()
+            checked(row, LINE, f"{path}:{number} is not {EXPECTED}")
             file.write(json.dumps(row) + "\n")

@@ -12,36 +12,57 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, StrictInt, StrictStr, TypeAdapter
 
-from snakecap.formats.atomic import read_json, writing
+from snakecap.formats.atomic import Id, read_as, writing
 from snakecap.formats.pictures import Picture
 from snakecap.objects.boxes import Detections
 from snakecap.objects.categories import ids
 from snakecap.objects.object import Object
 
-Id = int | str
-LARGEST = 1e9  # pixels: what is beyond is as wrong as what is not finite
+# In pixels: what is beyond is as wrong as what is not finite.
+Pixels = Annotated[float, Field(strict=True, gt=-1e9, lt=1e9, allow_inf_nan=False)]
+Side = Annotated[StrictInt, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a file, ours or others'.
-
-    Attributes:
-        category_id: None when the entry only has a name.
-        object: its box in pixels; its category is empty when the entry only has an id.
-    """
+    """One entry of a file, ours or others'; it has a category, a category_id or both."""
 
     image_id: Id
-    category_id: int | None
-    object: Object
+    bbox: tuple[Pixels, Pixels, Pixels, Pixels]
+    score: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+    category: Annotated[StrictStr, Field(min_length=1)] | None = None
+    category_id: StrictInt | None = None
+
+    def __post_init__(self) -> None:
+        if self.category is None and self.category_id is None:
+            raise ValueError("no `category_id` and no `category`")
+
+    def object(self, category: str) -> Object:
+        return Object(category, self.bbox, self.score)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a detector's info.json says to those who read its detections.
+
+    Attributes:
+        sizes: width and height in pixels by id, of pictures whose records do not say.
+    """
+
+    categories: tuple[str, ...]
+    sizes: dict[str, tuple[Side, Side]] = field(default_factory=dict)
+
+
+_entries, _info = TypeAdapter(list[Entry]), TypeAdapter(Info)
 
 
 def write(
@@ -76,6 +97,16 @@ def _short(values: NDArray[np.float32]) -> Any:
     return values.astype(str).astype(np.float64).tolist()
 
 
+def entries(path: Path) -> list[Entry]:
+    """The entries of a results file, ours or others', in order.
+
+    Raises:
+        ValueError: not a list, or an entry lacks a field, or a number is not finite or a score not
+            in 0..1; names the file and the entry, counted from 1.
+    """
+    return read_as(path, _entries, "in COCO's results format")
+
+
 def read(path: Path, pictures: Iterable[Picture] | None = None) -> dict[Id, list[Object]]:
     """Read what `write` wrote: what was seen in each picture where anything was seen.
 
@@ -87,9 +118,9 @@ def read(path: Path, pictures: Iterable[Picture] | None = None) -> dict[Id, list
     """
     found: dict[Id, list[Object]] = {}
     for number, entry in enumerate(entries(path), start=1):
-        if not entry.object.category:
+        if entry.category is None:
             raise ValueError(f"{path}: entry {number} has no `category`")
-        found.setdefault(entry.image_id, []).append(entry.object)
+        found.setdefault(entry.image_id, []).append(entry.object(entry.category))
     known = found.keys() if pictures is None else {picture.id for picture in pictures}
     odd = sorted(map(repr, found.keys() - known))
     if odd:
@@ -100,78 +131,10 @@ def read(path: Path, pictures: Iterable[Picture] | None = None) -> dict[Id, list
     return found
 
 
-@dataclass(frozen=True)
-class Info:
-    """What a detector's info.json says to those who read its detections.
-
-    Attributes:
-        sizes: width and height by id, of pictures whose records do not say.
-    """
-
-    categories: tuple[str, ...]
-    sizes: dict[str, tuple[int, int]]
-
-
 def read_info(path: Path) -> Info:
     """Read a detector's info.json.
 
     Raises:
         ValueError: not such a file; names it.
     """
-    facts = read_json(path)
-    categories = facts.get("categories") if isinstance(facts, dict) else None
-    if not isinstance(categories, list) or not all(isinstance(name, str) for name in categories):
-        raise ValueError(f"{path} is no detector's info: it has no list of `categories`")
-    sizes = facts.get("sizes", {})
-    if not isinstance(sizes, dict) or not all(map(_is_size, sizes.values())):
-        raise ValueError(f"{path}: `sizes` is no object of [width, height] in pixels, by id")
-    return Info(tuple(categories), {key: (width, height) for key, (width, height) in sizes.items()})
-
-
-def _is_size(pair: Any) -> bool:
-    return isinstance(pair, list) and [type(side) for side in pair] == [int, int] and min(pair) > 0
-
-
-def entries(path: Path) -> list[Entry]:
-    """The entries of a results file, ours or others', in order.
-
-    Raises:
-        ValueError: not a list, or an entry lacks a field, or a number is not finite or a score not
-            in 0..1; names the file and the entry, counted from 1.
-    """
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise ValueError(
-            f"{path} is not in COCO's results format: it holds a {type(rows).__name__}, not a list"
-        )
-    return [_entry(row, f"{path}: entry {number}") for number, row in enumerate(rows, start=1)]
-
-
-def _entry(row: Any, place: str) -> Entry:
-    if not isinstance(row, dict):
-        raise ValueError(f"{place} is {str(row)[:80]!r}, not an object")
-    missing = {"image_id", "bbox", "score"} - row.keys()
-    if missing or not row.keys() & {"category_id", "category"}:
-        absent = min(missing, default="category_id")
-        raise ValueError(f"{place} has no `{absent}`: {str(row)[:120]}")
-    box, score = row["bbox"], row["score"]
-    rules = {
-        "image_id": (type(row["image_id"]) in (int, str), "a whole number or text"),
-        "category_id": (type(row.get("category_id", 1)) is int, "a whole number"),
-        "category": (isinstance(name := row.get("category", "?"), str) and name != "", "text"),
-        "bbox": (
-            isinstance(box, list) and len(box) == 4 and all(map(_finite, box)),
-            "[x, y, width, height] in finite numbers",
-        ),
-        "score": (_finite(score) and 0 <= score <= 1, "a number in 0..1"),
-    }
-    for key, (right, wanted) in rules.items():
-        if not right:
-            raise ValueError(f"{place}: `{key}` is {str(row[key])[:80]}, not {wanted}")
-    x, y, width, height = map(float, box)
-    seen = Object(row.get("category", ""), (x, y, width, height), float(score))
-    return Entry(row["image_id"], row.get("category_id"), seen)
-
-
-def _finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < LARGEST
+    return read_as(path, _info, "a detector's info")

@@ -26,18 +26,18 @@ The HDF5 file has, for N pictures in the order of ``captions.h5``, R objects at 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
 
-from snakecap.formats.atomic import read_json, write_json, writing
+from snakecap.formats.atomic import Id, checked, read_json, write_json, writing
 from snakecap.formats.darknet_lines import encode_boxes
 from snakecap.log import logger
 from snakecap.objects.boxes import Array, scaled
@@ -177,6 +177,28 @@ class Record:
     layout: Layout
 
 
+Side = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    objects: tuple[Object, ...]
+    width: Side | None = None
+    height: Side | None = None
+    id: Id | None = None
+    file: str | None = None
+    frame: Literal["picture"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    layouts: Annotated[list[_Written], Field(min_length=1)]
+    frame: Literal["picture"] | None = None
+
+
+_file, _written = TypeAdapter(_File), TypeAdapter(_Written)
+
+
 def read_json_layouts(path: Path) -> list[Record]:
     """Layouts that a person or another program wrote: ours, or one picture's alone.
 
@@ -188,66 +210,40 @@ def read_json_layouts(path: Path) -> list[Record]:
         ValueError: not such a file; names it and the entry.
     """
     value = read_json(path)
-    head = value if isinstance(value, dict) else {}
-    records = head.get("layouts", [value]) if head else value
-    if not isinstance(records, list) or not records:
-        raise ValueError(f"{path}: no list of layouts ({EXPECTED})")
+    if not (isinstance(value, dict) and "layouts" in value):
+        value = {"layouts": value if isinstance(value, list) else [value]}
+    file = checked(value, _file, f"{path} holds no layouts ({EXPECTED})")
     found = []
-    for number, record in enumerate(records, start=1):
-        place = f"{path}: layout {number}"
-        layout = from_json(record, place, head)
-        key, file = record.get("id"), record.get("file")
-        if isinstance(key, bool) or not isinstance(key, int | str | None):
-            raise ValueError(f"{place}: the id {key!r} is neither a whole number nor text")
-        own = str(path) if len(records) == 1 else f"{path}#{number}"
-        photo = path.parent / str(file or "")
-        name = str(file or (own if key is None else key))
-        found.append(Record(key, name, photo if photo.is_file() else None, layout))
+    for number, one in enumerate(file.layouts, start=1):
+        own = str(path) if len(file.layouts) == 1 else f"{path}#{number}"
+        name = one.file or (own if one.id is None else str(one.id))
+        photo = path.parent / (one.file or "")
+        layout = _layout(one, f"{path}: layout {number}", file.frame)
+        found.append(Record(one.id, name, photo if photo.is_file() else None, layout))
     return found
 
 
-def from_json(
-    record: Any, place: str = "the layout", head: Mapping[str, Any] = MappingProxyType({})
-) -> Layout:
-    """One picture's layout; what is clipped is logged.
-
-    Args:
-        record: as the module says.
-        head: of its file.
+def from_json(record: Any) -> Layout:
+    """One picture's layout, as the module says; what is clipped is logged.
 
     Raises:
         ValueError: not one; says why.
     """
+    written = checked(record, _written, f"this is no layout ({EXPECTED})")
+    return _layout(written, "the layout", None)
+
+
+def _layout(written: _Written, place: str, frame: str | None) -> Layout:
+    width, height = written.width or 0.0, written.height or 0.0
+    layout = Layout(written.objects, width, height)
+    # A box in 0..1 may reach outside by a little; who says the frame has none in pixels.
+    large = any(max(one.box) > 2 for one in written.objects)
+    if large and width and height and not (frame or written.frame):
+        layout = Layout.from_pixels(written.objects, width, height)
     try:
-        for frame in (head.get("frame", "picture"), record.get("frame", "picture")):
-            if frame != "picture":
-                raise ValueError(f"the frame is {frame!r}: boxes must be of the picture itself")
-        width, height = (_side(record.get(name)) for name in ("width", "height"))
-        objects = [_object(number, row) for number, row in enumerate(record["objects"], start=1)]
-        # A box in 0..1 may reach outside by a little. A file that says its frame has no others.
-        pixels = "frame" not in head and any(max(one.box) > 2 for one in objects)
-        known = Layout(tuple(objects), width, height)
-        if pixels and width and height:
-            known = Layout.from_pixels(objects, width, height)
-        layout, notes = tidied(known)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{place}: {reason} ({EXPECTED})") from None
+        layout, notes = tidied(layout)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error} ({EXPECTED})") from None
     for note in notes:
         logger.warning("%s: %s", place, note)
     return layout
-
-
-def _side(value: Any) -> float:
-    """The width or height of a picture; 0 where it is not known."""
-    side = float(value or 0)
-    if not 0 <= side <= 1e6:  # nor NaN
-        raise ValueError(f"a picture cannot be {value} pixels wide or high")
-    return side
-
-
-def _object(number: int, row: Any) -> Object:
-    try:
-        return Object.from_json(row)
-    except ValueError as error:
-        raise ValueError(f"object {number}: {error}") from None

@@ -8,12 +8,16 @@ images, a row for each in the order of ``per_image``; intervals and comparisons 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from snakecap.formats.atomic import read_json, write_json
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from snakecap.formats.atomic import read_as, write_json
+
+PerImage = Annotated[dict[str, dict[str, float]], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,13 @@ class Scores:
     per_image: dict[str, dict[str, float]]
     statistics: dict[str, list[list[float]]]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@with_config(ConfigDict(extra="allow"))
+class _File(TypedDict):
+    per_image: PerImage
+    statistics: dict[str, list[list[float]]]
+    intervals: dict[str, tuple[float, float]]
 
 
 def write(path: Path, scores: Scores, **stamp: Any) -> None:
@@ -53,18 +64,10 @@ def read(path: Path) -> Scores:
     Raises:
         ValueError: the file is something else; names it.
     """
-    content = read_json(path)
-    try:
-        per_image: Mapping[str, dict[str, float]] = content["per_image"]
-        names = list(next(iter(per_image.values())))
-        return Scores(
-            values={name: content[name] for name in names},
-            per_image=dict(per_image),
-            statistics=content["statistics"],
-            intervals={name: (low, high) for name, (low, high) in content["intervals"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
-        raise ValueError(f"{path} is not a scores.json of snakecap: {error!r}") from None
+    content: Any = read_as(path, TypeAdapter(_File), "a scores.json of snakecap")
+    names = next(iter(content["per_image"].values()))
+    values = {name: value for name, value in content.items() if name in names}
+    return Scores(values, content["per_image"], content["statistics"], content["intervals"])
 
 
 def _short(value: float) -> float:

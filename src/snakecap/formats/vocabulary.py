@@ -16,7 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from snakecap.formats.atomic import read_json, write_json
+from pydantic import TypeAdapter
+
+from snakecap.formats.atomic import read_as, write_json
 
 UNKNOWN = "UNK"
 
@@ -86,10 +88,8 @@ class Vocabulary:
     def as_json(self) -> dict[str, Any]:
         return {"words": list(self.words), "tokenizer": self.tokenizer, "counts": self.counts}
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Vocabulary:
-        """Read `as_json`'s value; more keys are allowed."""
-        return cls(tuple(value["words"]), value["tokenizer"], value.get("counts", {}))
+
+VOCABULARY = TypeAdapter(Vocabulary)
 
 
 def write(path: Path, vocabulary: Vocabulary, **more: Any) -> None:
@@ -103,8 +103,4 @@ def read(path: Path) -> Vocabulary:
     Raises:
         ValueError: the file is not a vocabulary; names it.
     """
-    value = read_json(path)
-    try:
-        return Vocabulary.from_json(value)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is not a vocabulary.json of snakecap: {error!r}") from None
+    return read_as(path, VOCABULARY, "a vocabulary.json of snakecap")

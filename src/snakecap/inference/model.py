@@ -14,7 +14,7 @@ from snakecap import registry
 from snakecap.config import errors
 from snakecap.config.settings import Decoding, Training
 from snakecap.formats import model as models
-from snakecap.formats.vocabulary import Vocabulary
+from snakecap.formats.vocabulary import VOCABULARY
 from snakecap.inputs.input import Inputs, Request, as_request, build_inputs
 from snakecap.inputs.layout import LayoutInput
 from snakecap.log import logger
@@ -61,7 +61,7 @@ class Model:
             raise ValueError(f"{path} is {what}: give a system's model.safetensors")
         try:
             self.training = Training.model_validate(self.header["settings"])
-            self.vocabulary = Vocabulary.from_json(self.header["vocabulary"])
+            self.vocabulary = VOCABULARY.validate_python(self.header["vocabulary"])
             self.inputs = build_inputs(self.training, self.place)
             for name, one in self.inputs.items():
                 one.restore(self.header["inputs"][name])

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
+from typing import Annotated, Any
 
-Box = tuple[float, float, float, float]  # [x, y, width, height], the top-left corner first
+from pydantic import BeforeValidator, StrictFloat
+
+
+def _listed(box: Any) -> Any:
+    return box.tolist() if hasattr(box, "tolist") else box  # arrays and tensors
+
+
+# [x, y, width, height], the top-left corner first.
+Box = Annotated[tuple[StrictFloat, StrictFloat, StrictFloat, StrictFloat], BeforeValidator(_listed)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +40,3 @@ class Object:
     def as_json(self) -> dict[str, Any]:
         """``{"category", "box", "score"}``."""
         return {"category": self.category, "box": self.box, "score": self.score}
-
-    @classmethod
-    def from_json(cls, row: Any) -> Object:
-        """What `as_json` gave, also without a score; boxes may be arrays and tensors.
-
-        Raises:
-            ValueError: not an object; says why.
-        """
-        try:
-            category, box, score = row["category"], row["box"], row.get("score", 1.0)
-            box = box.tolist() if hasattr(box, "tolist") else box
-            if not isinstance(category, str):
-                raise ValueError(f"the category {category!r} is not a name")
-            if not isinstance(box, list | tuple) or not all(map(_is_number, box)) or len(box) != 4:
-                raise ValueError(f"the box {box!r} is not [x, y, width, height]")
-            x, y, width, height = map(float, box)
-            return cls(category, (x, y, width, height), float(score))
-        except KeyError as error:
-            raise ValueError(f"no {error}") from None
-        except (TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(str(error)) from None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snakecap.formats.atomic import read_json
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from snakecap.formats.atomic import Id, read_as
 from snakecap.formats.pictures import Picture
 from snakecap.objects.object import Box, Object
 from snakecap.report.entries import Entry
@@ -55,16 +58,20 @@ def read(paths: Sequence[Path], entries: Sequence[Entry]) -> list[NamedLayouts]:
     return found
 
 
+class _Layout(TypedDict):
+    id: Id
+    objects: tuple[Object, ...]
+
+
+class _File(TypedDict):
+    categories: tuple[str, ...]
+    layouts: list[_Layout]
+
+
 def _read(path: Path) -> NamedLayouts:
-    value = read_json(path)
-    try:
-        pictures = {
-            str(record["id"]): tuple(map(Object.from_json, record["objects"]))
-            for record in value["layouts"]
-        }
-        return NamedLayouts(path.stem, tuple(map(str, value["categories"])), pictures)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a layouts file of snakecap: {error!r}") from None
+    file = read_as(path, TypeAdapter(_File), "a layouts file of snakecap")
+    pictures = {str(one["id"]): one["objects"] for one in file["layouts"]}
+    return NamedLayouts(path.stem, file["categories"], pictures)
 
 
 def colours(layouts: Sequence[NamedLayouts]) -> dict[str, str]:

@@ -634,7 +634,7 @@ def test_raw_missing_captions_name_the_picture(tmp_path: Path, captions: Any) ->
     if captions is not None:
         rows[1]["captions"] = captions
     dump(tmp_path / "coco_raw.json", rows)
-    with pytest.raises(ValueError, match=r"coco_raw\.json.*(picture 'dir/b\.jpg'|1\.captions)"):
+    with pytest.raises(ValueError, match=r"coco_raw\.json.*(picture 'dir/b\.jpg'|2\.captions)"):
         raw.read(tmp_path)
 
 

@@ -550,7 +550,7 @@ def test_ids_that_nobody_explains_are_refused(tmp_path):
 
 def test_a_wrong_number_in_a_file_is_named(pictures, tmp_path):
     chosen = results(tmp_path / "r.json", {"image_id": 10, "bbox": [1, 2, math.nan, 4]})
-    with pytest.raises(ValueError, match=r"r\.json: entry 1: `bbox`"):
+    with pytest.raises(ValueError, match=r"r\.json .*: entry 1\.bbox"):
         Run(pictures, chosen)
 
 

@@ -243,9 +243,9 @@ def test_a_layout_file_in_python(data, model, tmp_path):
     assert loaded.caption(path) == loaded.caption({"objects": []})
     with pytest.raises(ValueError, match="25 layouts"):
         loaded.caption(data / "layouts.json")
-    with pytest.raises(ValueError, match=r"no 'objects' .*formats\.md"):
+    with pytest.raises(ValueError, match=r"formats\.md\): objects: Field required"):
         loaded.caption({"category": "star"})
-    with pytest.raises(ValueError, match="frame is 'letterbox'"):
+    with pytest.raises(ValueError, match=r"frame: .*'picture'.*letterbox"):
         loaded.caption({"objects": [], "frame": "letterbox"})
 
 
@@ -371,7 +371,7 @@ def test_a_layout_job_names_what_does_not_fit(data, tmp_path):
         layout(**{**given, "detections": other})
     for wrong in ([], {}, {"categories": "dog"}, {"categories": [1]}):
         (tmp_path / "info.json").write_text(json.dumps(wrong))
-        with pytest.raises(ValueError, match=r"info\.json is no detector's info: .*`categories`"):
+        with pytest.raises(ValueError, match=r"info\.json is not a detector's info: "):
             layout(**{**given, "info": tmp_path / "info.json"})
     other.write_text(json.dumps([{**entry, "bbox": [30, 30, 20, 20]}]))
     with pytest.raises(ValueError, match=r"other\.json.*picture 1 \(.*in 0\.\.1"):

@@ -71,12 +71,12 @@ def test_references_without_a_list_of_images_are_read(tmp_path):
     [
         ({"a": 1}, "is not COCO results"),
         ("text", "is not COCO results"),
-        ([3], "0: Input should be a valid dictionary"),
-        ([{"caption": "a"}], "0.image_id: Field required"),
-        ([{"image_id": True, "caption": "a"}], "0.image_id: an id is a whole number"),
-        ([{"image_id": 1.5, "caption": "a"}], "0.image_id: an id is a whole number"),
-        ([{"image_id": 1}], "0.caption: Field required"),
-        ([{"image_id": 1, "caption": None}], "0.caption: Input should be a valid string"),
+        ([3], "entry 1: Input should be a valid dictionary"),
+        ([{"caption": "a"}], "entry 1.image_id: Field required"),
+        ([{"image_id": True, "caption": "a"}], "entry 1.image_id: an id is a whole number"),
+        ([{"image_id": 1.5, "caption": "a"}], "entry 1.image_id: an id is a whole number"),
+        ([{"image_id": 1}], "entry 1.caption: Field required"),
+        ([{"image_id": 1, "caption": None}], "entry 1.caption: Input should be a valid string"),
         (
             [{"image_id": key, "caption": "a"} for key in (1, 2, "1", 3, 3)],
             "more than one caption: 1, 3",

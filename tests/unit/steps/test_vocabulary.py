@@ -106,7 +106,7 @@ def test_unicode_round_trip(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"words": ["a"]}', '{"words": ["a", "a"], "tokenizer": "x"}',
+    ["", "[]", "{}", '{"words": ["a", "a"], "tokenizer": "x"}',
      '{"words": ["UNK", "a"], "tokenizer": "x"}', '{"words": [""], "tokenizer": "x"}'],
 )  # fmt: skip
 def test_damaged_files_are_named(tmp_path, text):
