@@ -30,7 +30,8 @@ from snakecap.formats import detections as detection_files
 from snakecap.formats import pictures as records
 from snakecap.formats import rejected as rejected_files
 from snakecap.formats.atomic import write_json
-from snakecap.formats.pictures import Collection, Picture
+from snakecap.formats.images import readable
+from snakecap.formats.pictures import Picture
 from snakecap.formats.store import Store
 from snakecap.inference.detector import Detected, build_detector, look
 from snakecap.objects.boxes import Detections
@@ -82,7 +83,7 @@ def detect(
     """
     place = devices.choose(device, threads)
     collection = records.read(pictures, root)
-    chosen = _chosen(collection, images)
+    chosen = readable(collection.pictures, images)
     file = weights or (Path(settings.file) if settings.file else None)
     own = collection.categories
     seen = (one.category for picture in collection.pictures for one in picture.objects)
@@ -103,18 +104,6 @@ def detect(
             detection_files.write(detections, found, detector.categories, own)
         finally:
             search.store.close()
-
-
-def _chosen(collection: Collection, images: Path | None) -> tuple[Picture, ...]:
-    if images is None:
-        return collection.pictures
-    from snakecap.formats.images import Images
-
-    readable = set(Images(images).files)
-    chosen = tuple(picture for picture in collection.pictures if picture.file in readable)
-    if not chosen:
-        raise ValueError(f"{images} holds none of the pictures: it is of another data set")
-    return chosen
 
 
 def _load(root: Path, reads_images: bool, picture: Picture) -> Loaded:

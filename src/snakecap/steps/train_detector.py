@@ -21,6 +21,7 @@ from snakecap.distributed.process_group import join, share
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records
 from snakecap.formats.darknet import read_names
+from snakecap.formats.images import readable
 from snakecap.formats.pictures import Collection
 from snakecap.inputs.detection import Examples, Squares
 from snakecap.log import logger
@@ -70,7 +71,8 @@ def train_detector(
     place = devices.choose(device, threads, deterministic=training.deterministic)
     processes = join()
     row = settings.model_dump(mode="json")
-    collection = _chosen(records.read(pictures, root), images)
+    whole = records.read(pictures, root)
+    collection = Collection(whole.root, tuple(readable(whole.pictures, images)))
     with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(work_folder(model)) as work:
         categories = _categories(settings, collection)
         plan = _plan(settings)
@@ -100,16 +102,6 @@ def _plan(settings: Detector) -> Architecture:
     """The row's options of the network, defaults included."""
     chosen = options.model("detector", settings.part).model_validate(settings.options)
     return Architecture(**{f.name: getattr(chosen, f.name) for f in fields(Architecture)})
-
-
-def _chosen(collection: Collection, images: Path | None) -> Collection:
-    if images is None:
-        return collection
-    from snakecap.formats.images import Images
-
-    readable = set(Images(images).files)
-    kept = tuple(picture for picture in collection.pictures if picture.file in readable)
-    return Collection(collection.root, kept)
 
 
 def _categories(settings: Detector, collection: Collection) -> tuple[str, ...]:
