@@ -6,7 +6,6 @@ The network that has the best average precision on the validation split is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from snakecap import device as devices
 from snakecap.config import options
 from snakecap.config.detection import Detector
 from snakecap.detectors import untrained
-from snakecap.detectors.untrained import Architecture
+from snakecap.detectors.darknet_network import Network
 from snakecap.distributed.process_group import join, share
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records
@@ -75,12 +74,15 @@ def train_detector(
     collection = Collection(whole.root, tuple(readable(whole.pictures, images)))
     with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(work_folder(model)) as work:
         categories = _categories(settings, collection)
-        plan = _plan(settings)
-        size, number = untrained.side(plan), training.validation_pictures
+        chosen = options.model("detector", settings.part)(**settings.options).model_dump()
+        anchors = chosen.pop("anchors")
+        chosen.pop("names")
+        sections = untrained.sections(**chosen)
+        size, number = Network(sections).size, training.validation_pictures
         examples = _examples(collection, "train", size, categories)
         held_out = _examples(collection, "val", size, categories, number)
         torch.manual_seed(training.seed)
-        cfg = untrained.cfg_for(plan, len(categories), examples.shapes())
+        cfg = untrained.cfg_for(sections, anchors, len(categories), examples.shapes())
         network = untrained.build(cfg).to(place)
         share(network, processes)
         count = sum(parameter.numel() for parameter in network.parameters())
@@ -96,12 +98,6 @@ def train_detector(
         if processes.is_rank_0:
             models.write(model, network.state_dict(), {**facts, "best": past.best})
             logger.info("wrote %s", model)
-
-
-def _plan(settings: Detector) -> Architecture:
-    """The row's options of the network, defaults included."""
-    chosen = options.model("detector", settings.part).model_validate(settings.options)
-    return Architecture(**{f.name: getattr(chosen, f.name) for f in fields(Architecture)})
 
 
 def _categories(settings: Detector, collection: Collection) -> tuple[str, ...]:
