@@ -32,8 +32,8 @@ KINDS = ("circle", "square", "star", "triangle")
 
 
 def network(examples: Examples, size: int, width: int) -> untrained.Network:
-    plan = untrained.Architecture(None, size, width, 3, 1)
-    return untrained.build(untrained.cfg_for(plan, len(KINDS), examples.shapes()))
+    sections = untrained.sections(cfg=None, size=size, width=width, depth=3)
+    return untrained.build(untrained.cfg_for(sections, 1, len(KINDS), examples.shapes()))
 
 
 def loss(model: untrained.Network, images: torch.Tensor, truths: Truths) -> torch.Tensor:

@@ -159,8 +159,8 @@ def captioning(place: torch.device, pictures: int, rounds: int) -> dict[str, flo
 
 def detecting(place: torch.device, batch_size: int, size: int, rounds: int) -> float:
     """YOLOv2 without its decoding of boxes: pictures/s."""
-    architecture = untrained.Architecture(cfg=None, size=size, width=32, depth=5, anchors=5)
-    cfg = untrained.cfg_for(architecture, 80, np.full((10, 2), 0.3))
+    sections = untrained.sections(cfg=None, size=size, width=32, depth=5)
+    cfg = untrained.cfg_for(sections, 5, 80, np.full((10, 2), 0.3))
     network = untrained.build(cfg).to(place).eval()
     images = torch.rand(batch_size, 3, size, size, device=place)
 

@@ -13,8 +13,8 @@ Dimensions: N boxes, A anchors, K categories.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,55 +32,34 @@ Shapes = NDArray[np.float64]  # widths and heights in any one unit, of shape (N,
 ROUNDS = 100  # it has always settled long before
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """The options of `snakecap.detectors.yolov2.YOLOv2` that a network to train depends on."""
-
-    cfg: str | None
-    size: int | None
-    width: int
-    depth: int
-    anchors: int
-
-
-def cfg_for(architecture: Architecture, categories: int, shapes: Shapes) -> str:
-    """The ``.cfg`` of a network for a data set of K categories; its boxes in 0..1 of the square.
-
-    Raises:
-        FileNotFoundError: no ``.cfg`` there.
-        ValueError: as `side`, or no boxes.
-    """
-    net, *layers, last, region = sections = _sections(architecture)
-    size, stride = side(architecture), Network(sections).stride
-    anchors = (cluster(shapes, architecture.anchors) * size / stride).round(4)
-    filters = len(anchors) * (5 + categories)
-    listed = ",".join(map(str, anchors.flatten().tolist()))
-    changed = [
-        _with(net, {"width": size, "height": size}),
-        *layers,
-        _with(last, {"filters": filters}),
-        _with(region, {"anchors": listed, "num": len(anchors), "classes": categories}),
-    ]
-    return text_of(changed)
-
-
-def side(architecture: Architecture) -> int:
-    """The side of the network's input in pixels.
+def sections(cfg: str | None, size: int | None, width: int, depth: int) -> tuple[Section, ...]:
+    """The network of the options of `snakecap.detectors.yolov2.YOLOv2`, its anchors still any.
 
     Raises:
         FileNotFoundError: no ``.cfg`` there.
         ValueError: the ``.cfg`` is none of YOLOv2's, or the size no multiple of its stride.
     """
-    return checked_size(Network(_sections(architecture)), architecture.size)
+    net, *rest = found = read_cfg(Path(cfg)) if cfg else small(width, depth)
+    side = checked_size(Network(found), size)
+    return (_with(net, width=side, height=side), *rest)
 
 
-def _sections(architecture: Architecture) -> tuple[Section, ...]:
-    if architecture.cfg:
-        return read_cfg(Path(architecture.cfg))
-    return small(architecture.width, architecture.depth)
+def cfg_for(network: Sequence[Section], anchors: int, categories: int, shapes: Shapes) -> str:
+    """The ``.cfg`` of a network for a data set of K categories; its boxes in 0..1 of the square.
+
+    Raises:
+        ValueError: no boxes.
+    """
+    *layers, last, region = network
+    plain = Network(network)
+    found = (cluster(shapes, anchors) * plain.size / plain.stride).round(4)
+    listed = ",".join(map(str, found.flatten().tolist()))
+    last = _with(last, filters=anchors * (5 + categories))
+    region = _with(region, anchors=listed, num=anchors, classes=categories)
+    return text_of([*layers, last, region])
 
 
-def _with(section: Section, options: Mapping[str, Any]) -> Section:
+def _with(section: Section, **options: Any) -> Section:
     values = {key: str(value) for key, value in options.items()}
     return replace(section, options={**section.options, **values})
 
@@ -118,8 +97,7 @@ def small(width: int, depth: int) -> tuple[Section, ...]:
 
 def _convolution(filters: int, *, stride: int = 1) -> Section:
     numbers = {"batch_normalize": 1, "filters": filters, "size": 3, "stride": stride, "pad": 1}
-    options = {key: str(value) for key, value in numbers.items()}
-    return Section("convolutional", {**options, "activation": "leaky"})
+    return _with(Section("convolutional", {}), **numbers, activation="leaky")
 
 
 def overlaps(shapes: Shapes, others: Shapes) -> Shapes:
@@ -145,14 +123,11 @@ def cluster(shapes: Shapes, number: int) -> Shapes:
     anchors = sorted_shapes[steps.astype(int)]
     for _ in range(ROUNDS):
         nearest = overlaps(shapes, anchors).argmax(1)
-        moved = np.array([_centre(shapes[nearest == k], anchors[k]) for k in range(number)])
+        moved = anchors.copy()  # one that loses its members stays where it is
+        for k in set(nearest):
+            moved[k] = shapes[nearest == k].mean(0)
         if np.array_equal(moved, anchors):
             break
         anchors = moved
     ascending: Shapes = anchors[anchors.prod(1).argsort(kind="stable")]
     return ascending
-
-
-def _centre(members: Shapes, before: Shapes) -> Shapes:
-    """The mean of a cluster; one that has lost its members stays where it is."""
-    return members.mean(0) if len(members) else before

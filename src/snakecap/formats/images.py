@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snakecap.formats.atomic import room
+from snakecap.formats.pictures import Picture
 
 ENCODING = "surrogateescape"  # a file's name may be bytes that are not UTF-8
 
@@ -82,6 +83,21 @@ def keep(source: Path, target: Path, rows: Sequence[int], block: int = 64) -> No
             writer.write(row, image)
     writer.close()
     flush(target)
+
+
+def readable(pictures: Sequence[Picture], images: Path | None) -> Sequence[Picture]:
+    """The pictures that ``images.h5`` holds, in its order; without one, all.
+
+    Raises:
+        ValueError: it holds another; names it.
+    """
+    if images is None:
+        return pictures
+    known = {picture.file: picture for picture in pictures}
+    files = Images(images).files
+    if unknown := next((file for file in files if file not in known), None):
+        raise ValueError(f"{images} has {unknown!r}, no picture of pictures.json: run resize again")
+    return [known[file] for file in files]
 
 
 class Images:

@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from snakecap.formats.atomic import read_json
+from pydantic import BaseModel, Field, TypeAdapter
+
+from snakecap.formats.atomic import Id, read_as
 from snakecap.provenance.staleness import Configuration, Known, Problem, problems
 
 SEEDED = re.compile(r"(?P<family>.+)_seed(?P<seed>\d+)")  # how Settings.runs names a seed's run
 
 
+Weight = Annotated[float, Field(ge=0, le=1.001, strict=True)]  # a float16's rounding above 1
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A caption; its log-probability, in nats, and its attention when the results say them."""
+    """A row of the results; its log-probability, in nats, and its attention when it says them."""
 
+    image_id: Id
     caption: str
     log_prob: float | None = None
-    attention: Any = None  # for each word, a weight for each object; as the file has it
+    attention: list[list[Weight]] | None = None  # for each word, of each object
+
+
+class Scored(BaseModel, extra="allow"):
+    """What the report needs of ``scores.json``, and further metrics."""
+
+    CIDEr: float
+    intervals: dict[str, tuple[float, float]] = {}
+    per_image: dict[str, dict[str, float]] = {}
+
+    def metrics(self) -> dict[str, float]:
+        extra = {k: v for k, v in (self.model_extra or {}).items() if isinstance(v, float | int)}
+        extra.pop("pictures", None)  # which are no metric
+        return {"CIDEr": self.CIDEr, **extra}
+
+
+_said, _history = TypeAdapter(list[Said]), TypeAdapter(dict[str, Any])
+_scored = TypeAdapter(Scored)
+SCORES = "scores with CIDEr, which the report needs among score.metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,62 +134,21 @@ def read(
             raise ValueError(f"system {place!r} must be written as name/stage")
         files = [row[at] for row in (captions, scores, controls, histories) if row]
         found = dict.fromkeys(one for path in files for one in problems(path, wanted, known))
-        table = _scores(scores[at])
+        said = read_as(captions[at], _said, "a list of image_id and caption")
+        table = read_as(scores[at], _scored, SCORES)
+        ciders = {key: row["CIDEr"] for key, row in table.per_image.items() if "CIDEr" in row}
         entries.append(
             Entry(
                 system,
                 stage,
-                captions=_captions(captions[at]),
-                scores=_metrics(table),
-                intervals={name: (low, high) for name, (low, high) in table["intervals"].items()},
-                per_picture=_ciders(table),
-                control=_scores(controls[at])["CIDEr"] if controls else None,
-                history=_history(histories[at]) if histories else {},
+                captions={str(one.image_id): one for one in said},
+                scores=table.metrics(),
+                intervals=table.intervals,
+                per_picture={key: value for key, value in ciders.items() if math.isfinite(value)},
+                control=read_as(controls[at], _scored, SCORES).CIDEr if controls else None,
+                history=read_as(histories[at], _history, "a training history") if histories else {},
                 layout=reads[at] if reads and reads[at] != "." else None,
                 stale=tuple(found),
             )
         )
     return entries
-
-
-def _scores(path: Path) -> dict[str, Any]:
-    table = read_json(path)
-    if not isinstance(table, dict) or "CIDEr" not in table:
-        raise ValueError(f"{path} holds no CIDEr: the report needs it among score.metrics")
-    return {"intervals": {}, "per_image": {}, **table}
-
-
-def _metrics(table: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in table.items()
-        if isinstance(value, float | int) and name != "pictures"  # which are no metric
-    }
-
-
-def _ciders(table: Mapping[str, Any]) -> dict[str, float]:
-    found = {key: row["CIDEr"] for key, row in table["per_image"].items() if "CIDEr" in row}
-    return {str(key): float(value) for key, value in found.items() if math.isfinite(value)}
-
-
-def _captions(path: Path) -> dict[str, Said]:
-    rows = read_json(path)
-    try:
-        return {
-            str(row["image_id"]): Said(row["caption"], _finite(row), row.get("attention"))
-            for row in rows
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a list of image_id and caption: {error!r}") from None
-
-
-def _finite(row: dict[str, Any]) -> float | None:
-    value = row.get("log_prob")
-    return value if isinstance(value, float | int) and math.isfinite(value) else None
-
-
-def _history(path: Path) -> dict[str, Any]:
-    history = read_json(path)
-    if not isinstance(history, dict):
-        raise ValueError(f"{path} is not a training history")
-    return history

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from snakecap.formats import pictures as picture_files
-from snakecap.formats.atomic import read_json
 from snakecap.formats.images import Images
 from snakecap.formats.pictures import Picture
+from snakecap.formats.results import read_references
 from snakecap.report import layouts as layout_files
 from snakecap.report.curves import colours
 from snakecap.report.entries import Entry
@@ -38,25 +39,14 @@ def pictures_of(pictures: Path, references: Path, entries: Iterable[Entry]) -> l
     """
     collection = picture_files.read(pictures).pictures
     known = {str(picture.id) for picture in collection}
-    sentences = _sentences(references)
+    sentences = read_references(references)
     wanted = dict.fromkeys(key for entry in entries for key in entry.captions)
     for key in wanted:
         for place, path in ((known, pictures), (sentences, references)):
             if key not in place:
                 raise ValueError(f"captions name picture {key}, which {path} does not have")
     chosen = (picture for picture in collection if str(picture.id) in wanted)
-    return [replace(one, captions=tuple(sentences[str(one.id)])) for one in chosen]
-
-
-def _sentences(references: Path) -> dict[str, list[str]]:
-    value = read_json(references)
-    try:
-        found: dict[str, list[str]] = {str(image["id"]): [] for image in value["images"]}
-        for annotation in value["annotations"]:
-            found.setdefault(str(annotation["image_id"]), []).append(annotation["caption"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{references} is not COCO captions JSON: {error!r}") from None
-    return found
+    return [replace(one, captions=sentences[str(one.id)]) for one in chosen]
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
@@ -64,18 +54,6 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     if count == 0 or count >= len(items):
         return list(items)
     return [items[round(at)] for at in np.linspace(0, len(items) - 1, count)]
-
-
-def splits(pictures: Iterable[Picture]) -> list[str]:
-    """The splits that the pictures are of."""
-    return list(dict.fromkeys(picture.split for picture in pictures))
-
-
-def subtitle(pictures: Sequence[Picture]) -> str:
-    """Such as "1,000 pictures of the test split"."""
-    noun = "picture" if len(pictures) == 1 else "pictures"
-    names = " and ".join(splits(pictures))
-    return f"{len(pictures):,} {noun} of the {names} split" if pictures else "no pictures"
 
 
 def data(
@@ -126,18 +104,22 @@ def _caption(entry: Entry, key: str, layouts: Sequence[NamedLayouts]) -> list[An
     said = entry.captions.get(key)
     if said is None:
         return None
-    cider = entry.per_picture.get(key)
-    log_prob = None if said.log_prob is None else round(said.log_prob, 3)
-    numbers = [None if cider is None else round(cider, 4), log_prob]
+    numbers = [_rounded(entry.per_picture.get(key), 4), _rounded(said.log_prob, 3)]
     objects = next((row.pictures.get(key) for row in layouts if row.name == entry.layout), None)
     if said.attention is None or objects is None:
         return [said.caption, *numbers]
     words = said.caption.split()
-    try:
-        rows = layout_files.attention(said.attention, len(words), len(objects))
-    except ValueError as error:
-        raise ValueError(f"{entry.label}: the attention of picture {key} {error}") from None
+    if [len(row) for row in said.attention] != [len(objects)] * len(words):
+        raise ValueError(
+            f"{entry.label}: the attention of picture {key} needs a row for each of its "
+            f"{len(words)} words, and in it a weight for each of the {len(objects)} objects"
+        )
+    rows = [layout_files.attention(row) for row in said.attention]
     return [" ".join(words), *numbers, *([rows] if rows else [])]
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, digits)
 
 
 # The figure

@@ -45,19 +45,6 @@ class NamedLayouts:
         return [replace(one, box=centred(one.box, width, height)) for one in objects]
 
 
-def read(paths: Sequence[Path], entries: Sequence[Entry]) -> list[NamedLayouts]:
-    """Read files ``layouts/{name}.json``; a file's stem is its name.
-
-    Raises:
-        ValueError: not such a file, or a system reads a layout that is none of them; names it.
-    """
-    found = [_read(path) for path in paths]
-    for entry in entries:
-        if entry.layout and entry.layout not in {layout.name for layout in found}:
-            raise ValueError(f"{entry.label} reads the layout {entry.layout}, which is not given")
-    return found
-
-
 class _Layout(TypedDict):
     id: Id
     objects: tuple[Object, ...]
@@ -68,10 +55,24 @@ class _File(TypedDict):
     layouts: list[_Layout]
 
 
-def _read(path: Path) -> NamedLayouts:
-    file = read_as(path, TypeAdapter(_File), "a layouts file of snakecap")
-    pictures = {str(one["id"]): one["objects"] for one in file["layouts"]}
-    return NamedLayouts(path.stem, file["categories"], pictures)
+_file = TypeAdapter(_File)
+
+
+def read(paths: Sequence[Path], entries: Sequence[Entry]) -> list[NamedLayouts]:
+    """Read files ``layouts/{name}.json``; a file's stem is its name.
+
+    Raises:
+        ValueError: not such a file, or a system reads a layout that is none of them; names it.
+    """
+    found = []
+    for path in paths:
+        value = read_as(path, _file, "a layouts file of snakecap")
+        pictures = {str(record["id"]): record["objects"] for record in value["layouts"]}
+        found.append(NamedLayouts(path.stem, value["categories"], pictures))
+    for entry in entries:
+        if entry.layout and entry.layout not in {layout.name for layout in found}:
+            raise ValueError(f"{entry.label} reads the layout {entry.layout}, which is not given")
+    return found
 
 
 def colours(layouts: Sequence[NamedLayouts]) -> dict[str, str]:
@@ -155,27 +156,11 @@ def _numbers(one: Object, places: dict[str, int]) -> list[int]:
     return [place, *(round(1000 * edge) for edge in one.box), round(100 * one.score)]
 
 
-def attention(rows: Any, words: int, objects: int) -> list[list[int]]:
-    """A caption's attention as the page has it: for each word, object and percent in turn.
+def attention(row: Sequence[float]) -> list[int]:
+    """A word's attention as the page has it: object and percent in turn.
 
     Objects of less than half a percent are left out; `ELSEWHERE` has what all objects leave.
-
-    Args:
-        rows: for each word, a weight in 0..1 for each object.
-
-    Raises:
-        ValueError: it is of another caption or another layout.
     """
-    if not isinstance(rows, list) or len(rows) != words:
-        raise ValueError(f"needs a row for each of its {words} words")
-    if any(not isinstance(row, list) or len(row) != objects for row in rows):
-        raise ValueError(f"needs a weight for each of the {objects} objects of its layout")
-    if not all(isinstance(v, int | float) and 0 <= v <= 1.001 for row in rows for v in row):
-        raise ValueError("has a weight that is not in 0..1")
-    return [_shares(row) for row in rows]
-
-
-def _shares(row: Sequence[float]) -> list[int]:
     shares = [(at, round(100 * weight)) for at, weight in enumerate(row)]
     rest = round(100 * (1 - sum(row)))
     if rest >= 3:  # less is the rounding of many small weights

@@ -21,13 +21,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
-from snakecap.formats.atomic import read_json, read_text, write_text
+from snakecap.formats.atomic import read_as, read_text, write_text
 from snakecap.log import logger
 from snakecap.provenance import staleness
 from snakecap.provenance.staleness import Problem
@@ -85,7 +87,7 @@ def scores(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def _run(entry: Entry, system: str, *, headline: bool) -> Row:
-    extra = {name: getattr(entry, name) for name in EXTRA}
+    extra = {name: value for name in EXTRA if (value := getattr(entry, name)) is not None}
     return {
         "system": system,
         "stage": entry.stage,
@@ -94,7 +96,7 @@ def _run(entry: Entry, system: str, *, headline: bool) -> Row:
         "stale": entry.stale,
         "headline": headline,
         **entry.scores,
-        **{name: value for name, value in extra.items() if value is not None},
+        **extra,
         **{f"{name}_low": low for name, (low, _) in entry.intervals.items()},
         **{f"{name}_high": high for name, (_, high) in entry.intervals.items()},
     }
@@ -283,7 +285,21 @@ def bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
 # Detectors
 
 
-def detectors(infos: Sequence[Path], scores: Sequence[Path], splits: Iterable[str]) -> pd.DataFrame:
+class _Info(TypedDict):
+    throughput: NotRequired[float | None]
+
+
+class _Judged(TypedDict):
+    AP: float
+    AP50: float
+    AP75: float
+    pictures: int
+
+
+_info, _judged = TypeAdapter(_Info), TypeAdapter(dict[str, _Judged])
+
+
+def detectors(infos: Sequence[Path], scores: Sequence[Path], splits: Sequence[str]) -> pd.DataFrame:
     """How good the detectors are that the layouts come from, and how fast they were.
 
     Args:
@@ -299,30 +315,14 @@ def detectors(infos: Sequence[Path], scores: Sequence[Path], splits: Iterable[st
     """
     if scores and len(scores) != len(infos):
         raise ValueError(f"{len(infos)} detectors, but {len(scores)} detector_scores")
-    chosen = list(splits)
     rows = []
     for at, info in enumerate(infos):
-        facts, known = _table(info), _table(scores[at]) if scores else {}
-        for split in chosen:
+        speed = read_as(info, _info, "about a detector").get("throughput")
+        known = read_as(scores[at], _judged, "scores of a detector") if scores else {}
+        for split in splits:
             row: Row = {"detector": info.stem.removesuffix("_info"), "split": split}
-            try:
-                if known.get(split) is not None:
-                    row |= {key: float(known[split][key]) for key in PRECISIONS}
-                    row["pictures"] = int(known[split]["pictures"])
-                if facts.get("throughput") is not None:
-                    row["pictures/s"] = float(facts["throughput"])
-            except (KeyError, TypeError, ValueError) as error:
-                file = scores[at] if scores else info
-                raise ValueError(f"{file} does not judge a detector: {error!r}") from None
-            rows.append(row)
+            rows.append({**row, **known.get(split, {}), "pictures/s": speed})
     return pd.DataFrame(rows, columns=["detector", "split", *DETECTOR_FORMATS], dtype=object)
-
-
-def _table(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} is not a table about a detector")
-    return value
 
 
 # Texts

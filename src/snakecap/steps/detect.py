@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,8 @@ from snakecap.formats import detections as detection_files
 from snakecap.formats import pictures as records
 from snakecap.formats import rejected as rejected_files
 from snakecap.formats.atomic import write_json
-from snakecap.formats.pictures import Collection, Picture
+from snakecap.formats.images import readable
+from snakecap.formats.pictures import Picture
 from snakecap.formats.store import Store
 from snakecap.inference.detector import Detected, build_detector, look
 from snakecap.objects.boxes import Detections
@@ -40,7 +41,6 @@ from snakecap.provenance.identity import Output, Photos, step, work_folder
 
 OUT_OF_MEMORY = "lower the batch_size of the detector's row"
 AHEAD = 2  # batches that are decoded or being decoded while the detector looks at one
-Rows = Sequence[int]
 Image = NDArray[np.uint8]
 Loaded = tuple[Picture, Image | None] | str  # its record with its size, and pixels; or why not
 
@@ -82,7 +82,7 @@ def detect(
     """
     place = devices.choose(device, threads)
     collection = records.read(pictures, root)
-    chosen = _chosen(collection, images)
+    chosen = readable(collection.pictures, images)
     file = weights or (Path(settings.file) if settings.file else None)
     own = collection.categories
     seen = (one.category for picture in collection.pictures for one in picture.objects)
@@ -105,38 +105,18 @@ def detect(
             search.store.close()
 
 
-def _chosen(collection: Collection, images: Path | None) -> tuple[Picture, ...]:
-    if images is None:
-        return collection.pictures
-    from snakecap.formats.images import Images
-
-    readable = set(Images(images).files)
-    chosen = tuple(picture for picture in collection.pictures if picture.file in readable)
-    if not chosen:
-        raise ValueError(f"{images} holds none of the pictures: it is of another data set")
-    return chosen
-
-
 def _load(root: Path, reads_images: bool, picture: Picture) -> Loaded:
     """A picture's record with its size, and its pixels when they are wanted."""
-    if not _opens(reads_images, picture):
+    sized = picture.width > 0 and picture.height > 0
+    if sized and not reads_images:
         return picture, None
     try:
         image = decode.load_whole(root / picture.file)
     except decode.Unreadable as error:
         return str(error) if reads_images else (picture, None)
-    if not _sized(picture):
+    if not sized:
         picture = replace(picture, width=image.shape[2], height=image.shape[1])
     return picture, image if reads_images else None
-
-
-def _sized(picture: Picture) -> bool:
-    return picture.width > 0 and picture.height > 0
-
-
-def _opens(reads_images: bool, picture: Picture) -> bool:
-    """Whether its file is read: for its pixels, or for its size alone."""
-    return reads_images or not _sized(picture)
 
 
 class _Search:
@@ -169,11 +149,13 @@ class _Search:
         start = time.monotonic()
         initial = total - self.looked_at
         with log.bar(title="detect", total=total, unit="picture", initial=initial) as bar:
-            for rows, loaded in _ahead(lambda row: load(self.pictures[row]), todo):
+            coming = ([self.pictures[row] for row in rows] for rows in todo)
+            for rows, loaded in zip(todo, _ahead(load, coming), strict=True):
                 self._look(dict(zip(rows, loaded, strict=True)))
                 bar.update(len(rows))
         self.seconds = time.monotonic() - start
-        self._report()
+        if self.unreadable:
+            self._tell_of_unreadable()
 
     def _look(self, batch: Mapping[int, Loaded]) -> None:
         self.unreadable |= {row: one for row, one in batch.items() if isinstance(one, str)}
@@ -186,19 +168,13 @@ class _Search:
                 [(_key(row), _bytes(one)) for row, one in zip(ready, seen, strict=True)]
             )
 
-    def _report(self) -> None:
-        """Tell of unreadable pictures.
-
-        Raises:
-            ValueError: there are no others.
-        """
+    def _tell_of_unreadable(self) -> None:
         number, total = len(self.unreadable), len(self.pictures)
         some = list(self.unreadable.items())[:5]
         first = "; ".join(f"{self.pictures[row].file}: {reason}" for row, reason in some)
-        if total and number == total:
+        if number == total:
             raise ValueError(f"none of the {total} pictures is readable: {first}")
-        if number:
-            log.logger.warning("%d of %d pictures are unreadable: %s", number, total, first)
+        log.logger.warning("%d of %d pictures are unreadable: %s", number, total, first)
 
     def seen(self) -> Iterator[tuple[Picture, Detected]]:
         """All that was seen, in the order of the pictures."""
@@ -236,39 +212,28 @@ def _key(row: int) -> bytes:
 
 def _bytes(seen: Detected) -> bytes:
     found = seen.objects
-    value = {
-        "boxes": found.boxes.tolist(),
-        "categories": found.categories.tolist(),
-        "scores": found.scores.tolist(),
-        "notes": seen.notes,
-        "size": seen.size,
-    }
-    return json.dumps(value).encode()
+    arrays = [array.tolist() for array in (found.boxes, found.categories, found.scores)]
+    return json.dumps([*arrays, seen.notes, seen.size]).encode()
 
 
 def _of_bytes(data: bytes) -> Detected:
-    value = json.loads(data)
-    boxes = np.array(value["boxes"], np.float32).reshape(-1, 4)
-    categories = np.array(value["categories"], np.int64)
-    found = Detections(boxes, categories, np.array(value["scores"], np.float32))
-    width, height = value["size"]
-    return Detected(found, tuple(value["notes"]), (width, height))
+    boxes, categories, scores, notes, (width, height) = json.loads(data)
+    found = Detections(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(categories, np.int64),
+        np.array(scores, np.float32),
+    )
+    return Detected(found, tuple(notes), (width, height))
 
 
 def _ahead(
-    load: Callable[[int], Loaded], batches: Sequence[Rows]
-) -> Iterator[tuple[Rows, list[Loaded]]]:
-    """Batches and their pictures; threads load the next ones meanwhile."""
-    coming: deque[tuple[Rows, list[Future[Loaded]]]] = deque()
+    load: Callable[[Picture], Loaded], batches: Iterable[Sequence[Picture]]
+) -> Iterator[list[Loaded]]:
+    """The pictures of each batch; threads load the next ones meanwhile."""
+    coming: deque[Iterator[Loaded]] = deque()
     with ThreadPoolExecutor(max(2, torch.get_num_threads())) as pool:
-        for rows in batches:
-            coming.append((rows, [pool.submit(load, row) for row in rows]))
+        for pictures in batches:
+            coming.append(pool.map(load, pictures))
             if len(coming) > AHEAD:
-                yield _ready(coming.popleft())
-        while coming:
-            yield _ready(coming.popleft())
-
-
-def _ready(batch: tuple[Rows, list[Future[Loaded]]]) -> tuple[Rows, list[Loaded]]:
-    rows, jobs = batch
-    return rows, [job.result() for job in jobs]
+                yield list(coming.popleft())
+        yield from map(list, coming)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +12,8 @@ from snakecap import registry
 from snakecap.config import settings as configuration
 from snakecap.formats import captions as caption_files
 from snakecap.formats import vocabulary as vocabulary_files
-from snakecap.formats.images import Images
-from snakecap.formats.pictures import Collection, Picture, read
+from snakecap.formats.images import readable
+from snakecap.formats.pictures import Picture, read
 from snakecap.log import logger
 from snakecap.provenance import code
 from snakecap.provenance.identity import Output, step
@@ -45,9 +45,8 @@ def encode(
     Raises:
         ValueError: a picture of `images` is unknown, or a training picture has no caption.
     """
-    collection = read(pictures)
+    chosen = readable(read(pictures).pictures, images)
     words = vocabulary_files.read(vocabulary)
-    chosen = collection.pictures if images is None else _rows_of(images, collection, pictures)
     tokenize = registry.load("tokenizer", words.tokenizer)
     encoded = [_encode(picture, words, tokenize) for picture in chosen]
     counts = np.fromiter(map(len, encoded), np.int64, len(encoded))
@@ -65,16 +64,6 @@ def encode(
     )
     caption_files.write(captions, packed, images, **code.stamp())
     logger.info("encoded captions to array of size %s", labels.shape)
-
-
-def _rows_of(images: Path, collection: Collection, pictures: Path) -> Sequence[Picture]:
-    """The pictures of `images`, row by row."""
-    by_file = {picture.file: picture for picture in collection.pictures}
-    names = Images(images).files
-    unknown = next((name for name in names if name not in by_file), None)
-    if unknown is not None:
-        raise ValueError(f"{images} has {unknown!r}, which is not in {pictures}: run resize again")
-    return [by_file[name] for name in names]
 
 
 def _encode(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json as javascript
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from snakecap.formats.atomic import read_json
 from snakecap.provenance import sidecar, staleness
 
 FACTS = ("code", "parameters", "words", "best", "settings", "stamp", "lock")  # of headers
@@ -93,48 +94,28 @@ def _line(name: str, text: str) -> str:
 
 def header(file: Path) -> dict[str, Any]:
     """What a file itself says of its making; empty when it says nothing."""
-    read = HEADERS.get(file.suffix)
-    return read(file) if read else {}
+    found = _said(file)
+    if not isinstance(found, dict):
+        return {}
+    # Lists are contents.
+    return {n: found[n] for n in FACTS if found.get(n) and not isinstance(found[n], list)}
 
 
-def _model(file: Path) -> dict[str, Any]:
-    from snakecap.formats.model import read_header
+def _said(file: Path) -> Any:
+    if file.suffix == ".safetensors":
+        from snakecap.formats.model import read_header
 
-    return _chosen(read_header(file))
+        return read_header(file)
+    if file.suffix == ".lmdb":
+        from snakecap.formats.features import Features
 
+        return {"stamp": Features(file).stamp}
+    if file.suffix == ".h5":
+        import h5py
 
-def _hdf5(file: Path) -> dict[str, Any]:
-    import h5py
-
-    try:
-        with h5py.File(file) as opened:
-            stamp = opened.attrs.get("stamp")
-    except OSError as error:
-        raise ValueError(f"{file} is not a readable HDF5 file: {error}") from None
-    return {} if stamp is None else {"stamp": javascript.loads(stamp)}
-
-
-def _lmdb(file: Path) -> dict[str, Any]:
-    from snakecap.formats.features import Features
-
-    return {"stamp": Features(file).stamp}
-
-
-def _json(file: Path) -> dict[str, Any]:
-    from snakecap.formats.atomic import read_json
-
-    value = read_json(file)
-    return _chosen(value) if isinstance(value, dict) else {}
-
-
-def _chosen(value: dict[str, Any]) -> dict[str, Any]:
-    found = {name: value[name] for name in FACTS if name in value}
-    return {name: item for name, item in found.items() if not isinstance(item, list)}  # contents
-
-
-HEADERS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    ".safetensors": _model,
-    ".h5": _hdf5,
-    ".lmdb": _lmdb,
-    ".json": _json,
-}
+        try:
+            with h5py.File(file) as opened:
+                return {"stamp": javascript.loads(opened.attrs.get("stamp", "{}"))}
+        except OSError as error:
+            raise ValueError(f"{file} is not a readable HDF5 file: {error}") from None
+    return read_json(file) if file.suffix == ".json" else {}

@@ -11,6 +11,7 @@ from snakecap.config import settings as configuration
 from snakecap.formats import detections as detection_files
 from snakecap.formats import layouts as files
 from snakecap.formats import pictures as records
+from snakecap.formats.images import readable
 from snakecap.formats.pictures import Picture, sized
 from snakecap.log import logger
 from snakecap.objects import layout as layouts
@@ -47,7 +48,7 @@ def layout(
     if layout.suffix != ".h5":
         raise ValueError(f"{layout}: the output must end in .h5; a .json is written beside it")
     collection = records.read(pictures)
-    chosen = _pictures(collection.pictures, images)
+    chosen = readable(collection.pictures, images)
     seen = detection_files.read(detections, collection.pictures)
     if seen and not any(picture.id in seen for picture in chosen):
         raise ValueError(f"{detections} is of other pictures than {pictures}: no id is in both")
@@ -73,15 +74,6 @@ def layout(
     for split in dict.fromkeys(picture.split for picture in chosen):
         if seen and not any(one.id in seen for one in chosen if one.split == split):
             logger.warning("%s has no object in any picture of the split %s", detections, split)
-
-
-def _pictures(pictures: Sequence[Picture], images: Path | None) -> Sequence[Picture]:
-    if images is None:
-        return pictures
-    from snakecap.formats.images import Images
-
-    by_file = {picture.file: picture for picture in pictures}
-    return [by_file[file] for file in Images(images).files]
 
 
 def _arranged(picture: Picture, found: Sequence[Object], reading: Reading) -> Layout:

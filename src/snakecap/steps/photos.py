@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snakecap.inputs.input import Request
 
 Format = Literal["json", "jsonl", "csv", "text"]
+BY_ENDING: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,7 @@ def photos(
     loaded = Model(model, device, threads, detector)
     asked = _possible(loaded, asked, failed)
     records = _caption(loaded, asked, settings, failed)
-    chosen = format or _format(output)
-    text = FORMATS[chosen](records)
+    text = as_text(records, format or BY_ENDING.get(output.suffix if output else "", "text"))
     if output is None:
         sys.stdout.write(text)
     else:
@@ -103,6 +103,7 @@ def requests(places: list[Path], failed: list[str]) -> list[Asked]:
     Raises:
         ValueError: a place does not exist, or two have the same id.
     """
+    from snakecap.formats.layouts import read_json_layouts
     from snakecap.inputs.input import Request
 
     found: list[Asked] = []
@@ -111,19 +112,12 @@ def requests(places: list[Path], failed: list[str]) -> list[Asked]:
             found.append(Asked(None, str(path), str(path), Request(photo=path)))
             continue
         try:
-            found += _layouts(path)
+            for number, one in enumerate(read_json_layouts(path), start=1):
+                request = Request(one.photo, one.layout)
+                found.append(Asked(one.id, one.name, f"{path}#{number}", request))
         except ValueError as error:
             _complain(str(error), failed)
     return _identified(found)
-
-
-def _layouts(path: Path) -> Iterator[Asked]:
-    from snakecap.formats.layouts import read_json_layouts
-    from snakecap.inputs.input import Request
-
-    for number, record in enumerate(read_json_layouts(path), start=1):
-        origin = f"{path}#{number}"
-        yield Asked(record.id, record.name, origin, Request(record.photo, record.layout))
 
 
 def _identified(found: Sequence[Asked]) -> list[Asked]:
@@ -221,40 +215,18 @@ def _read(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> Iterator[
             _complain(text if one.name in text else f"{one.name}: {text}", failed)
 
 
-def _format(output: Path | None) -> Format:
-    if output is None:
-        return "text"
-    endings: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
-    return endings.get(output.suffix, "text")
-
-
-def _as_json(records: list[dict[str, Any]]) -> str:
-    return json_text(records, indent=1) + "\n"
-
-
-def _as_lines(records: list[dict[str, Any]]) -> str:
-    return "".join(json_text(record) + "\n" for record in records)
-
-
-def _as_table(records: list[dict[str, Any]]) -> str:
+def as_text(records: list[dict[str, Any]], format: Format) -> str:
+    """Captions as a file; with several best ones, a photo has a line for each but in JSON."""
+    if format == "json":
+        return json_text(records, indent=1) + "\n"
+    if format == "jsonl":
+        return "".join(json_text(record) + "\n" for record in records)
+    each = [{**record, **best} for record in records for best in record.get("n_best", [record])]
+    if format == "text":
+        return "".join(f"{escape(row['file_name'])}\t{row['caption']}\n" for row in each)
     text = io.StringIO()
     columns = ["file_name", "caption", "log_prob"]
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_each(records))
+    writer.writerows(each)
     return text.getvalue()
-
-
-def _as_text(records: list[dict[str, Any]]) -> str:
-    rows = ((escape(row["file_name"]), row["caption"]) for row in _each(records))
-    return "".join(f"{name}\t{caption}\n" for name, caption in rows)
-
-
-def _each(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A row for each caption: with several best ones a photo has several, best first."""
-    for record in records:
-        for best in record.get("n_best", [record]):
-            yield {**record, **best}
-
-
-FORMATS = {"json": _as_json, "jsonl": _as_lines, "csv": _as_table, "text": _as_text}

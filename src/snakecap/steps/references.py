@@ -7,6 +7,7 @@ from typing import Annotated
 
 from snakecap.formats import atomic
 from snakecap.formats import pictures as records
+from snakecap.formats.images import readable
 from snakecap.provenance.identity import Output, step
 
 
@@ -29,12 +30,8 @@ def references(
     Raises:
         ValueError: pictures of the split have no captions.
     """
-    chosen = records.read(pictures).split(split)
-    if images is not None:
-        from snakecap.formats.images import Images
-
-        readable = set(Images(images).files)
-        chosen = tuple(picture for picture in chosen if picture.file in readable)
+    every = readable(records.read(pictures).pictures, images)
+    chosen = [picture for picture in every if picture.split == split]
     if not any(picture.captions for picture in chosen):
         raise ValueError(
             f"split {split!r} of {pictures} has no captions, nothing to score against: to caption "

@@ -84,12 +84,13 @@ def report(
     entries = entry_files.read(systems, captions, scores, *optional, wanted)
     named = layout_files.read(layouts or [], entries)
     shown = gallery.pictures_of(pictures, references, entries)
-    judged = tables.detectors(detectors or [], detector_scores or [], gallery.splits(shown))
+    splits = list(dict.fromkeys(picture.split for picture in shown))
+    judged = tables.detectors(detectors or [], detector_scores or [], splits)
     table = tables.scores(entries)
     differences = tables.differences(entries, settings.pairs)
     texts: dict[str, Any] = {
         "title": settings.title,
-        "subtitle": gallery.subtitle(shown),
+        "subtitle": f"{len(shown):,} pictures of the {' and '.join(splits)} split",
         "tables": tables.texts(table, differences, judged),
     }
     if readme is not None:

@@ -6,7 +6,6 @@ The network that has the best average precision on the validation split is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +15,12 @@ from snakecap import device as devices
 from snakecap.config import options
 from snakecap.config.detection import Detector
 from snakecap.detectors import untrained
-from snakecap.detectors.untrained import Architecture
+from snakecap.detectors.darknet_network import Network
 from snakecap.distributed.process_group import join, share
 from snakecap.formats import model as models
 from snakecap.formats import pictures as records
 from snakecap.formats.darknet import read_names
+from snakecap.formats.images import readable
 from snakecap.formats.pictures import Collection
 from snakecap.inputs.detection import Examples, Squares
 from snakecap.log import logger
@@ -70,15 +70,19 @@ def train_detector(
     place = devices.choose(device, threads, deterministic=training.deterministic)
     processes = join()
     row = settings.model_dump(mode="json")
-    collection = _chosen(records.read(pictures, root), images)
+    whole = records.read(pictures, root)
+    collection = Collection(whole.root, tuple(readable(whole.pictures, images)))
     with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(work_folder(model)) as work:
         categories = _categories(settings, collection)
-        plan = _plan(settings)
-        size, number = untrained.side(plan), training.validation_pictures
+        chosen = options.model("detector", settings.part)(**settings.options).model_dump()
+        anchors = chosen.pop("anchors")
+        chosen.pop("names")
+        sections = untrained.sections(**chosen)
+        size, number = Network(sections).size, training.validation_pictures
         examples = _examples(collection, "train", size, categories)
         held_out = _examples(collection, "val", size, categories, number)
         torch.manual_seed(training.seed)
-        cfg = untrained.cfg_for(plan, len(categories), examples.shapes())
+        cfg = untrained.cfg_for(sections, anchors, len(categories), examples.shapes())
         network = untrained.build(cfg).to(place)
         share(network, processes)
         count = sum(parameter.numel() for parameter in network.parameters())
@@ -94,22 +98,6 @@ def train_detector(
         if processes.is_rank_0:
             models.write(model, network.state_dict(), {**facts, "best": past.best})
             logger.info("wrote %s", model)
-
-
-def _plan(settings: Detector) -> Architecture:
-    """The row's options of the network, defaults included."""
-    chosen = options.model("detector", settings.part).model_validate(settings.options)
-    return Architecture(**{f.name: getattr(chosen, f.name) for f in fields(Architecture)})
-
-
-def _chosen(collection: Collection, images: Path | None) -> Collection:
-    if images is None:
-        return collection
-    from snakecap.formats.images import Images
-
-    readable = set(Images(images).files)
-    kept = tuple(picture for picture in collection.pictures if picture.file in readable)
-    return Collection(collection.root, kept)
 
 
 def _categories(settings: Detector, collection: Collection) -> tuple[str, ...]:

@@ -254,12 +254,20 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path):
         darknets(tmp_path)
 
 
-PLAN = {"cfg": None, "size": 64, "width": 4, "depth": 3, "anchors": 2}
+PLAN = {"cfg": None, "size": 64, "width": 4, "depth": 3}
 SHAPES = np.random.default_rng(0).uniform(0.1, 0.6, (40, 2))
 
 
-def our_model(folder, **plan):
-    cfg = untrained.cfg_for(untrained.Architecture(**{**PLAN, **plan}), 3, SHAPES)
+def sections(**plan):
+    return untrained.sections(**{**PLAN, **plan})
+
+
+def side(**plan):
+    return Network(sections(**plan)).size
+
+
+def our_model(folder):
+    cfg = untrained.cfg_for(sections(), 2, 3, SHAPES)
     torch.manual_seed(1)
     network = untrained.build(cfg)
     path = folder / "model.safetensors"
@@ -282,7 +290,7 @@ def test_a_model_of_something_else_is_refused(tmp_path):
     models.write(path, network.state_dict(), {"vocabulary": {}})
     with pytest.raises(ValueError, match="is not a detector of snakecap"):
         YOLOv2(file=path, **ROW)
-    other = untrained.cfg_for(untrained.Architecture(**{**PLAN, "width": 8}), 3, SHAPES)
+    other = untrained.cfg_for(sections(width=8), 2, 3, SHAPES)
     models.write(path, network.state_dict(), {"cfg": other, "categories": ["a", "b", "c"]})
     with pytest.raises(ValueError, match=r"the weights of .*model.safetensors do not fit"):
         YOLOv2(file=path, **ROW)
@@ -294,9 +302,9 @@ def test_a_model_of_something_else_is_refused(tmp_path):
 def test_a_fresh_network_sees_its_anchors_in_the_middle_of_their_cells(cfg, tmp_path):
     if cfg:
         (tmp_path / "a.cfg").write_text(oracle.text(cfg, 7))
-    plan = untrained.Architecture(**{**PLAN, "cfg": str(tmp_path / "a.cfg") if cfg else None})
-    assert untrained.side(plan) == 64
-    network = untrained.build(untrained.cfg_for(plan, 3, SHAPES))
+    plan = sections(cfg=str(tmp_path / "a.cfg") if cfg else None)
+    assert Network(plan).size == 64
+    network = untrained.build(untrained.cfg_for(plan, 2, 3, SHAPES))
     assert (network.size, network.categories, len(network.anchors)) == (64, 3, 2)
     expected = cluster(SHAPES, 2) * 64 / network.stride
     assert network.anchors.numpy() == pytest.approx(expected, abs=1e-4)
@@ -307,14 +315,13 @@ def test_a_fresh_network_sees_its_anchors_in_the_middle_of_their_cells(cfg, tmp_
 
 def test_a_network_to_train_fits_its_size(tmp_path):
     with pytest.raises(ValueError, match="size=60 is not a multiple of its stride, 8"):
-        untrained.side(untrained.Architecture(**{**PLAN, "size": 60}))
-    assert untrained.side(untrained.Architecture(**{**PLAN, "size": None})) == 416
-    for depth, side in ((1, 416), (5, 416), (6, 448)):
-        plan = untrained.Architecture(**{**PLAN, "size": None, "depth": depth, "width": 1})
-        assert untrained.side(plan) == side
-    assert untrained.side(untrained.Architecture(**{**PLAN, "depth": 6, "width": 1})) == 64
+        sections(size=60)
+    assert side(size=None) == 416
+    for depth, expected in ((1, 416), (5, 416), (6, 448)):
+        assert side(size=None, depth=depth, width=1) == expected
+    assert side(depth=6, width=1) == 64
     with pytest.raises(FileNotFoundError):
-        untrained.side(untrained.Architecture(**{**PLAN, "cfg": str(tmp_path / "a.cfg")}))
+        sections(cfg=str(tmp_path / "a.cfg"))
 
 
 def truths(*rows):

@@ -175,7 +175,7 @@ def test_figure_shows_four_pictures(tmp_path):
             "captions.json is not a list of image_id",
         ),
         ("captions", lambda rows: {"caption": 1}, "captions.json is not a list of image_id"),
-        ("scores", lambda table: table.pop("CIDEr") * 0, "scores.json holds no CIDEr"),
+        ("scores", lambda table: table.pop("CIDEr") * 0, "scores.json is not scores with CIDEr"),
         ("histories", lambda _: [1], "histories.json is not a training history"),
     ],
 )
@@ -195,6 +195,6 @@ def test_lists_must_be_parallel(tmp_path):
         run(tmp_path, inputs, systems=["plain", "plain/finetune", "other/frozen"])
     with pytest.raises(ValueError, match="listed twice"):
         run(tmp_path, inputs, systems=["plain/frozen", "plain/frozen", "other/frozen"])
-    with pytest.raises(ValueError, match=r"references\.json is not COCO captions JSON"):
+    with pytest.raises(ValueError, match=r"references\.json is not a COCO captions file"):
         edit(inputs.files["references"], lambda value: value.pop("annotations") and None)
         run(tmp_path, inputs)

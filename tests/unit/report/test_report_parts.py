@@ -295,4 +295,4 @@ def test_wrapped_lines_fit_and_keep_the_words():
 def test_a_metric_of_any_name_is_shown():
     """The number of pictures stands beside the scores, and is none."""
     table = {"CIDEr": 1.0, "word_precision": 0.5, "pictures": 4, "code": "x", "per_image": {}}
-    assert entries._metrics(table) == {"CIDEr": 1.0, "word_precision": 0.5}
+    assert entries.Scored(**table).metrics() == {"CIDEr": 1.0, "word_precision": 0.5}
