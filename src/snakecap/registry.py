@@ -28,6 +28,7 @@ BACKBONES = {
 DECODERS = {
     "lstm": "snakecap.models.decoders.lstm:LSTMDecoder",
     "attention": "snakecap.models.decoders.attention:AttentionDecoder",
+    "transformer": "snakecap.models.decoders.transformer:TransformerDecoder",
 }
 DETECTORS = {
     "yolov2": "snakecap.detectors.yolov2:YOLOv2",

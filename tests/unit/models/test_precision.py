@@ -14,11 +14,13 @@ CPU = torch.device("cpu")
 PICTURES, WORDS, LENGTH, WIDTH = 32, 40, 6, 48
 
 
-@pytest.fixture(scope="module", params=["lstm", "attention"])
+@pytest.fixture(scope="module", params=registry.DECODERS)
 def learnt(request):
     """A decoder that knows 32 captions, and their pictures."""
     torch.manual_seed(0)
     options = {"hidden_size": WIDTH, "width": WIDTH, "vocabulary_size": WORDS, "dropout": 0.0}
+    if request.param == "transformer":
+        options["layers"] = 2
     decoder = registry.load("decoder", request.param)(**options)
     pictures = Encoded(torch.randn(PICTURES, WIDTH), torch.randn(PICTURES, 3, WIDTH))
     words = torch.randint(1, WORDS + 1, (PICTURES, LENGTH))

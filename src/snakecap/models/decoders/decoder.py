@@ -1,11 +1,12 @@
 """What every decoder is: a language model that a picture starts.
 
 Id 0 is START as an input, END as an output, and padding; the words are 1..V.
-Dimensions: B captions, T words, V vocabulary, D width, H hidden.
+Dimensions: B captions, T words, V vocabulary, D width, H hidden, K numbers fed at every step.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from snakecap.models.encoded import Encoded, Memory
@@ -19,6 +20,7 @@ class Decoder(nn.Module):
     `prepare` is called once a picture; its result is what all else reads, by rows.
 
     Args:
+        constant_size: K, 0 where no encoder gives such numbers.
         width: D, size of word, picture and region vectors.
         vocabulary_size: V, words with ids 1..V.
         hidden_size: H, numbers in a layer's state.
@@ -68,3 +70,28 @@ class Decoder(nn.Module):
             Logits of shape (B * W, V + 1), and the new state.
         """
         raise NotImplementedError
+
+
+class Words(nn.Embedding):
+    """Word vectors, of START (0) too."""
+
+    def __init__(self, vocabulary_size: int, width: int):
+        super().__init__(vocabulary_size + 1, width)
+        self.scale = 1.0
+
+    def tie(self, output: nn.Linear) -> None:
+        """Make the word vectors the weights of a layer that predicts words, of D inputs."""
+        nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
+        output.weight = self.weight
+        self.scale = self.embedding_dim**0.5
+
+    def forward(self, words: Tensor) -> Tensor:
+        vectors = super().forward(words)
+        return vectors if self.scale == 1 else vectors * self.scale
+
+
+def fed(vectors: Tensor, constant: Tensor | None) -> Tensor:
+    """Vectors (B, T, D) with their picture's constant numbers, (B, K), behind: (B, T, D + K)."""
+    if constant is None:
+        return vectors
+    return torch.cat([vectors, constant.unsqueeze(1).expand(-1, vectors.shape[1], -1)], 2)

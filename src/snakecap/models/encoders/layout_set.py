@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from snakecap.models.encoded import Encoded
+from snakecap.models.transformer import EncoderLayer
 
 
 def check(*, width: int, heads: int) -> None:
@@ -57,13 +58,14 @@ class LayoutSetEncoder(nn.Module):
         box_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
         super().__init__()
+        check(width=width, heads=heads)
         self.categories = categories
         self.names = nn.Embedding(categories + 1, width, padding_idx=0)
         self.place = nn.Linear(7, width) if location else None
         self.whole = nn.Parameter(torch.randn(width) * width**-0.5)
         self.counts = nn.Linear(categories, width) if counts else None
         self.layers = nn.ModuleList(
-            Layer(width, heads, hidden_size, dropout) for _ in range(layers)
+            EncoderLayer(width, heads, hidden_size, dropout) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
         self.box_dropout = nn.Dropout(box_dropout)
@@ -84,42 +86,6 @@ class LayoutSetEncoder(nn.Module):
             tokens = layer(tokens, mask)
         tokens = self.norm(tokens)
         return Encoded(tokens[:, -1], tokens, mask)
-
-
-class Layer(nn.Module):
-    """Attention among the tokens, then a feed-forward network; both add to what they read."""
-
-    def __init__(self, width: int, heads: int, hidden_size: int, dropout: float):
-        super().__init__()
-        check(width=width, heads=heads)
-        self.heads = heads
-        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.project = nn.Linear(width, 3 * width)
-        self.join = nn.Linear(width, width)
-        self.forward_part = nn.Sequential(
-            nn.Linear(width, hidden_size),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_size, width),
-        )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Tokens (B, R, D) to tokens; `mask` (B, R) says which exist."""
-        tokens = tokens + self.dropout(self.attend(self.first(tokens), mask))
-        changed: Tensor = tokens + self.dropout(self.forward_part(self.second(tokens)))
-        return changed
-
-    def attend(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Scaled dot-product attention; plain products are faster here than the fused kernel."""
-        pictures, number, width = tokens.shape
-        parts = self.project(tokens).view(pictures, number, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        scores = (query * (width // self.heads) ** -0.5) @ key.transpose(-1, -2)
-        weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
-        seen = self.dropout(weights) @ value
-        joined: Tensor = self.join(seen.transpose(1, 2).reshape(pictures, number, width))
-        return joined
 
 
 def geometry(boxes: Tensor) -> Tensor:
