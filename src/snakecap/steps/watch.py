@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -76,31 +77,33 @@ def watch(
 
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give the one that holds results")
-    events = Events(tensorboard) if tensorboard else None
-    seen: dict[Path, int] = {}
-    entries: list[Entry] = []
+    with contextlib.ExitStack() as ended:
+        events = ended.enter_context(Events(tensorboard)) if tensorboard else None
+        seen: dict[Path, int] = {}
+        entries: list[Entry] = []
 
-    def look() -> Table:
-        nonlocal seen, entries
-        paths = [one for one in sorted(folder.rglob("history.json")) if ".work" not in one.parts]
-        now = {path: path.stat().st_mtime_ns for path in paths}
-        if now != seen:
-            seen, entries = now, [_entry(path, folder) for path in paths]
-            if page is not None:
-                _write(page, entries, _rows(entries, paths))
-            if events is not None:
-                events.write(entries)
-        return _table(_rows(entries, paths), console.width)  # whose clocks go on
+        def look() -> Table:
+            nonlocal seen, entries
+            found = sorted(folder.rglob("history.json"))
+            paths = [one for one in found if ".work" not in one.parts]
+            now = {path: path.stat().st_mtime_ns for path in paths}
+            if now != seen:
+                seen, entries = now, [_entry(path, folder) for path in paths]
+                if page is not None:
+                    _write(page, entries, _rows(entries, paths))
+                if events is not None:
+                    events.write(entries)
+            return _table(_rows(entries, paths), console.width)  # whose clocks go on
 
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else 200)
-    if once or not terminal:
-        console.print(look())
-        return
-    with Live(look(), console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(every)
-            live.update(look(), refresh=True)
+        terminal = sys.stdout.isatty()
+        console = Console(width=None if terminal else 200)
+        if once or not terminal:
+            console.print(look())
+            return
+        with Live(look(), console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(every)
+                live.update(look(), refresh=True)
 
 
 def _entry(path: Path, folder: Path) -> Entry:
@@ -177,7 +180,7 @@ def _write(page: Path, entries: Sequence[Entry], rows: Sequence[Sequence[str]]) 
 
 
 class Events:
-    """Histories as TensorBoard's event files, one folder a stage; what is written stays.
+    """Histories as TensorBoard's event files, a folder for each stage; complete when closed.
 
     Raises:
         RuntimeError: tensorboardX is not installed.
@@ -199,12 +202,18 @@ class Events:
         for entry in entries:
             name = f"{entry.system}/{entry.stage}"
             if name not in self.writers:
-                self.writers[name] = self.make(str(self.folder / name))
+                self.writers[name] = self.make(str(self.folder / name), flush_secs=1)
             for tag, at, value in _scalars(entry.history):
                 if (name, tag, at) not in self.written:
                     self.written.add((name, tag, at))
                     self.writers[name].add_scalar(tag, value, at)
-            self.writers[name].flush()
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self.writers.values():
+            writer.close()
 
 
 def _scalars(past: dict[str, Any]) -> Iterable[tuple[str, int, float]]:

@@ -106,7 +106,9 @@ def test_attention_that_is_no_share_is_refused(weight, tmp_path):
     inputs = make(tmp_path, reads=READS)
     path = inputs.files["captions"][0]
     edit(path, lambda rows: rows[3].update(attention=[[0.5, weight]]))
-    with pytest.raises(ValueError, match=rf"{path.name} is not .*: 3\.attention\.0\.1: .* \(in "):
+    with pytest.raises(
+        ValueError, match=rf"{path.name} is not .*: entry 4\.attention\.0\.1: .* \(in "
+    ):
         run(tmp_path, inputs)
 
 
@@ -235,7 +237,11 @@ def test_a_large_report_stays_a_few_megabytes(tmp_path):
             lambda rows: rows[0]["attention"][2].pop() and None,
             "a weight for each of the 1",
         ),
-        ("captions", lambda rows: rows[0].update(attention="x"), "0.attention: Input should be"),
+        (
+            "captions",
+            lambda rows: rows[0].update(attention="x"),
+            "entry 1.attention: Input should be",
+        ),
     ],
 )
 def test_wrong_layouts_are_named(tmp_path, file, change, words):

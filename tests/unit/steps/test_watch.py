@@ -101,9 +101,9 @@ def test_event_files_hold_every_number_once(tmp_path):
         history(tmp_path / "history.json", losses, ciders)
         return Entry("one", "frozen", history=json.loads((tmp_path / "history.json").read_text()))
 
-    events = Events(tmp_path / "events")
-    events.write([entry([4.0, 3.0], [0.25])])
-    events.write([entry([4.0, 3.0, 2.0], [0.25, 0.5])])
+    with Events(tmp_path / "events") as events:
+        events.write([entry([4.0, 3.0], [0.25])])
+        events.write([entry([4.0, 3.0, 2.0], [0.25, 0.5])])
     (file,) = (tmp_path / "events/one/frozen").iterdir()
     data, found = file.read_bytes(), []
     while data:  # a record: length, its checksum, the event, its checksum
