@@ -69,7 +69,7 @@ def test_options_arrive_as_the_reader_declares_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"id": 1.5}, r"coco_raw\.json .* entry 1.id: an id is a whole number or text \(in 1\.5\)"),
+        ({"id": 1.5}, r"raw\.json .* entry 1.id: an id is a whole number or text \(in 1\.5\)"),
         (
             {"id": True},
             r"coco_raw\.json .* entry 1.id: an id is a whole number or text \(in True\)",
