@@ -28,7 +28,7 @@ wildcard_constraints:
     features="|".join(PLAN.features) or "none",
     detector="|".join(PLAN.detectors) or "none",
     layout="|".join(PLAN.layouts) or "none",
-    system="|".join(PLAN.systems) or "none",
+    system="|".join([*PLAN.systems, *PLAN.ensembles]) or "none",
     stage="[A-Za-z0-9_-]+",
     split="train|val|test|extra",
 

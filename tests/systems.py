@@ -98,7 +98,8 @@ def train_on(data, folder, chosen, inputs, **files):
 def caption_test(data, model, captions, inputs, **given):
     """Caption the test split of what `generate` made."""
     pictures = {"pictures": data / "pictures.json", **given}
-    caption(model=model, inputs=inputs, captions=captions, device="cpu", **pictures)
+    models = model if isinstance(model, list) else [model]
+    caption(model=models, inputs=inputs, captions=captions, device="cpu", **pictures)
 
 
 class Stored(Input):

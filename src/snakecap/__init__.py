@@ -15,14 +15,14 @@ __version__ = "0.1.0"
 
 
 def load(
-    path: str | Path,
+    *paths: str | Path,
     device: str = "auto",
     detector: str | Path | Mapping[str, Any] | None = None,
 ) -> Model:
     """A trained model, ready to caption: ``load("model.safetensors").caption("photo.jpg")``.
 
     Args:
-        path: model.safetensors.
+        paths: model.safetensors; several models of one vocabulary caption together.
         device: auto, cpu or cuda.
         detector: for models that read layouts, what finds the objects in photos: a YOLOX .onnx, a
             YOLOv2 .safetensors, or a row of `detectors`.
@@ -30,5 +30,6 @@ def load(
     # Imported here: the package itself must stay light, every dry run imports it.
     from importlib import import_module
 
-    model: Model = import_module("snakecap.inference.model").Model(path, device, detector=detector)
+    module = import_module("snakecap.inference.ensemble")
+    model: Model = module.load(paths, device, detector=detector)
     return model

@@ -4,7 +4,7 @@
 rule caption:
     # reads a model and a split's pictures (or features); writes COCO results
     input:
-        model="<results>/{dataset}/{system}/{stage}/model.safetensors",
+        model=lambda wildcards: PLAN.model_files(**wildcards),
         pictures="<results>/{dataset}/pictures.json",
         inputs=lambda wildcards: PLAN.caption_inputs(**wildcards),
     output:

@@ -19,7 +19,7 @@ from snakecap.config.data import Dataset, Download, Geometry, Resize, Vocabulary
 from snakecap.config.detection import Arrangement, Detector, DetectorTraining, Layout
 from snakecap.config.evaluation import Decoding, Report, Score
 from snakecap.config.parts import Backbone, Extraction, Features, Part, Preprocess
-from snakecap.config.system import System, Training
+from snakecap.config.system import Ensemble, System, Training
 from snakecap.config.training import VALIDATION_METRICS, Optimiser, Schedule, Stage
 
 __all__ = [
@@ -82,6 +82,7 @@ class Settings(Section):
     detectors: dict[Name, Detector] = Field({}, description="what finds objects")
     layouts: dict[Name, Layout] = Field({}, description="objects as systems read them")
     systems: dict[Name, System] = Field({}, description="what is compared")
+    ensembles: dict[Name, Ensemble] = Field({}, description="systems that caption together")
     score: Score = Field(Score(), description="how captions are judged")
     report: Report = Field(Report(), description="what people look at")
     threads: Positive = Field(1, description="CPU threads of a training or feature job")
@@ -128,11 +129,35 @@ class Settings(Section):
         for name, layout in self.layouts.items():
             _row(f"layouts.{name}.detector", layout.detector, "detectors", self.detectors)
         for name in (name for pair in self.report.pairs for name in pair):
-            _row("report.pairs", name, "systems", self.systems)
+            _row("report.pairs", name, "systems", {**self.systems, **self.ensembles})
         self._check_runs()
+        for name, ensemble in self.ensembles.items():
+            try:
+                self._check_ensemble(name, ensemble)
+            except ValueError as error:
+                raise ValueError(f"ensembles.{name}: {error}") from None
         if "CIDEr" not in self.score.metrics:
             raise ValueError("score.metrics: the report compares systems by CIDEr: add it")
         return self
+
+    def _check_ensemble(self, name: str, ensemble: Ensemble) -> None:
+        compared = {one: self.systems[one] for one in self.compare or self.systems}
+        for one in ensemble.systems:
+            _row("systems", one, "systems that are compared", compared)
+        if name in self.runs() or name in self.systems:
+            raise ValueError("a system has that name")
+        if len(self.members(ensemble)) < 2:
+            raise ValueError("one model is no ensemble: name several systems, or set `seeds`")
+        words = dict.fromkeys(compared[one].vocabulary for one in ensemble.systems)
+        if len(words) > 1:
+            raise ValueError(f"its systems need one vocabulary; they have {', '.join(words)}")
+
+    def members(self, ensemble: Ensemble) -> list[str]:
+        """The runs whose models are in an ensemble."""
+        rows = {name: name for name in self.runs()}
+        if self.seeds:
+            rows = {f"{name}_seed{n}": name for name in ensemble.systems for n in self.seeds}
+        return [run for run, name in rows.items() if name in ensemble.systems]
 
     def _check_runs(self) -> None:
         lists = {name: getattr(self, name) for name in ("compare", "evaluate", "caption", "seeds")}

@@ -78,6 +78,15 @@ def _sorted(inputs: dict[str, Input]) -> dict[str, Input]:
 Inputs = Annotated[dict[Name, Input], AfterValidator(_sorted), Field(min_length=1)]
 
 
+class Ensemble(Section):
+    """A row of `ensembles`: the last models of some systems, and of all their seeds, as one."""
+
+    systems: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="rows of `systems` that are run; of one vocabulary"
+    )
+    decoding: Decoding = Field(Decoding(), description="how words are searched for")
+
+
 class System(Section):
     """A row of `systems`: what it reads, parts, training stages and decoding."""
 

@@ -20,7 +20,7 @@ from snakecap.inputs.layout import LayoutInput
 from snakecap.log import logger
 from snakecap.models.captioner import build
 from snakecap.objects.categories import canonical
-from snakecap.search.hypothesis import Constraints, Hypothesis
+from snakecap.search.hypothesis import Constraints, Hypothesis, State, Step
 from snakecap.text.function_words import BAD_ENDINGS, content_words
 
 Weights = list[list[float]]  # of a caption: for each of its words, one for each object
@@ -142,12 +142,16 @@ class Model:
         """A hypothesis as a sentence."""
         return self.vocabulary.decode(hypothesis.words)
 
+    def start(self, inputs: Inputs) -> tuple[Step, State, int]:
+        """What a search needs: a step function, the state of each picture, and how many."""
+        return self.captioner.start(inputs)
+
     @torch.no_grad()  # inference_mode would cast the weights anew for every word
     def search(self, inputs: Inputs, decoding: Decoding) -> list[list[Hypothesis]]:
         """The best captions of a batch, best first."""
         search = registry.load("search", decoding.method)
         with devices.autocast(decoding.precision, self.place):
-            step, state, pictures = self.captioner.start(inputs)
+            step, state, pictures = self.start(inputs)
             found: list[list[Hypothesis]] = search(
                 step, state, decoding, pictures, self.constraints(decoding)
             )

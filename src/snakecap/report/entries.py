@@ -109,21 +109,28 @@ def read(
     controls: Sequence[Path],
     histories: Sequence[Path],
     reads: Sequence[str] = (),
+    trained: Sequence[str] = (),
     wanted: Configuration | None = None,
 ) -> list[Entry]:
     """Read the files of every ``name/stage``, in that order; `reads` names layouts, or is ".".
 
-    With `wanted`, the settings of the workflow's jobs, they are held to those too.
+    Histories are those of `trained`, or of all. With `wanted`, the settings of the workflow's jobs,
+    they are held to those too.
 
     Raises:
         ValueError: the lists differ in length (but for captions and scores they may be empty), a
             name has no stage, or a file is not what it should be.
     """
-    needed = {"captions": captions, "scores": scores}
-    optional = {"controls": controls, "histories": histories, "reads": reads}
-    for name, given in (needed | optional).items():
-        if len(given) != len(systems) and (given or name in needed):
-            raise ValueError(f"{len(systems)} systems, but {len(given)} {name}: give one for each")
+    needed = {"captions": (captions, systems), "scores": (scores, systems)}
+    optional = {
+        "controls": (controls, systems),
+        "histories": (histories, trained or systems),
+        "reads": (reads, systems),
+    }
+    for name, (given, of) in (needed | optional).items():
+        if len(given) != len(of) and (given or name in needed):
+            raise ValueError(f"{len(of)} systems, but {len(given)} {name}: give one for each")
+    past = dict(zip(trained or systems, histories, strict=bool(histories)))
     if len(set(systems)) != len(systems):
         raise ValueError(f"a system is listed twice: {', '.join(systems)}")
     entries = []
@@ -132,7 +139,9 @@ def read(
         system, slash, stage = place.rpartition("/")
         if not slash or not system or not stage:
             raise ValueError(f"system {place!r} must be written as name/stage")
-        files = [row[at] for row in (captions, scores, controls, histories) if row]
+        history = past.get(place)
+        files = [row[at] for row in (captions, scores, controls) if row]
+        files += [history] if history else []
         found = dict.fromkeys(one for path in files for one in problems(path, wanted, known))
         said = read_as(captions[at], _said, "a list of image_id and caption")
         table = read_as(scores[at], _scored, SCORES)
@@ -146,7 +155,7 @@ def read(
                 intervals=table.intervals,
                 per_picture={key: value for key, value in ciders.items() if math.isfinite(value)},
                 control=read_as(controls[at], _scored, SCORES).CIDEr if controls else None,
-                history=read_as(histories[at], _history, "a training history") if histories else {},
+                history=read_as(history, _history, "a training history") if history else {},
                 layout=reads[at] if reads and reads[at] != "." else None,
                 stale=tuple(found),
             )

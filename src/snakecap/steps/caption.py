@@ -15,6 +15,7 @@ from snakecap.distributed.process_group import ProcessGroup, join
 from snakecap.formats import pictures as records
 from snakecap.formats import results as result_files
 from snakecap.formats.pictures import Picture
+from snakecap.inference.ensemble import load
 from snakecap.inference.model import Model, Weights, seeded
 from snakecap.inputs.input import Inputs, Prefetch, open_inputs
 from snakecap.log import progress
@@ -29,7 +30,7 @@ OUT_OF_MEMORY = "lower the system's decoding.batch_size, decoding.beam_width or 
 @step
 def caption(
     *,
-    model: Path,
+    model: list[Path],
     pictures: Path,
     inputs: list[Path],
     captions: Annotated[Path, Output],
@@ -44,10 +45,11 @@ def caption(
     Under torchrun its processes share the batches, and rank 0 writes.
 
     Args:
-        model: model.safetensors.
+        model: model.safetensors; several of one vocabulary caption together, as an ensemble.
         pictures: pictures.json.
-        inputs: a file for each of the model's inputs, in the alphabetical order of their names:
-            images.h5, or features of the model's own backbone; layouts.h5.
+        inputs: a file for each of the model's inputs, in the alphabetical order of their names,
+            one model's after the other's: images.h5, or features of the model's own backbone;
+            layouts.h5.
         captions: output, COCO results JSON.
         split: train, val, test or extra.
         shuffled: output of the control: each picture's caption is that of another picture, so
@@ -59,7 +61,7 @@ def caption(
     Raises:
         ValueError: a file that the model needs was not given, or the split is empty.
     """
-    loaded = Model(model, device, threads)
+    loaded = load(model, device, threads)
     open_inputs(loaded.inputs, inputs)
     every = records.read(pictures).split(split)
     chosen = [one for one in every if all(each.has(one.file) for each in loaded.inputs.values())]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snakecap.inputs.input import Request
 
 Format = Literal["json", "jsonl", "csv", "text"]
+MODEL = ".safetensors"
 BY_ENDING: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}
 
 
@@ -57,7 +58,7 @@ def photos(
     """Caption photos or layouts: files, or folders of photos.
 
     Args:
-        model: model.safetensors.
+        model: model.safetensors; further ones before the photos caption with it, as an ensemble.
         photos: image files and folders, or .json files of layouts for models that read those
             (docs/formats.md); each is captioned once, sorted by path.
         output: where captions go; without it they are printed.
@@ -73,18 +74,19 @@ def photos(
         SystemExit: photos or layouts that could not be read, after the others were captioned.
     """
     # torch takes seconds: help must not wait
-    from snakecap.inference.model import Model
+    from snakecap.inference.ensemble import load
 
     if output is not None and output.is_dir():
         raise ValueError(f"the output {output} is a folder: give the name of a file")
     failed: list[str] = []
-    asked = requests(photos, failed)
+    models = [model, *(path for path in photos if path.suffix == MODEL)]
+    asked = requests([path for path in photos if path.suffix != MODEL], failed)
     if not asked:
         raise ValueError(failed[0])
     if output is not None and any(_same(one.request.photo, output) for one in asked):
         raise ValueError(f"the output {output} is one of the photos: give it another name")
     total = len(asked) + len(failed)
-    loaded = Model(model, device, threads, detector)
+    loaded = load(models, device, threads, detector)
     asked = _possible(loaded, asked, failed)
     records = _caption(loaded, asked, settings, failed)
     text = as_text(records, format or BY_ENDING.get(output.suffix if output else "", "text"))

@@ -34,6 +34,7 @@ def report(
     images: Path | None = None,
     controls: list[Path] | None = None,
     histories: list[Path] | None = None,
+    trained: list[str] | None = None,
     readme: Path | None = None,
     figure: Annotated[Path | None, Output] = None,
     layouts: list[Path] | None = None,
@@ -58,6 +59,7 @@ def report(
         images: images.h5; without it the page and the figure show layouts alone.
         controls: scores JSON of each system's shuffled-image control.
         histories: history.json of each.
+        trained: the systems that have one, where not all do.
         readme: a README whose table, between its two markers, is replaced.
         figure: output, PNG: a few pictures with every system's caption.
         layouts: JSON of every layout that some system reads.
@@ -75,7 +77,7 @@ def report(
     """
     if figure is not None and images is None and not layouts:
         raise ValueError("a figure needs images, or layouts: give images.h5")
-    optional = controls or [], histories or [], reads or []
+    optional = controls or [], histories or [], reads or [], trained or []
     wanted = (
         None
         if configuration is None

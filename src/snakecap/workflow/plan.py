@@ -24,7 +24,7 @@ from snakecap.config.settings import (
     Stage,
     System,
 )
-from snakecap.config.system import Input
+from snakecap.config.system import Ensemble, Input
 from snakecap.formats import pictures
 from snakecap.provenance import code, identity, sidecar
 from snakecap.workflow import resources
@@ -32,6 +32,7 @@ from snakecap.workflow import resources
 # A data set's results are in these; a system has a folder beside them.
 FOLDERS = {"captions", "detections", "detectors", "features", "layouts", "references", "report"}
 FOLDERS |= {"vocabularies"}
+ENSEMBLE = "ensemble"  # what stands for the stage of a model that was not trained as one
 
 
 class Job(NamedTuple):
@@ -58,6 +59,7 @@ class Plan:
         self.settings = settings
         self.dataset = settings.dataset
         self.systems: dict[str, System] = settings.runs()
+        self.ensembles = settings.ensembles
         inputs = [one for system in self.systems.values() for one in system.inputs.values()]
         self.features: dict[str, tuple[str, Features]] = {
             features_name(one): (one.source, one.features)
@@ -71,7 +73,7 @@ class Plan:
         self._check_weights()
 
     def _check_names(self) -> None:
-        if taken := FOLDERS & set(self.systems):
+        if taken := FOLDERS & {*self.systems, *self.ensembles}:
             name = min(taken)
             raise SettingsError(
                 f"systems.{name}: results/{self.dataset}/{name} holds other results: give the "
@@ -154,7 +156,23 @@ class Plan:
 
     def caption_inputs(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
         """The same for captions: pixels, when the backbone is not the one that was cached."""
-        return self._inputs(dataset, system, self.systems[system].changed_backbone(stage))
+        return [
+            path
+            for run, last in self.models(system, stage)
+            for path in self._inputs(dataset, run, self.systems[run].changed_backbone(last))
+        ]
+
+    def models(self, system: str, stage: str) -> list[tuple[str, str]]:
+        """The (system, stage) pairs whose models caption together: of an ensemble, its members."""
+        if system not in self.ensembles:
+            return [(system, stage)]
+        runs = self.settings.members(self.ensembles[system])
+        return [(run, self.systems[run].stages[-1].name) for run in runs]
+
+    def model_files(self, dataset: str, system: str, stage: str, split: str) -> list[str]:
+        """The models of a captioning job."""
+        pairs = self.models(system, stage)
+        return [f"<results>/{dataset}/{run}/{last}/model.safetensors" for run, last in pairs]
 
     def _inputs(self, dataset: str, system: str, pixels: bool) -> list[str]:
         folder = f"<results>/{dataset}"
@@ -176,7 +194,11 @@ class Plan:
         return [f"<results>/{dataset}/{system}/{before}/model.safetensors"] if before else []
 
     def evaluated(self) -> list[tuple[str, str]]:
-        """The (system, stage) pairs whose models are captioned, scored and reported."""
+        """The (system, stage) pairs that are captioned, scored and reported."""
+        return [*self.trained(), *((name, ENSEMBLE) for name in self.ensembles)]
+
+    def trained(self) -> list[tuple[str, str]]:
+        """Those of one model, which has a history."""
         return [
             (name, stage.name)
             for name, system in self.systems.items()
@@ -185,12 +207,20 @@ class Plan:
 
     def evaluated_files(self, pattern: str) -> list[str]:
         """One file of every evaluated system and stage, in the same order."""
+        return self._files(self.evaluated(), pattern)
+
+    def histories(self) -> list[str]:
+        """The histories of those that are `trained`."""
+        return self._files(self.trained(), "history.json")
+
+    def _files(self, pairs: Iterable[tuple[str, str]], pattern: str) -> list[str]:
         folder = f"<results>/{self.dataset}"
-        return [f"{folder}/{name}/{stage}/{pattern}" for name, stage in self.evaluated()]
+        return [f"{folder}/{name}/{stage}/{pattern}" for name, stage in pairs]
 
     def reads(self) -> list[str]:
         """The layout that each evaluated system reads, the first, or a dot (no name has one)."""
-        shown = (self.systems[name].sources("layouts") for name, _ in self.evaluated())
+        first = (self.models(name, stage)[0][0] for name, stage in self.evaluated())
+        shown = (self.systems[name].sources("layouts") for name in first)
         return [layouts[0] if layouts else "." for layouts in shown]
 
     def layout_files(self) -> list[str]:
@@ -305,9 +335,12 @@ class Plan:
         return self.job("train", training, parts)
 
     def caption(self, system: str) -> Job:
-        row = self.systems[system]
-        search = registry.location("search", row.decoding.method)
-        return self.job("caption", row.decoding, [*self.parts(row), search])
+        rows: dict[str, System | Ensemble] = {**self.systems, **self.ensembles}
+        decoding = rows[system].decoding
+        members = [self.systems[name] for name, _ in self.models(system, ENSEMBLE)]
+        parts = dict.fromkeys(part for row in members for part in self.parts(row))
+        search = registry.location("search", decoding.method)
+        return self.job("caption", decoding, [*parts, search])
 
     def score(self) -> Job:
         row = self.settings.score
