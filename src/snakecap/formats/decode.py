@@ -148,7 +148,9 @@ def _square(image: Image.Image, size: int, mode: str) -> NDArray[np.uint8]:
     image.load()
     box = drafted[1] if drafted else (0.0, 0.0, float(image.width), float(image.height))
     if mode == "crop":
-        box = _centre(box[2], box[3])
+        side = min(box[2:])
+        left, top = (box[2] - side) / 2, (box[3] - side) / 2
+        box = (left, top, left + side, top + side)
     small = _rgb(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
     return _upright(image, small)
 
@@ -163,12 +165,6 @@ def _upright(source: Image.Image, pixels: Image.Image) -> NDArray[np.uint8]:
     undo = UNDO.get(_orientation(source))
     upright = pixels if undo is None else pixels.transpose(undo)
     return np.ascontiguousarray(np.asarray(upright).transpose(2, 0, 1))
-
-
-def _centre(width: float, height: float) -> tuple[float, float, float, float]:
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return (left, top, left + side, top + side)
 
 
 def _orientation(image: Image.Image) -> int:
