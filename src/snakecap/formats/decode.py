@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
 from typing import Literal
 
 import numpy as np
@@ -99,14 +98,10 @@ def _decoded(
 
 def _read(path: Path) -> bytes:
     try:
-        if not S_ISREG(path.stat().st_mode):
-            raise Unreadable("not a regular file")
+        if not path.is_file():
+            raise Unreadable("not a regular file" if path.exists() else "missing")
         return path.read_bytes()
-    except FileNotFoundError:
-        raise Unreadable("missing") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        if isinstance(error, Unreadable):
-            raise
+    except OSError as error:
         raise Unreadable(_reason(error)) from None
 
 
