@@ -99,7 +99,9 @@ def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
 
 
 def _annotations(root: Path, pattern: str | None, name: str, option: str) -> _Annotations | None:
-    return _Annotations(existing(root, _filled(pattern, name, option), option)) if pattern else None
+    if not pattern:
+        return None
+    return _Annotations(existing(root, _filled(pattern, name, option), option), FILES[option])
 
 
 def _filled(pattern: str, name: str, option: str) -> str:
@@ -125,7 +127,7 @@ def _pictures(
     if captions and instances:
         _check_same(captions, instances)
     for key, image in first.images.items():
-        texts = captions.captions(key) if captions else []
+        texts = [row["caption"] for row in captions.rows.get(key, ())] if captions else []
         if not texts and captions and uncaptioned == "drop":
             continue
         silent = not texts and (captions is None or uncaptioned == "keep")
@@ -152,22 +154,38 @@ class _Category(TypedDict):
     name: str
 
 
-class _Annotation(TypedDict):
+class _Caption(TypedDict):
     image_id: Id
+    caption: str
     id: NotRequired[Any]
-    caption: NotRequired[str]
-    category_id: NotRequired[Id]
-    bbox: NotRequired[Box]
+
+
+class _Instance(TypedDict):
+    image_id: Id
+    category_id: Id
+    bbox: Box
     iscrowd: NotRequired[bool]
+    id: NotRequired[Any]
 
 
-class _File(TypedDict):
+class _Images(TypedDict):
     images: list[_Image]
-    annotations: NotRequired[list[_Annotation]]
+
+
+class _Captions(_Images):
+    annotations: NotRequired[list[_Caption]]
+
+
+class _Instances(_Images):
+    annotations: NotRequired[list[_Instance]]
     categories: NotRequired[list[_Category]]
 
 
-FILE = TypeAdapter(_File)
+IMAGES = TypeAdapter(_Images)
+FILES: dict[str, TypeAdapter[Any]] = {
+    "captions": TypeAdapter(_Captions),
+    "instances": TypeAdapter(_Instances),
+}
 
 
 class _Annotations:
@@ -177,32 +195,19 @@ class _Annotations:
         ValueError: not COCO's format, a repeated image, or an annotation of an unknown image.
     """
 
-    def __init__(self, path: Path):
-        self.path, content = path, read_as(path, FILE, "in COCO's format")
+    def __init__(self, path: Path, kind: TypeAdapter[Any]):
+        self.path, content = path, read_as(path, kind, "in COCO's format")
         self.categories = {row["id"]: row["name"] for row in content.get("categories", [])}
         self.images = {image["id"]: image for image in content["images"]}
         if len(self.images) < len(content["images"]):
             twice, _ = Counter(image["id"] for image in content["images"]).most_common(1)[0]
             raise ValueError(f"{path}: two images have the id {twice!r}")
-        self.rows: dict[int | str, list[_Annotation]] = defaultdict(list)
+        self.rows: dict[int | str, list[Any]] = defaultdict(list)
         for row in content.get("annotations", []):
             self.rows[row["image_id"]].append(row)
         if unknown := next((key for key in self.rows if key not in self.images), None):
             number = self.rows[unknown][0].get("id")
             raise ValueError(f"{path}: annotation {number!r} is of the unknown image {unknown!r}")
-
-    def captions(self, image: int | str) -> list[str]:
-        return [self.value(row, "caption") for row in self.rows.get(image, ())]
-
-    def value(self, row: _Annotation, key: Literal["caption", "bbox", "category_id"]) -> Any:
-        """What an annotation of this kind of file has.
-
-        Raises:
-            ValueError: it has not.
-        """
-        if key not in row:
-            raise ValueError(f"{self.path}: annotation {row.get('id')!r} has no {key}")
-        return row[key]
 
 
 def _check_same(captions: _Annotations, instances: _Annotations) -> None:
@@ -233,9 +238,8 @@ def _objects(file: _Annotations) -> dict[Any, tuple[Object, ...]]:
     return {image: tuple(_object(file, row) for row in rows) for image, rows in file.rows.items()}
 
 
-def _object(file: _Annotations, row: _Annotation) -> Object:
-    category = file.value(row, "category_id")
+def _object(file: _Annotations, row: _Instance) -> Object:
+    category = row["category_id"]
     if category not in file.categories:
         raise ValueError(f"{file.path}: annotation {row.get('id')!r} has no category {category!r}")
-    crowd = row.get("iscrowd", False)
-    return Object(file.categories[category], file.value(row, "bbox"), crowd=crowd)
+    return Object(file.categories[category], row["bbox"], crowd=row.get("iscrowd", False))

@@ -11,14 +11,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from snakecap.data import splits as choosing
-from snakecap.data.sources import existing, first_existing, sentences
+from snakecap.data.sources import existing, sentences
 from snakecap.formats.pictures import Collection, Picture
 
 CAPTIONS = tuple(
@@ -33,6 +32,12 @@ IMAGES = (
 )
 # A line break, and what looks like the name of the next image.
 SWALLOWED = re.compile(r"\n[^,\n]+\.\w{3,4},")
+# By its mark: a line's image and caption, and what a line that is no such one lacks. One line of
+# Kaggle's Flickr30k lacks the second bar.
+LINES = {
+    "\t": (re.compile(r"(.*?)(?:#[^#\t]*)?\t(.*)"), "tab"),
+    "|": (re.compile(r"([^|]*)\|\s*\d+\s*\|?\s*(.*)"), "number"),
+}
 LISTS = {"train": "trainImages", "val": "devImages", "test": "testImages"}
 
 
@@ -67,8 +72,8 @@ def read(
         FileNotFoundError: a file or folder is missing; says what to set.
         ValueError: a line cannot be read, or there is no split; names the file.
     """
-    file = first_existing(root, [captions] if captions else CAPTIONS, "captions")
-    folder = first_existing(root, [images] if images else IMAGES, "images")
+    file = existing(root, captions or CAPTIONS, "captions")
+    folder = existing(root, images or IMAGES, "images")
     prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
     texts = _by_image(file)
     pictures: choosing.Pictures = tuple(
@@ -76,7 +81,7 @@ def read(
         for rank, (name, said) in enumerate(sorted(texts.items()), start=1)
     )
     if lists is not None or not (ids or karpathy or num_val or num_test):
-        pictures = _by_lists(pictures, file, _lists(root, file, lists))
+        pictures = _by_lists(pictures, _lists(root, file, lists))
     chosen = choosing.choose(
         root, pictures, ids=ids, karpathy=karpathy, num_val=num_val, num_test=num_test, seed=seed
     )
@@ -110,22 +115,18 @@ def _rows(file: Path) -> Iterator[tuple[str, str]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         start = lines.readline()
         lines.seek(0)
-        if "\t" in start:
-            yield from _tokens(file, lines)
-        elif "|" in start:
-            yield from _bars(file, lines)
-        else:
-            yield from _commas(file, lines)
+        layout = next((LINES[mark] for mark in LINES if mark in start), None)
+        yield from _lines(file, lines, *layout) if layout else _commas(file, lines)
 
 
-def _tokens(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """``1000268201_693b08cb0e.jpg#0<tab>A child in a pink dress ...``."""
-    for number, line in enumerate(lines, start=1):
-        name, tab, caption = line.rstrip("\r\n").partition("\t")
-        if tab:
-            yield name.rpartition("#")[0] or name, caption
-        elif line.strip():
-            raise ValueError(f"{file}, line {number}: no tab in {line.strip()[:80]!r}")
+def _lines(
+    file: Path, lines: Iterator[str], line: re.Pattern[str], lacking: str
+) -> Iterator[tuple[str, str]]:
+    for number, text in enumerate(lines, start=1):
+        if found := line.fullmatch(text.rstrip("\r\n")):
+            yield found[1].strip(), found[2].rstrip()
+        elif text.strip() and not text.startswith("image_name"):
+            raise ValueError(f"{file}, line {number}: no {lacking} in {text.strip()[:80]!r}")
 
 
 def _commas(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
@@ -150,17 +151,14 @@ def _cells(lines: list[str]) -> list[list[str]]:
     return [row for line in lines for row in csv.reader([line])]
 
 
-def _bars(file: Path, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Kaggle's Flickr30k: ``name| 0| caption``; one of its lines lacks the second bar."""
-    for number, line in enumerate(lines, start=1):
-        name, _, rest = line.partition("|")
-        if number == 1 and name.strip() == "image_name":
-            continue
-        match = re.match(r"\s*\d+\s*\|?\s*(.*)", rest)
-        if match:
-            yield name.strip(), match[1].rstrip()
-        elif line.strip():
-            raise ValueError(f"{file}, line {number}: no number in {line.strip()[:80]!r}")
+def _by_lists(pictures: choosing.Pictures, lists: Mapping[str, Path]) -> choosing.Pictures:
+    pairs = [
+        (name, split)
+        for split, path in lists.items()
+        for name in path.read_text(encoding="utf-8-sig").split()
+    ]
+    files = ", ".join(map(str, lists.values()))
+    return choosing.assign(pictures, pairs, "name", files, rest="extra")
 
 
 def _lists(root: Path, captions: Path, lists: Mapping[Any, str] | None) -> dict[str, Path]:
@@ -174,18 +172,3 @@ def _lists(root: Path, captions: Path, lists: Mapping[Any, str] | None) -> dict[
             "`karpathy`, or `num_val` and `num_test` for a random split"
         )
     return found
-
-
-def _by_lists(
-    pictures: choosing.Pictures, file: Path, lists: Mapping[str, Path]
-) -> choosing.Pictures:
-    splits: dict[str, str] = {}
-    known = {Path(picture.file).name for picture in pictures}
-    for split, path in lists.items():
-        names = path.read_text(encoding="utf-8-sig").split()
-        for name in names:
-            if name not in known:
-                raise ValueError(f"{path} names {name!r}, which has no caption in {file}")
-            if splits.setdefault(name, split) != split:
-                raise ValueError(f"{path} names {name!r}, which is in {splits[name]!r} already")
-    return tuple(replace(p, split=splits.get(Path(p.file).name, "extra")) for p in pictures)

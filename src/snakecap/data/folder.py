@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from snakecap.data.coco import FILE
+from snakecap.data.coco import IMAGES
 from snakecap.data.sources import existing
 from snakecap.formats.atomic import read_as
 from snakecap.formats.decode import SUFFIXES, is_image
@@ -37,9 +37,11 @@ def read(
     """
     folder = existing(root, images, "images")
     if coco_json is not None:
-        rows = _listed(existing(root, coco_json, "coco_json"))
+        file = existing(root, coco_json, "coco_json")
+        listed = read_as(file, IMAGES, "a list of images, {images: [{file_name, id}]}")["images"]
+        rows = [(image["id"], image["file_name"]) for image in listed]
     else:
-        rows = list(enumerate(_names(folder, recursive=recursive), start=1))
+        rows = [*enumerate(_names(folder, recursive=recursive), start=1)]
     if not rows:
         raise FileNotFoundError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
     prefix = f"{images}/" if images else ""
@@ -57,8 +59,3 @@ def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
 def _names(folder: Path, *, recursive: bool) -> list[str]:
     paths = folder.rglob("*") if recursive else folder.iterdir()
     return sorted(path.relative_to(folder).as_posix() for path in paths if is_image(path))
-
-
-def _listed(file: Path) -> list[tuple[int | str, str]]:
-    found = read_as(file, FILE, "a list of images, {images: [{file_name, id}]}")
-    return [(image["id"], image["file_name"]) for image in found["images"]]

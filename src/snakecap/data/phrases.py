@@ -17,7 +17,8 @@ CAPTIONS = 5
 
 def captions(scene: Scene, random: Random) -> tuple[str, ...]:
     """Five different captions of a scene."""
-    groups = sorted(scene.groups, key=lambda group: (-_weight(group), scene.groups.index(group)))
+    # The largest first, as one sees them: a large shape counts for four small ones.
+    groups = sorted(scene.groups, key=lambda one: -one.count * (4 if one.size == "large" else 1))
     names = joined([phrase(group) for group in groups])
     sized = joined([phrase(group, size=True) for group in groups])
     several = sum(group.count for group in scene.groups)
@@ -38,21 +39,13 @@ def captions(scene: Scene, random: Random) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _weight(group: Group) -> int:
-    """How much of a group one sees: large shapes count for four small ones."""
-    return group.count * (4 if group.size == "large" else 1)
-
-
 def _related(scene: Scene) -> list[str]:
     """Captions that say where the groups are; none when that is not clear to see."""
+    if scene.arrangement == "scattered" or len(scene.groups) == 1:
+        return []
+    columns = scene.arrangement == "columns"
+    before, after = ("left of", "right of") if columns else ("above", "below")
     names = [phrase(group) for group in scene.groups]
-    if scene.arrangement == "scattered":
-        return []
-    before, after = {"columns": ("left of", "right of"), "rows": ("above", "below")}[
-        scene.arrangement
-    ]
-    if len(names) == 1:
-        return []
     return [
         f"{names[0]} {before} {joined(names[1:])}.",
         f"{names[-1]} {after} {joined(names[:-1])}.",

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from snakecap.data import splits
-from snakecap.data.sources import first_existing, sentences
+from snakecap.data.sources import existing, sentences
 from snakecap.formats.atomic import Id, read_as
 from snakecap.formats.pictures import Collection, Picture
 
@@ -54,7 +54,7 @@ def read(
         FileNotFoundError: the file is missing; says what to set.
         ValueError: it is not of this form, or a picture has no captions; names it.
     """
-    file = first_existing(root, [annotations] if annotations else NAMES, "annotations")
+    file = existing(root, annotations or NAMES, "annotations")
     entries = read_as(file, TypeAdapter(list[_Entry]), "NeuralTalk2's raw JSON")
     pictures = [_picture(file, entry, at, images) for at, entry in enumerate(entries, start=1)]
     if ids or karpathy or by_path:

@@ -27,6 +27,7 @@ RADII = {"small": (0.085, 0.1), "large": (0.15, 0.175)}  # no size in between: e
 ARRANGEMENTS = ("columns", "rows", "scattered")
 SIZES = tuple(RADII)
 GAP = 0.015  # at least this between two shapes, and around the picture
+TILT = 0.3  # radians: a square must not pass for a diamond
 ATTEMPTS = 60  # positions tried for a shape before all shapes shrink
 
 Point = tuple[float, float]
@@ -145,15 +146,12 @@ def _place(
             position = _free(random, placed, radius, across, down)
             if position is None:
                 return None
-            angle = random.uniform(-math.pi, math.pi) if group.kind == "star" else _tilt(random)
+            tilt = math.pi if group.kind == "star" else TILT
+            angle = random.uniform(-tilt, tilt)
             placed.append(
                 Shape(number, group.kind, group.colour, group.size, *position, radius, angle)
             )
     return tuple(placed)
-
-
-def _tilt(random: Random) -> float:
-    return random.uniform(-0.3, 0.3)  # radians: a square must not pass for a diamond
 
 
 def _strips(groups: tuple[Group, ...], arrangement: str) -> list[tuple[Point, Point]]:
@@ -215,8 +213,8 @@ def _background(scene: Scene, size: int, random: Random) -> np.ndarray:
     elif scene.background == "striped":
         texture = np.sign(np.sin(ramp * random.uniform(9, 15)))
     else:
-        cells = np.random.default_rng(random.getrandbits(64)).uniform(-1.4, 1.4, (size, size))
-        texture = cells
+        noise = np.random.default_rng(random.getrandbits(64))
+        texture = noise.uniform(-1.4, 1.4, (size, size))
     pixels = base + contrast * texture[:, :, None]
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 

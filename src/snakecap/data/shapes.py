@@ -74,14 +74,10 @@ def read(
         raise ValueError(f"shapes: fewest={fewest} is more than most={most}")
     numbers = {"train": train, "val": val, "test": test}
     looks = Looks(size=size, fewest=fewest, most=most, quality=quality, seed=seed)
-    folder = root / f"shapes-{_key(looks)}"
+    # Another look, or another drawing code, is another folder: old files are never mixed in.
+    made_by = provenance.canonical([asdict(looks), provenance.digest("snakecap.data.scene")])
+    folder = root / f"shapes-{hashlib.sha256(made_by.encode()).hexdigest()[:10]}"
     return Collection(folder, generate(folder, numbers, looks))
-
-
-def _key(looks: Looks) -> str:
-    """Another look, or another drawing code, is another folder: old files are never mixed in."""
-    code = provenance.digest("snakecap.data.scene")
-    return hashlib.sha256(provenance.canonical([asdict(looks), code]).encode()).hexdigest()[:10]
 
 
 def generate(

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from snakecap import log
 
 
-def existing(root: Path, name: str, option: str) -> Path:
-    """A file or folder under `root`.
+def existing(root: Path, names: str | Sequence[str], option: str) -> Path:
+    """A file or folder under `root`; the first of several usual names that is there.
 
     Raises:
-        FileNotFoundError: it does not exist; says which setting leads to it.
+        FileNotFoundError: none is; lists them, and says which setting leads to it.
     """
-    path = root / name
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} does not exist: set `root` of the data set to the folder that holds it, or "
-            f"its option `{option}` to another name"
-        )
-    return path
-
-
-def first_existing(root: Path, names: Iterable[str], option: str) -> Path:
-    """The first of several usual names that exists under `root`.
-
-    Raises:
-        FileNotFoundError: none does; lists them.
-    """
-    tried = list(names)
-    found = next((root / name for name in tried if (root / name).exists()), None)
-    if found is None:
-        raise FileNotFoundError(
-            f"{root} holds none of {', '.join(tried)}: set `root` of the data set to the right "
-            f"folder, or its option `{option}` to the name"
-        )
-    return found
+    tried = [names] if isinstance(names, str) else names
+    for name in tried:
+        if (root / name).exists():
+            return root / name
+    raise FileNotFoundError(
+        f"{root} does not hold {' or '.join(tried)}: set `root` of the data set to the folder that "
+        f"does, or its option `{option}` to another name"
+    )
 
 
 def sentences(captions: Sequence[str], picture: object, source: Path) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ data set's own split.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -97,7 +97,7 @@ def by_ids(pictures: Sequence[Picture], file: Path) -> Pictures:
         ValueError: an unknown split, an id of no picture, or an id in two splits.
     """
     lists = read_as(file, TypeAdapter(dict[Split, list[Id]]), "{split: [ids]}")
-    return _assign(pictures, [(i, split) for split in lists for i in lists[split]], "id", file)
+    return assign(pictures, [(i, split) for split in lists for i in lists[split]], "id", file)
 
 
 def by_karpathy(pictures: Sequence[Picture], file: Path) -> Pictures:
@@ -113,12 +113,25 @@ def by_karpathy(pictures: Sequence[Picture], file: Path) -> Pictures:
         (image.get(key), "train" if image["split"] in training else image["split"])
         for image in images
     ]
-    return _assign(pictures, pairs, "id" if key == "cocoid" else "name", file)
+    return assign(pictures, pairs, "id" if key == "cocoid" else "name", file)
 
 
-def _assign(
-    pictures: Sequence[Picture], pairs: Sequence[tuple[Any, str]], by: str, file: Path
+def assign(
+    pictures: Sequence[Picture],
+    pairs: Iterable[tuple[Any, str]],
+    by: Literal["id", "name"],
+    file: Path | str,
+    rest: str | None = None,
 ) -> Pictures:
+    """Splits by pairs of an id or a name without folders, and a split.
+
+    Args:
+        file: where they were read, for messages.
+        rest: the split of all others; None: they are left out.
+
+    Raises:
+        ValueError: an id or a name of no picture, or in two splits.
+    """
     splits: dict[str, str] = {}
     for value, split in pairs:
         if splits.setdefault(str(value), split) != split:
@@ -129,8 +142,5 @@ def _assign(
             f"{file} names {len(missing)} pictures that the data set lacks, such as {by} "
             f"{min(missing)}: is it the split of another data set?"
         )
-    return tuple(
-        replace(p, split=splits[key])
-        for p, key in zip(pictures, keys, strict=True)
-        if key in splits
-    )
+    chosen = [splits.get(key, rest) for key in keys]
+    return tuple(replace(p, split=s) for p, s in zip(pictures, chosen, strict=True) if s)

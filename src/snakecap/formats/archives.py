@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Any
 
 from snakecap import log
 from snakecap.formats.atomic import DiskFullError, room
@@ -31,7 +31,7 @@ class ArchiveError(ValueError):
 class _Member:
     name: str
     size: int
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], Any]
 
 
 def is_archive(path: Path) -> bool:
@@ -58,8 +58,10 @@ def unpack(archive: Path, folder: Path) -> list[str]:
         with _opened(archive) as members:
             _check_room(archive, members, folder)
             for member in log.progress(members, title=f"unpacking {archive.name}", unit="file"):
-                with room(folder / member.name):
-                    _write(member, staging)
+                target = staging / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with room(folder / member.name), member.open() as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
         names = [member.name for member in members]
         for name in names:
             target = folder / name
@@ -102,13 +104,7 @@ def _tar_members(archive: Path, packed: tarfile.TarFile) -> Iterator[_Member]:
             raise ArchiveError(f"{archive}: {info.name!r} is a link or a device")
         if not info.isdir():
             name = _safe(archive, info.name)
-            yield _Member(name, info.size, partial(_tar_file, packed, info))
-
-
-def _tar_file(packed: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    file = packed.extractfile(info)
-    assert file is not None, "only regular files are asked for"
-    return file
+            yield _Member(name, info.size, partial(packed.extractfile, info))
 
 
 def _safe(archive: Path, name: str) -> str:
@@ -139,17 +135,3 @@ def _check_room(archive: Path, members: list[_Member], folder: Path) -> None:
         raise ArchiveError(
             f"{archive} unpacks to {needed} bytes and {folder} has {free} free: make room"
         )
-
-
-def _write(member: _Member, staging: Path) -> None:
-    target = staging / member.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with member.open() as source, target.open("wb") as file:
-        while block := source.read(1 << 20):
-            written += len(block)
-            if written > member.size:
-                raise ArchiveError(f"{member.name!r} is larger than the archive says")
-            file.write(block)
-    if written != member.size:
-        raise EOFError(f"{member.name!r} ends early")

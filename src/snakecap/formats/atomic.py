@@ -175,10 +175,11 @@ def checked(value: Any, kind: TypeAdapter[Kind], complaint: str) -> Kind:
         return kind.validate_python(value)
     except ValidationError as error:
         first, *_ = error.errors(include_url=False)
-        at, *below = first["loc"] or ("the whole",)
+        at, *below = first["loc"] or ("",)
         at = f"entry {at + 1}" if isinstance(at, int) else at
         place = ".".join(map(str, (at, *below)))
         reason = first["msg"].removeprefix("Value error, ")
         shown = str(first["input"])
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
-        raise ValueError(f"{complaint}: {place}: {reason} (in {shown})") from None
+        said = ": ".join(filter(None, (complaint, place, reason)))
+        raise ValueError(f"{said} (in {shown})") from None

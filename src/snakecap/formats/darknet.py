@@ -13,18 +13,20 @@ tests write byte by byte.
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat, TypeAdapter
 
-from snakecap.formats.atomic import read_text
+from snakecap.formats.atomic import checked, read_text
 from snakecap.objects.categories import canonical
 
+NUMBERS = TypeAdapter(tuple[FiniteFloat, ...])
 VARIANCES = "variances"  # what the names of batch norms' variances end with
 Array = NDArray[np.float32]
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
@@ -50,14 +52,8 @@ class Section:
         Raises:
             ValueError: it is none, or less than the least; names the place.
         """
-        value = self.options.get(key, str(default))
-        try:
-            number = int(value)
-        except ValueError:
-            raise self.error(f"{key}={value} is not a whole number") from None
-        if number < least:
-            raise self.error(f"{key}={value} is less than {least}")
-        return number
+        kind: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=least)])
+        return checked(self.options.get(key, default), kind, str(self.error(key)))
 
     def numbers(self, key: str, default: str = "") -> tuple[float, ...]:
         """Numbers between commas.
@@ -65,14 +61,8 @@ class Section:
         Raises:
             ValueError: one of them is none; names the place.
         """
-        value = self.options.get(key, default)
-        try:
-            found = tuple(float(item) for item in value.split(",") if item)
-        except ValueError:
-            found = (math.nan,)
-        if not all(map(math.isfinite, found)):
-            raise self.error(f"{key}={value} is not a list of numbers")
-        return found
+        items = tuple(item for item in self.options.get(key, default).split(",") if item)
+        return checked(items, NUMBERS, str(self.error(key)))
 
     def require(self, **values: str) -> None:
         """Refuse an option that has another value: it would be another network."""
@@ -159,16 +149,19 @@ def read_weights(path: Path, shapes: Shapes) -> dict[str, Array]:
     Raises:
         FileNotFoundError: no such file.
         ValueError: it holds fewer numbers than the network has, or more, or one that is not
-            finite; names the file and the array.
+            finite; names the file, and the array of that one.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     data = path.read_bytes()
     rest = memoryview(data)[_header(path, data) :]
-    numbers = np.frombuffer(rest[: len(rest) // 4 * 4], "<f4")
-    _check_length(path, len(rest), shapes)
     sizes = [int(np.prod(shape)) for _, shape in shapes]
-    pieces = np.split(numbers, np.cumsum(sizes)[:-1])
+    if len(rest) != 4 * sum(sizes):
+        raise ValueError(
+            f"{path} has {len(rest):,} bytes behind its header, the network of the .cfg takes "
+            f"{4 * sum(sizes):,}: it is damaged, or of another .cfg"
+        )
+    pieces = np.split(np.frombuffer(rest, "<f4"), np.cumsum(sizes)[:-1])
     arrays = {
         name: piece.reshape(shape) for (name, shape), piece in zip(shapes, pieces, strict=True)
     }
@@ -191,22 +184,3 @@ def _header(path: Path, data: bytes) -> int:
         if len(data) >= size:
             return size
     raise ValueError(f"{path} has {len(data)} bytes: too few for the header of a .weights file")
-
-
-def _check_length(path: Path, length: int, shapes: Shapes) -> None:
-    """Compare the bytes after the header with what the network takes."""
-    end = 0
-    total = sum(int(np.prod(shape)) for _, shape in shapes)
-    other = "it is damaged, or of another .cfg"
-    for name, shape in shapes:
-        end += int(np.prod(shape))
-        if 4 * end > length:
-            raise ValueError(
-                f"{path} ends inside {name}: it holds {length // 4:,} numbers, the network of the "
-                f".cfg {total:,}: {other}"
-            )
-    if length > 4 * end:
-        raise ValueError(
-            f"{path} goes on for {length - 4 * end:,} bytes after the {total:,} numbers of the "
-            f".cfg's network: {other}"
-        )

@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
 from typing import Literal
 
 import numpy as np
@@ -99,14 +98,10 @@ def _decoded(
 
 def _read(path: Path) -> bytes:
     try:
-        if not S_ISREG(path.stat().st_mode):
-            raise Unreadable("not a regular file")
+        if not path.is_file():
+            raise Unreadable("not a regular file" if path.exists() else "missing")
         return path.read_bytes()
-    except FileNotFoundError:
-        raise Unreadable("missing") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        if isinstance(error, Unreadable):
-            raise
+    except OSError as error:
         raise Unreadable(_reason(error)) from None
 
 
@@ -148,7 +143,9 @@ def _square(image: Image.Image, size: int, mode: str) -> NDArray[np.uint8]:
     image.load()
     box = drafted[1] if drafted else (0.0, 0.0, float(image.width), float(image.height))
     if mode == "crop":
-        box = _centre(box[2], box[3])
+        side = min(box[2:])
+        left, top = (box[2] - side) / 2, (box[3] - side) / 2
+        box = (left, top, left + side, top + side)
     small = _rgb(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
     return _upright(image, small)
 
@@ -163,12 +160,6 @@ def _upright(source: Image.Image, pixels: Image.Image) -> NDArray[np.uint8]:
     undo = UNDO.get(_orientation(source))
     upright = pixels if undo is None else pixels.transpose(undo)
     return np.ascontiguousarray(np.asarray(upright).transpose(2, 0, 1))
-
-
-def _centre(width: float, height: float) -> tuple[float, float, float, float]:
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return (left, top, left + side, top + side)
 
 
 def _orientation(image: Image.Image) -> int:

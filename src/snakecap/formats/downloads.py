@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -95,20 +96,16 @@ def fetch(
                         f"{url}: {error}; gave up after {failures} attempts without progress. "
                         "Run again to continue where it stopped"
                     ) from None
-                _wait(url, error, failures, back_off)
+                wait = back_off * 2.0 ** max(0, failures - 1)
+                wait = min(LONGEST_WAIT, wait if error.wait is None else error.wait)
+                log.logger.warning("%s: %s; trying again in %.1f s", url, error, wait)
+                time.sleep(wait)
 
 
 def discard(path: Path) -> None:
     """Forget the partial download of `path`."""
     path.with_name(path.name + ".part").unlink(missing_ok=True)
     path.with_name(path.name + ".part.json").unlink(missing_ok=True)
-
-
-def _wait(url: str, error: _DroppedError, failures: int, back_off: float) -> None:
-    seconds = back_off * 2.0 ** max(0, failures - 1) if error.wait is None else error.wait
-    seconds = min(seconds, LONGEST_WAIT)
-    log.logger.warning("%s: %s; trying again in %.1f s", url, error, seconds)
-    time.sleep(seconds)
 
 
 def _attempt(url: str, part: Path, size: int | None, bar: Any) -> None:
@@ -125,8 +122,7 @@ def _attempt(url: str, part: Path, size: int | None, bar: Any) -> None:
             ):
                 return
             start = _start(url, response, part, have, version)
-            total = _total(response, start)
-            _check_promise(url, part, total, size, start)
+            total = _promised(url, response, part, start, size)
             _receive(url, response, part, start, total, bar)
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise _DroppedError(f"the connection failed ({type(error).__name__})") from None
@@ -182,24 +178,25 @@ def _content_range(response: requests.Response) -> tuple[int | None, int | None]
     return int(first) if first.isdigit() else None, int(total) if total.isdigit() else None
 
 
-def _total(response: requests.Response, start: int) -> int | None:
-    """Bytes of the whole file, when the server says."""
+def _promised(
+    url: str, response: requests.Response, part: Path, start: int, size: int | None
+) -> int | None:
+    """Bytes of the whole file, when the server says; they must be right, and find room."""
     length = response.headers.get("Content-Length", "")
-    return _content_range(response)[1] or (start + int(length) if length.isdigit() else None)
-
-
-def _check_promise(url: str, part: Path, total: int | None, size: int | None, start: int) -> None:
-    """Stop before the first byte of what cannot be right or cannot be stored."""
-    if size is not None and total is not None and total != size:
+    total = _content_range(response)[1] or (start + int(length) if length.isdigit() else None)
+    if total is None:
+        return None
+    if size not in (None, total):
         raise DownloadError(
             f"{url} has {total} bytes, not the {size} of `size`: it changed, or is another file"
         )
     free = shutil.disk_usage(part.parent).free
-    if total is not None and total - start > free:
+    if total - start > free:
         raise DownloadError(
             f"{url} needs {total - start} bytes and {part.parent} has {free} free: make room, or "
             "set `downloads` to another disk"
         )
+    return total
 
 
 def _receive(
@@ -271,11 +268,10 @@ def recorded(path: Path) -> str | None:
     file = record_path(path)
     if not file.exists():
         return None
-    words = file.read_text(encoding="utf-8").split()
-    digest = words[0].lower() if words else ""
-    if len(digest) != 64 or any(letter not in "0123456789abcdef" for letter in digest):
+    digest = re.match(r"[0-9a-f]{64}\b", file.read_text(encoding="utf-8").lower())
+    if digest is None:
         raise ChecksumError(f"{file} does not hold a sha256: delete it")
-    return digest
+    return digest[0]
 
 
 def verify(path: Path, *, expected: str | None, size: int | None) -> str:

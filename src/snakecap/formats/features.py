@@ -166,14 +166,13 @@ class Features:
         with self._begin() as transaction:
             for row, file in enumerate(files):
                 value = transaction.get(key(file))
-                if value is None or len(value) != flat.shape[1] * self.dtype.itemsize:
-                    raise ValueError(self._complaint(file, value))
+                if value is None:
+                    raise ValueError(
+                        f"{self.path} has no features of {file!r}: it was made from other pictures"
+                    )
+                if len(value) != flat.shape[1] * self.dtype.itemsize:
+                    raise ValueError(
+                        f"{self.path}: {file!r} has {len(value)} bytes, not of shape {self.vdim}"
+                    )
                 flat[row] = np.frombuffer(value, self.dtype)
         return values
-
-    def _complaint(self, file: str, value: Any) -> str:
-        if value is None:
-            return f"{self.path} has no features of {file!r}: it was made from other pictures"
-        return (
-            f"{self.path}: the value of {file!r} has {len(value)} bytes, not of shape {self.vdim}"
-        )

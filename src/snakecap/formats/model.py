@@ -68,12 +68,9 @@ def read_header(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no model at {path}")
     try:
         with safe_open(path, "pt") as file:
-            return _header(file.metadata(), path)
+            metadata = file.metadata()
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable .safetensors file: {error}") from None
-
-
-def _header(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
     if not metadata or KEY not in metadata:
         raise ValueError(f"{path} holds weights but no snakecap header: it is not our model")
     try:

@@ -25,14 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    StrictInt,
-    StrictStr,
-    TypeAdapter,
-)
+from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from snakecap.formats.atomic import Id, checked, read_as, write_json
 from snakecap.objects.object import Box, Object
@@ -41,18 +34,6 @@ ROOT = re.compile(rb'"root": ("(?:[^"\\]|\\.)*")')
 FILE = re.compile(rb'"file": ("(?:[^"\\]|\\.)*")')
 COUNTS = re.compile(rb'\{"counts": \{"pictures": (\d+), "captions": (\d+)\}')
 SPLITS = ("train", "val", "test", "extra")
-
-
-def _known(split: str) -> str:
-    if split not in SPLITS:
-        raise ValueError(f"it is not one of {', '.join(SPLITS)}")
-    return split
-
-
-def _named(file: str) -> str:
-    if not file:
-        raise ValueError("a file has a name")
-    return file
 
 
 Pixels = Annotated[StrictInt, Field(ge=0)]
@@ -77,8 +58,8 @@ class Picture:
     __pydantic_config__ = ConfigDict(revalidate_instances="always")
 
     id: Id
-    file: Annotated[StrictStr, AfterValidator(_named)]
-    split: Annotated[str, AfterValidator(_known)]
+    file: Annotated[StrictStr, Field(min_length=1)]
+    split: Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")]
     captions: tuple[str, ...] = ()
     objects: tuple[Object, ...] = ()
     regions: tuple[Region, ...] = ()

@@ -5,6 +5,7 @@ Tab-separated, with the header ``file<tab>reason``; one line a picture, none whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from snakecap.formats.atomic import read_text, write_text
 
 HEADER = "file\treason"
 # A tab or a line break in a file's name would break the table.
-ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
-PLAIN = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
+ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+PLAIN = {escaped: chr(code) for code, escaped in ESCAPES.items()}
 
 
 def write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
@@ -43,13 +44,8 @@ def read(path: Path) -> list[tuple[str, str]]:
 
 def escape(text: str) -> str:
     """Text as a cell of a table: without tabs and line breaks."""
-    for character, escape in ESCAPES:
-        text = text.replace(character, escape)
-    return text
+    return text.translate(ESCAPES)
 
 
 def _plain(text: str) -> str:
-    parts = iter(text)
-    return "".join(
-        PLAIN.get(next(parts, ""), "") if character == "\\" else character for character in parts
-    )
+    return re.sub(r"\\.", lambda found: PLAIN.get(found[0], ""), text)

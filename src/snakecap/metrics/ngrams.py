@@ -59,7 +59,8 @@ class Index:
             if learn:
                 self._known.append(np.unique(key))
             ngram = _number(key, self._known[order])
-            tables.append(_tally(sentence[start], ngram))
+            pairs, times = np.unique(pack(sentence[start], ngram), return_counts=True)
+            tables.append(Counts(pairs >> LOW, pairs & ((1 << LOW) - 1), times))
             inside = sentence[start] == sentence[start + order + 1]
             start = start[inside]
             key = pack(ngram[inside], word[start + order + 1])
@@ -90,8 +91,3 @@ def _number(keys: Integers, known: Integers) -> Integers:
     if not seen.all():
         at[~seen] = len(known) + np.unique(keys[~seen], return_inverse=True)[1]
     return at
-
-
-def _tally(sentence: Integers, ngram: Integers) -> Counts:
-    pairs, count = np.unique(pack(sentence, ngram), return_counts=True)
-    return Counts(pairs >> LOW, pairs & ((1 << LOW) - 1), count)

@@ -65,8 +65,5 @@ def _lines(path: Path, expected: int) -> list[str]:
     lines = path.read_bytes().decode("utf-8").split("\n")
     if expected and len(lines) != expected:
         raise java.JavaError(f"the tokeniser made {len(lines)} lines of {expected} captions")
-    return [_without_punctuation(line) for line in lines[:expected]]
-
-
-def _without_punctuation(line: str) -> str:
-    return " ".join(word for word in line.rstrip().split(" ") if word not in PUNCTUATION)
+    words = (line.rstrip().split(" ") for line in lines[:expected])
+    return [" ".join(word for word in row if word not in PUNCTUATION) for row in words]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,7 @@ def vocabulary(
     vocabulary_files.write(
         vocabulary,
         vocabulary_files.Vocabulary(tuple(words), settings.tokenizer, words),
-        statistics=statistics.as_json(),
+        statistics=asdict(statistics),
         settings=settings.model_dump(mode="json"),
         stamp=code.stamp(),
     )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 BAR = 50  # characters of the histogram's longest bar
 
@@ -51,9 +50,6 @@ class Statistics:
     kept_words: int  # words in the vocabulary, without UNK
     max_length: int  # words of the longest caption
     lengths: dict[int, int]  # number of captions of each length that occurs
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         """The lines of prepro.py, word for word, with bars added to the histogram."""

@@ -539,10 +539,10 @@ def test_flickr8k_without_a_split(tmp_path: Path) -> None:
 def test_flickr8k_lists_that_do_not_fit(tmp_path: Path) -> None:
     make_flickr8k(tmp_path)
     (tmp_path / "mine.txt").write_text("1#a.jpg\nghost.jpg\n")
-    with pytest.raises(ValueError, match=r"mine\.txt names 'ghost\.jpg', which has no caption"):
+    with pytest.raises(ValueError, match=r"mine\.txt names 1 .* such as name ghost\.jpg"):
         flickr8k.read(tmp_path, lists={"train": "mine.txt"})
     (tmp_path / "mine.txt").write_text("1#a.jpg\n")
-    with pytest.raises(ValueError, match="in 'train' already"):
+    with pytest.raises(ValueError, match=r"mine\.txt: '1#a\.jpg' is in two splits"):
         flickr8k.read(tmp_path, lists={"train": "mine.txt", "val": "mine.txt"})
 
 

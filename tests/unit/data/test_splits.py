@@ -77,7 +77,7 @@ def test_lists_of_ids_choose_and_split(tmp_path: Path) -> None:
         ({"train": [1], "dev": [2]}, "dev.*Input should be 'train'"),
         ({"train": [1, 99]}, "such as id 99"),
         ({"train": [1], "val": [1]}, "1 is in two splits"),
-        ([1, 2], "the whole: Input should be a valid dictionary"),
+        ([1, 2], ": Input should be a valid dictionary"),
     ],
 )
 def test_wrong_lists_of_ids(tmp_path: Path, lists: object, message: str) -> None:

@@ -68,12 +68,12 @@ def test_a_line_that_is_none_is_named(text, line):
 
 def test_a_value_that_is_no_number_is_named(tmp_path):
     section = parse("[net]\n[convolutional]\nfilters=many\nanchors=1,2x", "x.cfg")[1]
-    with pytest.raises(ValueError, match=r"x.cfg:2: \[convolutional\] filters=many"):
+    with pytest.raises(ValueError, match=r"x.cfg:2: \[convolutional\] filters: .*many"):
         section.whole("filters", 1)
-    with pytest.raises(ValueError, match=r"x.cfg:1: \[maxpool\] stride=0 is less than 1"):
+    with pytest.raises(ValueError, match=r"x.cfg:1: \[maxpool\] stride: .*greater than or equal"):
         parse("[maxpool]\nstride=0", "x.cfg")[0].whole("stride", 1)
     assert parse("[convolutional]\npad=0", "x.cfg")[0].whole("pad", 1, least=0) == 0
-    with pytest.raises(ValueError, match=r"x.cfg:2: \[convolutional\] anchors=1,2x"):
+    with pytest.raises(ValueError, match=r"x.cfg:2: \[convolutional\] anchors: .*2x"):
         section.numbers("anchors")
     (tmp_path / "binary.cfg").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"binary.cfg is not a text file"):
@@ -119,15 +119,12 @@ def test_a_network_holds_the_numbers_that_it_read(template, version, tmp_path):
         assert np.array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    ("kept", "inside"), [(0, "first"), (7, "first"), (8, "second"), (31, "second"), (47, "third")]
-)
-def test_a_truncated_file_is_refused_where_it_ends(tmp_path, kept, inside):
+@pytest.mark.parametrize("kept", [0, 7, 8, 31, 47])
+def test_a_truncated_file_is_refused(tmp_path, kept):
     path = tmp_path / "a.weights"
     data = weights(path).read_bytes()
     path.write_bytes(data[: 20 + kept])
-    expected = rf"a.weights ends inside {inside}: it holds {kept // 4} numbers.* 12"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(ValueError, match=rf"a.weights has {kept} bytes .* takes 48"):
         read_weights(path, SHAPES)
 
 
@@ -135,7 +132,7 @@ def test_a_truncated_file_is_refused_where_it_ends(tmp_path, kept, inside):
 def test_a_file_that_is_too_long_is_refused(tmp_path, extra):
     path = weights(tmp_path / "a.weights")
     path.write_bytes(path.read_bytes() + bytes(extra))
-    with pytest.raises(ValueError, match=rf"goes on for {extra} bytes after the 12 numbers"):
+    with pytest.raises(ValueError, match=rf"has {48 + extra} bytes .* takes 48"):
         read_weights(path, SHAPES)
 
 
