@@ -35,14 +35,14 @@ class DarknetLines(Detector):
         self.categories = NAMES
         self._lines: dict[str, list[Line]] = {}
         for line in read(file):
-            self._lines.setdefault(_base(line.file), []).append(line)
+            self._lines.setdefault(PurePosixPath(line.file).name, []).append(line)
 
     def match(self, pictures: Sequence[Picture]) -> list[tuple[str, str]]:
         """Nothing: lines of other pictures are left out. Every picture needs exactly one line."""
         seen: dict[str, str] = {}
         for picture in pictures:
             self.line(picture)
-            other = seen.setdefault(_base(picture.file), picture.file)
+            other = seen.setdefault(PurePosixPath(picture.file).name, picture.file)
             if other != picture.file:
                 raise ValueError(
                     f"{self.file} goes by names without folders, and two pictures have the same: "
@@ -72,17 +72,9 @@ class DarknetLines(Detector):
         Raises:
             ValueError: there is none, or several.
         """
-        name = _base(picture.file)
+        name = PurePosixPath(picture.file).name
         lines = self._lines.get(name, [])
         if len(lines) == 1:
             return lines[0]
-        reason = "no line" if not lines else f"{len(lines)} lines ({_some(lines)})"
-        raise ValueError(f"{self.file} has {reason} for the picture {name!r}")
-
-
-def _base(path: str) -> str:
-    return PurePosixPath(path).name
-
-
-def _some(lines: Sequence[Line]) -> str:
-    return ", ".join(line.file for line in lines[:3])
+        some = ", ".join(line.file for line in lines[:3]) or "none"
+        raise ValueError(f"{self.file} needs one line for the picture {name!r}, not {some}")

@@ -46,7 +46,8 @@ class Convolution(Layer):
         if activation not in ("leaky", "linear"):
             raise section.error(f"activation={activation} is not supported, only leaky and linear")
         size, filters, stride = (section.whole(key, 1) for key in ("size", "filters", "stride"))
-        padding = size // 2 if section.whole("pad", 0, least=0) else _padding(section, 0)
+        half = section.whole("pad", 0, least=0)
+        padding = size // 2 if half else section.whole("padding", 0, least=0)
         normalised = bool(section.whole("batch_normalize", 0, least=0))
         self.leaky = activation == "leaky"
         self.convolution = nn.Conv2d(
@@ -84,7 +85,7 @@ class MaxPool(Layer):
         super().__init__()
         self.stride = section.whole("stride", 1)
         self.size = section.whole("size", self.stride)
-        total = _padding(section, self.size - 1)
+        total = section.whole("padding", self.size - 1, least=0)
         before, after = total // 2, total - total // 2
         self.padding = (before, after, before, after)
         # H and W are multiples of the stride: windows no larger than it never leave the image.
@@ -184,8 +185,7 @@ class Network(nn.Module):
         layers: list[Layer] = []
         for section in sections[1:-1]:
             if section.name not in LAYERS:
-                known = ", ".join(LAYERS)
-                raise section.error(f"is not a layer of YOLOv2; known: {known}")
+                raise section.error(f"is not a layer of YOLOv2; known: {', '.join(LAYERS)}")
             layers.append(LAYERS[section.name](section, shapes))
             shapes.append(layers[-1].shape)
         self.layers = nn.ModuleList(layers)
@@ -240,10 +240,6 @@ def checked_size(network: Network, size: int | None) -> int:
     return size or network.size
 
 
-def _padding(section: Section, default: int) -> int:
-    return section.whole("padding", default, least=0)
-
-
 def _anchors(region: Section, last: Shape) -> Tensor:
     """The region layer's anchors, of shape (A, 2), once they fit the layer before it."""
     region.require(coords="4", softmax="1", background="0")
@@ -260,9 +256,6 @@ def _anchors(region: Section, last: Shape) -> Tensor:
 
 def _side(net: Section, stride: int) -> int:
     width, height = net.whole("width", 416), net.whole("height", 416)
-    if width != height or width <= 0 or width % stride:
-        raise net.error(
-            f"width={width} and height={height} must be equal, and a multiple of the stride, "
-            f"{stride}"
-        )
+    if width != height or width % stride:
+        raise net.error(f"width={width} and height={height} must be equal, a multiple of {stride}")
     return width

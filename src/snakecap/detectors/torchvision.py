@@ -18,7 +18,10 @@ from snakecap.detectors.detector import Detector
 from snakecap.formats import model as models
 from snakecap.formats.pictures import Picture
 from snakecap.objects.boxes import Detections, clip
-from snakecap.objects.categories import COCO, canonical
+from snakecap.objects.categories import COCO, NAMES
+
+# The name of each place of a network; "" for background and the ids that COCO never used.
+LABELS = [COCO.get(number, "") for number in range(91)]
 
 
 class TorchvisionDetector(Detector):
@@ -66,16 +69,15 @@ class TorchvisionDetector(Detector):
         """
         from torchvision.models import get_model
 
-        labels, state = _published(name) if file is None else (_coco(), _state(file))
-        self.network = get_model(name, weights=None, weights_backbone=None, num_classes=len(labels))
+        state, number = _published(name) if file is None else _state(file), len(LABELS)
+        self.network = get_model(name, weights=None, weights_backbone=None, num_classes=number)
         models.fill(self.network, state, f"{name} from {file or 'torchvision'}")
         self.network.eval().to(place)
         self.place, self.min_score = place, min_score
         head: Any = getattr(self.network, "roi_heads", self.network)
         head.score_thresh, head.nms_thresh, head.detections_per_img = min_score, overlap, limit
-        self.categories = tuple(canonical(label) for label in labels if label)
-        places = np.cumsum([bool(label) for label in labels]) - 1
-        self._places = np.where([bool(label) for label in labels], places, -1)
+        self.categories = NAMES
+        self._places = np.array([NAMES.index(label) if label else -1 for label in LABELS])
 
     @torch.inference_mode()
     def detect(
@@ -100,20 +102,13 @@ class TorchvisionDetector(Detector):
         return found.take(np.flatnonzero(right))
 
 
-def _coco() -> list[str]:
-    """The name of each of the 91 places, "" for background and the ids that COCO never used."""
-    return [COCO.get(number, "") for number in range(91)]
-
-
-def _published(name: str) -> tuple[list[str], dict[str, Any]]:
-    """The categories and weights that torchvision has of a network."""
+def _published(name: str) -> dict[str, Any]:
+    """The weights that torchvision has of a network; all know COCO's categories."""
     from torchvision.models import get_model_weights
 
     chosen = get_model_weights(name).DEFAULT
-    unused = ("__background__", "N/A")
-    labels = ["" if label in unused else label for label in chosen.meta["categories"]]
     try:
-        return labels, chosen.get_state_dict(progress=False, check_hash=True)
+        return dict(chosen.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:  # no network, or a file cut short
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise RuntimeError(

@@ -74,9 +74,7 @@ def flush(path: Path) -> None:
 def keep(source: Path, target: Path, rows: Sequence[int], block: int = 64) -> None:
     """Write those rows of `source`, in that order, as a new ``images.h5``."""
     images = Images(source)
-    with h5py.File(source) as file:
-        mode, stamp = file.attrs["mode"], json.loads(file.attrs["stamp"])
-    create(target, [images.files[row] for row in rows], images.size, mode, stamp)
+    create(target, [images.files[row] for row in rows], images.size, images.mode, images.stamp)
     writer = Rows(target)
     for start in range(0, len(rows), block):
         for row, image in enumerate(images.read(rows[start : start + block]), start=start):
@@ -105,6 +103,7 @@ class Images:
 
     Attributes:
         size: the side S in pixels.
+        mode: squash (whole pictures made square) or crop (their centre squares).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -124,6 +123,7 @@ class Images:
                 plain = data.id.get_create_plist().get_external_count() == 0
                 # None for chunks, compression, or no data at all.
                 self.offset: int | None = data.id.get_offset() if plain else None
+                self.mode = str(file.attrs.get("mode", "squash"))
                 self.stamp: dict[str, Any] = json.loads(file.attrs.get("stamp", "{}"))
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is not an images.h5: {error}") from error

@@ -179,21 +179,15 @@ class Model:
         """What captions may not say, by id."""
         unknown = self.vocabulary.unknown
         suppress = (unknown,) if decoding.suppress_unknown and unknown is not None else ()
-        once = None
+        once, bad = None, None
         if decoding.no_repeat_words:
             once = torch.as_tensor(content_words(self.vocabulary), device=self.place)
-        return Constraints(
-            suppress,
-            decoding.no_repeat_ngram,
-            once,
-            decoding.min_length,
-            self._bad_endings() if decoding.no_bad_endings else None,
-            torch.tensor(self.vocabulary.rarity),
-        )
-
-    def _bad_endings(self) -> torch.Tensor:
-        bad = [word in BAD_ENDINGS for word in self.vocabulary]
-        return torch.tensor([False, *bad], device=self.place)
+        if decoding.no_bad_endings:
+            ends = [word in BAD_ENDINGS for word in self.vocabulary]
+            bad = torch.tensor([False, *ends], device=self.place)
+        rarity = torch.tensor(self.vocabulary.rarity)
+        shortest, ngram = decoding.min_length, decoding.no_repeat_ngram
+        return Constraints(suppress, ngram, once, shortest, bad, rarity)
 
     def results(
         self,

@@ -42,20 +42,11 @@ def lines(entries: Sequence[Entry]) -> list[Line]:
             continue
         line = found.setdefault(entry.system, Line(entry.family))
         offset = line.ends[-1][0] if line.ends else 0
-        stats = entry.history.get("val_lang_stats_history") or {}
-        ciders = {at: row["CIDEr"] for at, row in stats.items() if row and "CIDEr" in row}
-        last = 0
-        for target, table in (
-            (line.loss, entry.history.get("loss_history")),
-            (line.validation, entry.history.get("val_loss_history")),
-            (line.cider, ciders),
+        for target, values in zip(
+            (line.loss, line.validation, line.cider), entry.series, strict=True
         ):
-            values = {
-                int(at): float(value) for at, value in (table or {}).items() if value is not None
-            }
-            series = [(at, value) for at, value in sorted(values.items()) if math.isfinite(value)]
-            target += [(offset + at, value) for at, value in series]
-            last = max([last, *(at for at, _ in series)])
+            target += [(offset + at, value) for at, value in values]
+        last = max((at for values in entry.series for at, _ in values), default=0)
         line.ends.append((offset + int(entry.history.get("iteration") or last), entry.stage))
     return list(found.values())
 

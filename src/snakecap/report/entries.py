@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,6 +90,14 @@ class Entry:
         return f"{self.system} / {self.stage}"
 
     @property
+    def series(self) -> tuple[list[tuple[int, float]], ...]:
+        """Loss, validation loss and validation CIDEr, each by iteration, where they are finite."""
+        past = self.history
+        rows = (past.get("val_lang_stats_history") or {}).items()
+        ciders = {at: row.get("CIDEr") for at, row in rows if row}
+        return tuple(map(_finite, (past.get("loss_history"), past.get("val_loss_history"), ciders)))
+
+    @property
     def minutes(self) -> float | None:
         """Training time of this stage alone."""
         seconds = self.history.get("seconds")
@@ -100,6 +108,11 @@ class Entry:
         """Weights in the model, when the history says."""
         count = self.history.get("parameters")
         return int(count) if isinstance(count, int | float) else None
+
+
+def _finite(values: Mapping[str, float | None] | None) -> list[tuple[int, float]]:
+    known = ((int(at), value) for at, value in (values or {}).items() if value is not None)
+    return sorted((at, float(value)) for at, value in known if math.isfinite(value))
 
 
 def read(

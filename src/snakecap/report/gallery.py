@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import h5py
 import numpy as np
 from PIL import Image
 
@@ -170,23 +169,19 @@ def _outlines(
 
 def stored(path: Path, pictures: Sequence[Picture]) -> Iterator[Image.Image]:
     """Each picture out of ``images.h5``; one that it lacks is a grey square."""
-    store, whole = Images(path), _whole(path)
-    rows = {name: row for row, name in enumerate(store.files)}
+    store = Images(path)
     for picture in pictures:
-        if picture.file not in rows:
+        if picture.file not in store:
             yield Image.new("RGB", (64, 64), "#808080")
             continue
-        pixels = store.read([rows[picture.file]])[0].transpose(1, 2, 0)
+        pixels = store.read(store.rows([picture.file]))[0].transpose(1, 2, 0)
         image = Image.fromarray(np.ascontiguousarray(pixels))
-        yield stretch(image, picture.width, picture.height) if whole else image
+        yield stretch(image, picture.width, picture.height) if store.mode == "squash" else image
 
 
 def _whole(images: Path | None) -> bool:
     """Whether images are whole pictures made square; else they are their centre squares."""
-    if images is None:
-        return True
-    with h5py.File(images, "r") as file:
-        return str(file.attrs.get("mode", "squash")) == "squash"
+    return images is None or Images(images).mode == "squash"
 
 
 def _blank(picture: Picture) -> Image.Image:

@@ -1,19 +1,13 @@
 """The report's tables as data frames: scores, paired differences, detectors; and their texts.
 
-Is one system better than another on the same pictures? The interval of a difference is a percentile
-bootstrap over pictures (Efron and Tibshirani, 1993, chapter 13); it says nothing of the spread
-between seeds: a system with several seeds enters with the mean over its seeds of every picture's
-CIDEr.
+The interval of a paired difference is a percentile bootstrap over pictures (Efron and Tibshirani,
+1993, chapter 13); it says nothing of the spread between seeds: a system with several enters with
+the mean over them of every picture's CIDEr.
 
-Which pairs: a system's consecutive stages; then the systems after their last stage. Up to
-`ALL_PAIRS` systems, each with each. Of more, all pairs would be a wall in which some intervals
-leave out zero by chance alone (3 of the 66 of a dozen systems). Two kinds answer what readers ask:
-
-- each with the one before it in the table, for `compare` lists the rows of an argument one after
-  the other, each with one change (OBJ2TEXT's objclass, objname, objname_location);
-- each with the best, which says what is not clearly worse than the winner.
-
-Or those that the settings name.
+Compared are a system's consecutive stages; then the systems after their last stage, as the settings
+name them. Without names, up to `ALL_PAIRS` systems each with each. Of more, some of all intervals
+would leave out zero by chance alone: each with the one before it, for `compare` lists the rows of
+an argument one after the other, and each with the best.
 """
 
 from __future__ import annotations

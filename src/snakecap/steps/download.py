@@ -57,8 +57,8 @@ def download(
     names = [name for name, _ in wanted]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two downloads would be the same file: {', '.join(sorted(repeated))}")
-    rows = _all_present(folder, wanted)
-    if rows is None:
+    rows = [_present(folder / name, item) for name, item in wanted]
+    if None in rows:  # else nothing is written there: such a folder may be read-only
         folder.mkdir(parents=True, exist_ok=True)
         with outputs.lock(folder / ".lock", folder):
             atomic.remove_litter(folder)
@@ -67,13 +67,8 @@ def download(
     atomic.write_json(manifest, value, indent=1)
 
 
-def _all_present(folder: Path, wanted: list[tuple[str, Download]]) -> list[dict[str, Any]] | None:
-    """The manifest's lines when all is there and verifies: such a folder may be read-only."""
-    rows = [_present(folder / name, item) for name, item in wanted]
-    return None if None in rows else [row for row in rows if row is not None]
-
-
 def _present(target: Path, item: Download) -> dict[str, Any] | None:
+    """A download's line of the manifest, if it is there and verifies."""
     if not target.is_file() or _local(item.url) is not None:
         return None
     try:
@@ -86,10 +81,10 @@ def _present(target: Path, item: Download) -> dict[str, Any] | None:
     return _line(target, item, digest)
 
 
-def _line(target: Path, item: Download, digest: str) -> dict[str, Any]:
-    """A download's line of the manifest."""
-    row = {"file": target.name, "url": item.url, "path": str(target)}
-    return {**row, "sha256": digest, "size": target.stat().st_size}
+def _line(target: Path, item: Download, digest: str | None) -> dict[str, Any]:
+    """A download's line of the manifest; of a folder without a digest."""
+    row = {"file": target.name, "url": item.url, "path": str(_local(item.url) or target)}
+    return {**row, "sha256": digest, "size": target.stat().st_size if digest else None}
 
 
 def _name(url: str) -> str:
@@ -119,19 +114,18 @@ def _obtain(target: Path, item: Download, retries: int, back_off: float) -> dict
     if local is not None:
         _use_in_place(target, local)
         if local.is_dir():
-            row = {"file": target.name, "url": item.url, "path": str(local)}
-            return {**row, "sha256": None, "size": None}
+            return _line(target, item, None)
     if target.exists():
         digest = _verify_existing(target, item)
         discard(target)  # a run may have been killed after it renamed the part
     else:
         digest = _download(target, item, retries, back_off)
-    if item.unpack:
-        _unpack(target, digest)
+    if item.unpack and not _unpacked(target, digest):
+        names = archives.unpack(target, target.parent)
+        atomic.write_json(_marker(target), {"sha256": digest, "files": names})
     # Last: what could not be unpacked must not become the checksum that later runs insist on.
     record(target, digest)
-    row = _line(target, item, digest)
-    return row if local is None else {**row, "path": str(local)}
+    return _line(target, item, digest)
 
 
 def _use_in_place(target: Path, local: Path) -> None:
@@ -195,14 +189,8 @@ def _download(target: Path, item: Download, retries: int, back_off: float) -> st
     return digest
 
 
-def _unpack(archive: Path, digest: str) -> None:
-    """Unpack beside the archive, unless a run before did and all is still there."""
-    if not _unpacked(archive, digest):
-        names = archives.unpack(archive, archive.parent)
-        atomic.write_json(_marker(archive), {"sha256": digest, "files": names})
-
-
 def _unpacked(archive: Path, digest: str) -> bool:
+    """Whether a run before unpacked it beside it, and all is still there."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         done = atomic.read_json(_marker(archive))
         present = all((archive.parent / name).exists() for name in done["files"])

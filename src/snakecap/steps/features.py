@@ -138,9 +138,7 @@ def extract(
     todo = processes.broadcast(_missing(writer, names, flip=kept.flip) if writer else [])
     batches = [todo[at : at + size] for at in range(0, len(todo), size)]
     own = processes.mine(batches)
-    rounds = -(
-        -len(batches) // processes.size
-    )  # in the last, some processes may have nothing to do
+    rounds = -(-len(batches) // processes.size)  # the last one may have nothing for some
     seen: Found | None = None
     images = _ahead(pictures.read, own)
     initial = len(names) - len(todo)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snakecap.formats.atomic import read_json
-from snakecap.provenance import sidecar, staleness
+from snakecap.provenance import lineage, sidecar, staleness
 
 FACTS = ("code", "parameters", "words", "best", "settings", "stamp", "lock")  # of headers
 WIDTH = 10  # columns of the names
@@ -75,17 +75,9 @@ def _made(record: dict[str, Any]) -> Iterator[str]:
 
 def _fact(name: str, value: Any) -> Iterator[str]:
     """A value; a table's entries a line each, by their place."""
-    entries = list(_flat(value, "")) or [("", "none")]
-    for at, (place, text) in enumerate(entries):
-        yield _line("" if at else name, f"{place}: {text}" if place else text)
-
-
-def _flat(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flat(item, f"{place}.{key}" if place else str(key))
-    else:
-        yield place, value if isinstance(value, str) else javascript.dumps(value)
+    for at, (place, leaf) in enumerate(lineage.flat(value, "")):
+        text = leaf if isinstance(leaf, str) else javascript.dumps(leaf) if leaf != {} else "none"
+        yield _line("" if at else name, f"{place[1:]}: {text}" if place else text)
 
 
 def _line(name: str, text: str) -> str:

@@ -54,9 +54,11 @@ def sweep(
     Raises:
         ValueError: there is no such system, or the configuration is wrong.
     """
+    from snakemake.utils import update_config  # as --configfile lays one over another
+
     merged: dict[str, Any] = {}
     for path in configs:
-        _merge(merged, _read(path))
+        update_config(merged, _read(path))
     rows = configuration.read(merged).systems
     if system not in rows:
         raise ValueError(f"no system {system!r} in {configs[-1]}; known: {', '.join(rows)}")
@@ -99,12 +101,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not a configuration: it has no keys")
     return content
-
-
-def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Lay one configuration over another, as Snakemake's --configfile does."""
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = copy.deepcopy(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -90,10 +89,10 @@ def watch(
             if now != seen:
                 seen, entries = now, [_entry(path, folder) for path in paths]
                 if page is not None:
-                    _write(page, entries, _rows(entries, paths))
+                    _write(page, entries, list(map(_row, entries, paths)))
                 if events is not None:
                     events.write(entries)
-            return _table(_rows(entries, paths), console.width)  # whose clocks go on
+            return _table(map(_row, entries, paths), console.width)  # whose clocks go on
 
         terminal = sys.stdout.isatty()
         console = Console(width=None if terminal else 200)
@@ -111,16 +110,10 @@ def _entry(path: Path, folder: Path) -> Entry:
     return Entry(str(place.parent), place.name, history=read_json(path))
 
 
-def _rows(entries: Sequence[Entry], paths: Sequence[Path]) -> list[tuple[str, ...]]:
-    """The cells of `COLUMNS` for each stage."""
-    return [_row(entry, path) for entry, path in zip(entries, paths, strict=True)]
-
-
 def _row(entry: Entry, path: Path) -> tuple[str, ...]:
+    """The cells of `COLUMNS` for a stage."""
     past = entry.history
-    loss, validation = _values(past["loss_history"]), _values(past["val_loss_history"])
-    scores = past.get("val_lang_stats_history", {})
-    ciders = _values({at: row["CIDEr"] for at, row in scores.items() if "CIDEr" in row})
+    loss, validation, ciders = ([value for _, value in values] for values in entry.series)
     return (
         f"{entry.system}/{entry.stage}",
         _state(past, path),
@@ -141,11 +134,6 @@ def _state(past: dict[str, Any], path: Path) -> str:
     if sidecar.path_of(path).is_file():
         return f"done in {past['seconds'] / 60:.1f} min"
     return f"written {time.time() - path.stat().st_mtime:.0f} s ago"
-
-
-def _values(history: dict[str, float | None]) -> list[float]:
-    pairs = sorted((int(at), value) for at, value in history.items() if value is not None)
-    return [value for _, value in pairs if math.isfinite(value)]
 
 
 def _curve(values: Sequence[float]) -> str:

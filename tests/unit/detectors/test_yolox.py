@@ -200,12 +200,12 @@ def test_torchvisions_own_weights_know_cocos_categories():
     """The names of all published weights are COCO's, at COCO's ids: local files are read so."""
     from torchvision.models import get_model_weights
 
-    from snakecap.detectors.torchvision import _coco
+    from snakecap.detectors.torchvision import LABELS
 
-    assert [name for name in _coco() if name] == list(NAMES) and _coco()[90] == COCO[90]
+    assert [name for name in LABELS if name] == list(NAMES) and LABELS[90] == COCO[90]
     for name in networks():
         labels = get_model_weights(name).DEFAULT.meta["categories"]
-        assert ["" if label in ("__background__", "N/A") else label for label in labels] == _coco()
+        assert ["" if label in ("__background__", "N/A") else label for label in labels] == LABELS
 
 
 def test_every_network_takes_its_thresholds(tmp_path):

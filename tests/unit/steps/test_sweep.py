@@ -8,7 +8,7 @@ from snakemake.utils import update_config
 
 from snakecap import cli
 from snakecap.config import settings
-from snakecap.steps.sweep import Sweep, _merge, sweep
+from snakecap.steps.sweep import Sweep, sweep
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "config.yaml"
@@ -66,12 +66,3 @@ def test_at_the_command_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["sweep", str(CONFIG), "--system", "x", "--output", str(output)])
     assert "no system 'x'" in capsys.readouterr().err
-
-
-def test_recipes_are_merged_as_snakemake_does():
-    one = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
-    other = {"a": {"c": [3], "e": {}}, "d": {"x": 1}}
-    expected = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
-    update_config(expected, other)
-    _merge(one, other)
-    assert one == expected
