@@ -46,6 +46,7 @@ class AttentionDecoder(Decoder):
 
     def __init__(
         self,
+        constant_size: int = 0,
         *,
         width: int,
         vocabulary_size: int,
@@ -60,6 +61,7 @@ class AttentionDecoder(Decoder):
         check(width=width, heads=heads)
         self.heads = heads
         self.language = LSTMDecoder(
+            constant_size,
             width=width,
             vocabulary_size=vocabulary_size,
             hidden_size=hidden_size,
@@ -72,7 +74,7 @@ class AttentionDecoder(Decoder):
         self.dropout = nn.Dropout(dropout)
         self.language.output = nn.Linear(width, vocabulary_size + 1)
         if tie_embeddings:
-            self.language.tie(self.language.output)
+            self.language.words.tie(self.language.output)
 
     def hidden(self, memory: Memory, words: Tensor) -> Tensor:
         """h~ of every word and END, of shape (C, T + 1, D)."""
@@ -85,7 +87,7 @@ class AttentionDecoder(Decoder):
         return self.language.start(memory)
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        states, state = self.language.advance(words, state)
+        states, state = self.language.advance(words, state, memory)
         pictures = len(memory.encoded.summary)
         each = states.view(pictures, -1, states.shape[1])  # captions of a picture
         return self.logits(self._look(each, memory.encoded).flatten(0, 1)), state
