@@ -28,6 +28,9 @@ BACKBONES = {
 DECODERS = {
     "lstm": "snakecap.models.decoders.lstm:LSTMDecoder",
     "attention": "snakecap.models.decoders.attention:AttentionDecoder",
+    "soft_attention": "snakecap.models.decoders.soft_attention:SoftAttentionDecoder",
+    "spatial_attention": "snakecap.models.decoders.spatial_attention:SpatialAttentionDecoder",
+    "updown": "snakecap.models.decoders.updown:UpDownDecoder",
     "transformer": "snakecap.models.decoders.transformer:TransformerDecoder",
 }
 DETECTORS = {

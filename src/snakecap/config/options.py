@@ -62,19 +62,19 @@ def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
 
 
 def build(family: str, name: str, given: Mapping[str, Any], available: Mapping[str, Any]) -> Any:
-    """Construct a part: required arguments come from `available` by name, options from its row.
+    """Construct a part: options come from its row, all other arguments from `available` by name.
 
     Raises:
         ValueError: the part asks for something that is not available, or an option is wrong.
     """
     constructor = registry.load(family, name)
     parameters = inspect.signature(constructor).parameters.values()
-    needed = [one.name for one in parameters if one.default is one.empty]
-    missing = [one for one in needed if one not in available]
+    missing = [p.name for p in parameters if p.default is p.empty and p.name not in available]
     if missing:
         raise ValueError(f"{family} {name} needs {', '.join(missing)}: the system has none")
-    chosen = check(family, name, given)
-    return constructor(**{one: available[one] for one in needed}, **chosen)
+    chosen, known = check(family, name, given), model(family, name).model_fields
+    asked = [one.name for one in parameters if one.name not in known and one.name in available]
+    return constructor(**{one: available[one] for one in asked}, **chosen)
 
 
 def complete(family: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -142,7 +142,11 @@ def build(
         given = {"width": training.width, **sizes.get(row.reads, {}), **seen.get(row.reads, {})}
         encoders.append(options.build("encoder", row.part, row.options, given))
         reads.append(row.reads)
-    given = {"width": training.width, "vocabulary_size": vocabulary_size}
+    given = {
+        "width": training.width,
+        "vocabulary_size": vocabulary_size,
+        "constant_size": sum(getattr(encoder, "constant_size", 0) for encoder in encoders),
+    }
     decoder = options.build("decoder", training.decoder.part, training.decoder.options, given)
     return Captioner(encoders, decoder, reads, backbones, looks)
 

@@ -39,7 +39,7 @@ class Encoded(Selectable):
     summary: Tensor  # one vector a picture, (B, D)
     regions: Tensor | None = None  # vectors to attend to, (B, R, D)
     mask: Tensor | None = None  # true where a region exists, (B, R); None: all do
-    constant: Tensor | None = None  # fed at every step beside the word, (B, K)
+    constant: Tensor | None = None  # fed at every step beside the word, (B, K): `constant_size`
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,20 @@ from torch.nn import functional as F
 
 
 def split(vectors: Tensor, heads: int) -> Tensor:
-    """Each head's share of vectors (B, N, D), of shape (B, A, N, D / A).
-
-    On a CPU in single precision: it multiplies small matrices of bfloat16 several times slower.
-    """
-    if vectors.is_cpu and vectors.dtype == torch.bfloat16:
-        vectors = vectors.float()
+    """Each head's share of vectors (B, N, D), of shape (B, A, N, D / A)."""
     pictures, number, width = vectors.shape  # no -1: there may be no vectors at all
     return vectors.view(pictures, number, heads, width // heads).transpose(1, 2)
+
+
+def widened(vectors: Tensor) -> Tensor:
+    """In single precision on a CPU, which multiplies small matrices of bfloat16 much slower."""
+    return vectors.float() if vectors.is_cpu and vectors.dtype == torch.bfloat16 else vectors
 
 
 def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, causal: bool = False
 ) -> Tensor:
-    """Scaled dot-product attention of heads that are `split`, joined again: (B, N, D).
+    """Scaled dot-product attention of heads that are `split` and `widened`, joined: (B, N, D).
 
     Args:
         mask: of shape (B, R), true where a key exists.
@@ -79,7 +79,8 @@ class EncoderLayer(nn.Module):
 
     def attend(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Plain products: with dropout on the weights they are faster than the fused kernel."""
-        query, key, value = (split(one, self.heads) for one in self.project(tokens).chunk(3, 2))
+        projected = widened(self.project(tokens)).chunk(3, 2)
+        query, key, value = (split(one, self.heads) for one in projected)
         weights = self.dropout(weigh(query, key, mask))
         with torch.autocast("cpu", enabled=False):
             seen = weights @ value

@@ -12,11 +12,12 @@ from snakecap.objectives.cross_entropy import CrossEntropy
 
 
 def test_a_part_gets_what_it_needs_and_its_options():
-    available = {"width": 8, "vocabulary_size": 5, "nobody": "reads this"}
+    available = {"width": 8, "vocabulary_size": 5, "constant_size": 3, "nobody": "reads this"}
     given = {"heads": "2", "hidden_size": 6}
     decoder = options.build("decoder", "attention", given, available)
     assert isinstance(decoder, AttentionDecoder)
     assert (decoder.heads, decoder.query.in_features) == (2, 6)
+    assert decoder.language.recurrent.input_size == 8 + 3
     objective = options.build("objective", "cross_entropy", {"label_smoothing": 0.1}, {"model": 1})
     assert isinstance(objective, CrossEntropy) and objective.label_smoothing == 0.1
 
@@ -45,6 +46,7 @@ def test_wrong_options_are_named_when_a_part_is_built():
 WRONG = [
     ("decoder", "lstm", {"tie_embeddings": True, "hidden_size": 4}, "tie_embeddings needs"),
     ("decoder", "attention", {"heads": 3}, "width 8 is not a multiple of 3 heads"),
+    ("decoder", "transformer", {"heads": 3}, "width 8 is not a multiple of 3 heads"),
     ("encoder", "layout_set", {"heads": 3}, "width 8 is not a multiple of 3 heads"),
     ("encoder", "layout_lstm", {"distinct": True, "location": True}, "set location: false"),
 ]

@@ -25,8 +25,8 @@ def picture(summary):
 
 def by_hand(model, summary, words):
     """Spec A6, gate by gate; zero initial state, picture first, START second."""
-    weights = {name: p.detach() for name, p in model.lstm.named_parameters()}
-    h = c = torch.zeros(len(summary), model.lstm.hidden_size)
+    weights = {name: p.detach() for name, p in model.recurrent.named_parameters()}
+    h = c = torch.zeros(len(summary), model.recurrent.hidden_size)
     outputs = []
     starts = torch.zeros(len(words), 1, dtype=torch.long)
     inputs = [summary, *model.words(torch.cat([starts, words], 1)).unbind(1)]
@@ -110,6 +110,36 @@ def test_padding_gets_no_gradient():
     assert bool((size[1] > 0).all())
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_persistent_features_are_part_of_every_input(cell):
+    """D10: a network without them that reads their sum with what it read."""
+    torch.manual_seed(0)
+    model = LSTMDecoder(3, width=7, vocabulary_size=5, hidden_size=24, cell=cell, dropout=0.0)
+    assert model.recurrent.input_size == 7 + 3
+    seen = []
+    model.recurrent.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    summary, constant = torch.randn(2, 7), torch.randn(2, 3)
+    words = torch.tensor([[1, 2, 3], [5, 4, 0]])
+    model(Memory(Encoded(summary, constant=constant)), words)
+    assert torch.equal(seen[0][:, :, 7:], constant.unsqueeze(1).expand(2, 5, 3))
+    assert torch.equal(seen[0][:, 1:, :7], model.words(torch.nn.functional.pad(words, (1, 0))))
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_grus_state_is_one_vector_a_layer_and_its_step_torchs(layers):
+    model = decoder(cell="gru", layers=layers).eval()
+    assert isinstance(model.recurrent, nn.GRU)
+    memory, words = picture(torch.randn(2, 7)), torch.tensor([[1, 2, 3], [5, 4, 2]])
+    (h,) = model.start(memory)
+    assert h.shape == (2, layers, 24)
+    for said in words.unbind(1):
+        inputs = model.words(said).unsqueeze(1)
+        top, after = model.recurrent(inputs, h.transpose(0, 1).contiguous())
+        found, (h,) = model.advance(said, (h,), memory)
+        torch.testing.assert_close(found, top[:, 0])
+        torch.testing.assert_close(h, after.transpose(0, 1))
+
+
 def test_padding_does_not_change_a_caption_in_a_longer_batch():
     model = decoder().eval()
     short = torch.tensor([[1, 2]])
@@ -176,7 +206,7 @@ def test_dropout_is_on_the_output_only():
     hidden = model.hidden(picture(torch.randn(64, 7)), torch.ones(64, 3, dtype=torch.long))
     assert (hidden == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
     seen = {}
-    model.lstm.register_forward_hook(lambda module, inputs, output: seen.update(x=inputs[0]))
+    model.recurrent.register_forward_hook(lambda module, inputs, output: seen.update(x=inputs[0]))
     model.hidden(picture(torch.ones(2, 7)), torch.ones(2, 3, dtype=torch.long))
     assert torch.equal(seen["x"][:, 0], torch.ones(2, 7))
 

@@ -75,7 +75,9 @@ def test_a_frozen_stage_trains_the_projection_and_not_the_backbone(data, frozen,
     backbone, others = split(frozen[1])
     assert equal(backbone, split(fresh)[0])
     changed = [name for name, value in others.items() if not torch.equal(value, fresh[name])]
-    assert any("project" in name for name in changed) and any("lstm" in name for name in changed)
+    assert any("project" in name for name in changed) and any(
+        "recurrent" in name for name in changed
+    )
 
 
 def test_a_fine_tuned_stage_starts_from_the_model_before_it(data, frozen, tmp_path):
@@ -136,7 +138,7 @@ def test_a_seed_repeats_to_the_bit_and_another_differs(data, frozen, tmp_path):
     assert equal(frozen[1], run(data, tmp_path / "a", chosen()))
     other = run(data, tmp_path / "b", chosen(seed=7))
     assert not torch.equal(
-        frozen[1]["decoder.lstm.weight_hh_l0"], other["decoder.lstm.weight_hh_l0"]
+        frozen[1]["decoder.recurrent.weight_hh_l0"], other["decoder.recurrent.weight_hh_l0"]
     )
 
 

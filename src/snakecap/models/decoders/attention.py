@@ -7,7 +7,7 @@ word; it is not fed back. Known deviations: the picture's summary is the first i
 attention (there a vector of zeros); regions that do not exist have no weight (there padding had
 some); several heads if wanted.
 
-Dimensions: B pictures, C captions, T words, R regions, V vocabulary, D width, H hidden, A heads.
+Dimensions: P pictures, N states of each, R regions, V vocabulary, D width, H hidden, A heads.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from snakecap.models.decoders.decoder import Decoder, State
+from snakecap.models.decoders.attending import AfterDecoder, normalised, regions_of
 from snakecap.models.decoders.lstm import LSTMDecoder
-from snakecap.models.encoded import Encoded, Memory
+from snakecap.models.encoded import Memory
+from snakecap.models.transformer import split
 
 
 def check(*, width: int, heads: int) -> None:
@@ -29,7 +30,7 @@ def check(*, width: int, heads: int) -> None:
         raise ValueError(f"width {width} is not a multiple of {heads} heads")
 
 
-class AttentionDecoder(Decoder):
+class AttentionDecoder(AfterDecoder):
     """Words from a picture's summary and regions, one at a time.
 
     `Decoder` explains the other arguments.
@@ -46,6 +47,7 @@ class AttentionDecoder(Decoder):
 
     def __init__(
         self,
+        constant_size: int = 0,
         *,
         width: int,
         vocabulary_size: int,
@@ -60,6 +62,7 @@ class AttentionDecoder(Decoder):
         check(width=width, heads=heads)
         self.heads = heads
         self.language = LSTMDecoder(
+            constant_size,
             width=width,
             vocabulary_size=vocabulary_size,
             hidden_size=hidden_size,
@@ -72,59 +75,13 @@ class AttentionDecoder(Decoder):
         self.dropout = nn.Dropout(dropout)
         self.language.output = nn.Linear(width, vocabulary_size + 1)
         if tie_embeddings:
-            self.language.tie(self.language.output)
+            self.language.words.tie(self.language.output)
 
-    def hidden(self, memory: Memory, words: Tensor) -> Tensor:
-        """h~ of every word and END, of shape (C, T + 1, D)."""
-        return self._look(self.language.hidden(memory, words), memory.encoded)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return self.language.logits(hidden)
-
-    def start(self, memory: Memory) -> State:
-        return self.language.start(memory)
-
-    def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        states, state = self.language.advance(words, state)
-        pictures = len(memory.encoded.summary)
-        each = states.view(pictures, -1, states.shape[1])  # captions of a picture
-        return self.logits(self._look(each, memory.encoded).flatten(0, 1)), state
-
-    def weights(self, memory: Memory, words: Tensor) -> Tensor:
-        """Each word's attention to each region, of shape (B, T + 1, R), a mean over the heads.
-
-        A row sums to 1 over existing regions.
-        """
-        states = self.language.hidden(memory, words)
-        return self._weights(states, _regions(memory.encoded), memory.encoded.mask).mean(1)
-
-    def _look(self, states: Tensor, encoded: Encoded) -> Tensor:
-        """h~ of states (B, T, H), all of which look at the regions of their picture."""
-        regions = _regions(encoded)
-        weights = self._weights(states, regions, encoded.mask)
-        context = (weights @ _split(regions, self.heads)).transpose(1, 2).flatten(2)
+    def look(self, states: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """h~ of states (P, N, H), and the mean of all heads' weights."""
+        regions = split(regions_of(memory.encoded), self.heads)
+        scores = split(self.query(states), self.heads) @ regions.transpose(-1, -2)
+        weights = normalised(scores, memory.encoded.mask)
+        context = (weights @ regions).transpose(1, 2).flatten(2)
         combined: Tensor = self.dropout(self.combine(torch.cat([context, states], -1)).tanh())
-        return combined
-
-    def _weights(self, states: Tensor, regions: Tensor, mask: Tensor | None) -> Tensor:
-        """Of shape (B, A, T, R); zeros where a picture has no regions at all."""
-        queries = _split(self.query(states), self.heads)
-        scores = queries @ _split(regions, self.heads).transpose(-1, -2)
-        if mask is None:
-            return scores.softmax(-1)
-        absent = ~mask[:, None, None, :]
-        # Not -inf: a row without any region would be NaN, and so would all gradients.
-        least = torch.finfo(scores.dtype).min
-        return scores.masked_fill(absent, least).softmax(-1).masked_fill(absent, 0.0)
-
-
-def _regions(encoded: Encoded) -> Tensor:
-    if encoded.regions is None:
-        raise ValueError("attention needs an encoder that gives regions, such as cnn_grid")
-    return encoded.regions
-
-
-def _split(vectors: Tensor, heads: int) -> Tensor:
-    """(B, N, D) as (B, A, N, D / A)."""
-    pictures, number, width = vectors.shape  # no -1: there may be no regions at all
-    return vectors.view(pictures, number, heads, width // heads).transpose(1, 2)
+        return combined, weights.mean(1)

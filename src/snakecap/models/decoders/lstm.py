@@ -1,15 +1,18 @@
-"""The LSTM language model of NeuralTalk2 and of Show and Tell.
+"""The LSTM language model of NeuralTalk2 and of Show and Tell, or a GRU in its place.
 
-Source: Vinyals et al., Show and Tell, CVPR 2015, eq. 4-12; neuraltalk2/misc/LanguageModel.lua.
+Source: Vinyals et al., Show and Tell, CVPR 2015, eq. 4-12; neuraltalk2/misc/LanguageModel.lua; Cho
+et al., "Learning Phrase Representations using RNN Encoder-Decoder", EMNLP 2014 (the GRU, as torch
+has it); DeepCaption, whose persistent features are beside every input.
 The picture is the first input, START the second, then the words; the output of the first input is
 not used. Or the picture is the initial state (Xu et al., Show, Attend and Tell, 2015, 3.1.2, by
 one layer). Known deviation: START and END share id 0, which is also the padding.
 
-Dimensions: B captions, T words, V vocabulary, D width, H hidden, L layers.
+Dimensions: B and N captions, T words, V vocabulary, D width, H hidden, L layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -17,8 +20,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from snakecap.models.decoders.decoder import Decoder, State
+from snakecap.models.decoders.decoder import Decoder, State, Words, fed
 from snakecap.models.encoded import Memory
+
+Places = Tensor | slice
+Cell = Callable[[Tensor, Places, Sequence[Tensor], Sequence[Tensor]], State]
 
 
 def check(*, tie_embeddings: bool, hidden_size: int, width: int) -> None:
@@ -35,7 +41,8 @@ class LSTMDecoder(Decoder):
     `Decoder` explains the other arguments.
 
     Args:
-        layers: L, LSTMs on top of each other.
+        cell: of an LSTM or of a GRU, which has three quarters of its weights.
+        layers: L, on top of each other.
         dropout: on the inputs of layers 2.. and on the top output, as NeuralTalk2.
 
     Raises:
@@ -44,9 +51,11 @@ class LSTMDecoder(Decoder):
 
     def __init__(
         self,
+        constant_size: int = 0,
         *,
         width: int,
         vocabulary_size: int,
+        cell: Literal["lstm", "gru"] = "lstm",
         hidden_size: Annotated[int, Field(ge=1)] = 512,
         layers: Annotated[int, Field(ge=1)] = 1,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
@@ -56,108 +65,129 @@ class LSTMDecoder(Decoder):
     ):
         super().__init__()
         check(tie_embeddings=tie_embeddings, hidden_size=hidden_size, width=width)
-        self.words = nn.Embedding(vocabulary_size + 1, width)
-        self.scale = 1.0
+        self.words = Words(vocabulary_size, width)
         between = dropout if layers > 1 else 0.0
-        self.lstm = nn.LSTM(width, hidden_size, layers, batch_first=True, dropout=between)
-        self.opening = Opening(width, hidden_size, layers) if picture == "state" else None
+        network, self.cell = CELLS[cell]
+        size = width + constant_size
+        self.recurrent = network(size, hidden_size, layers, batch_first=True, dropout=between)
+        states = 2 if cell == "lstm" else 1
+        self.opening = Opening(width, hidden_size, layers, states) if picture == "state" else None
         self.between = nn.Dropout(between)
         self.dropout = nn.Dropout(dropout)
         self.input_dropout = nn.Dropout(input_dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size + 1)
         if tie_embeddings:
-            self.tie(self.output)
-
-    def tie(self, output: nn.Linear) -> None:
-        """Make the word vectors the weights of a layer that predicts words, of D inputs."""
-        width = self.words.embedding_dim
-        nn.init.normal_(self.words.weight, std=width**-0.5)
-        output.weight = self.words.weight
-        self.scale = width**0.5
-
-    def embed(self, words: Tensor) -> Tensor:
-        """Word vectors as the LSTM reads them, of shape (..., D)."""
-        vectors: Tensor = self.words(words)
-        return vectors if self.scale == 1 else vectors * self.scale
+            self.words.tie(self.output)
 
     def hidden(self, memory: Memory, words: Tensor) -> Tensor:
-        start = words.new_zeros(len(words), 1)
-        embedded = self.embed(torch.cat([start, words], 1))
-        dropped: Tensor = self.dropout(self._states(memory.encoded.summary, embedded))
+        vectors, opened = self.words(F.pad(words, (1, 0))), self._opened(memory)
+        if opened is None:
+            vectors = torch.cat([memory.encoded.summary.unsqueeze(1), vectors], 1)
+        states, _ = self._read(vectors, memory, opened)
+        dropped: Tensor = self.dropout(states[:, 1:] if opened is None else states)
         return dropped
 
-    def _states(self, summary: Tensor, embedded: Tensor) -> Tensor:
-        """The top layer's output for START and each word, after the picture."""
-        if self.opening is not None:
-            opened: Tensor = self.lstm(self.input_dropout(embedded), self.opening(summary))[0]
-            return opened
-        inputs = torch.cat([summary.unsqueeze(1), embedded], 1)
-        states: Tensor = self.lstm(self.input_dropout(inputs))[0]
-        return states[:, 1:]
+    def _opened(self, memory: Memory) -> State | None:
+        return None if self.opening is None else self.opening(memory.encoded.summary)
+
+    def _read(self, vectors: Tensor, memory: Memory, state: State | None) -> tuple[Tensor, State]:
+        """The top layer's outputs of vectors (B, T, D), and the state, each of shape (L, B, H)."""
+        inputs = self.input_dropout(fed(vectors, memory.encoded.constant))
+        given = state[0] if state is not None and len(state) == 1 else state
+        outputs, last = self.recurrent(inputs, given)
+        return outputs, last if isinstance(last, tuple) else (last,)
 
     def logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.output(hidden)
         return logits
 
     def start(self, memory: Memory) -> State:
-        """Returns h and c, each of shape (B, L, H)."""
-        summary = memory.encoded.summary
-        if self.opening is not None:
-            h, c = self.opening(summary)
-        else:
-            _, (h, c) = self.lstm(self.input_dropout(summary).unsqueeze(1))
-        return h.transpose(0, 1), c.transpose(0, 1)
+        """Returns h, and an LSTM's c, each of shape (B, L, H)."""
+        state = self._opened(memory)
+        if state is None:
+            _, state = self._read(memory.encoded.summary.unsqueeze(1), memory, None)
+        return tuple(part.transpose(0, 1) for part in state)
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        states, state = self.advance(words, state)
+        states, state = self.advance(words, state, memory)
         return self.logits(self.dropout(states)), state
 
-    def advance(self, words: Tensor, state: State) -> tuple[Tensor, State]:
-        """The top layer's output after one more word, of shape (B * W, H), and the new state.
+    def advance(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """The top layer's output after one more word, of shape (N, H), and the new state.
 
-        Much of the time of a search; so each different word is multiplied with the LSTM's weights
-        once, however many captions say it, and no weights are packed anew for every word.
+        Much of the time of a search; so each different word is multiplied with the first layer's
+        weights once, however many captions say it, and no weights are packed anew for every word.
         """
-        h, c = (part.unbind(1) for part in state)
+        before, constant = [part.unbind(1) for part in state], memory.encoded.constant
         # What is dropped of a word is drawn for each caption.
-        said, places = (words, slice(None)) if self.training else _different(words)
-        below = self.input_dropout(self.embed(said))
-        after: list[tuple[Tensor, Tensor]] = []
-        for layer, (ih, hh, ih_bias, hh_bias) in enumerate(self.lstm.all_weights):
-            gates = F.linear(self.between(below) if layer else below, ih, ih_bias + hh_bias)
-            gates = torch.addmm(gates if layer else gates[places], h[layer], hh.t())
-            after.append(_cell(gates, c[layer]))
+        alone = self.training or constant is not None
+        said, places = (words, slice(None)) if alone else _different(words)
+        below = self.words(said)
+        if constant is not None:
+            below = fed(below.view(len(constant), -1, below.shape[1]), constant).flatten(0, 1)
+        below = self.input_dropout(below)
+        after: list[State] = []
+        for layer, weights in enumerate(self.recurrent.all_weights):
+            if layer:
+                below, places = self.between(below), slice(None)
+            after.append(self.cell(below, places, [part[layer] for part in before], weights))
             below = after[-1][0]
         return below, tuple(torch.stack(parts, 1) for parts in zip(*after, strict=True))
 
 
-def _different(words: Tensor) -> tuple[Tensor, Tensor | slice]:
+def _different(words: Tensor) -> tuple[Tensor, Places]:
     """The words without repetition, and the place of each among them; on a GPU all as they are."""
     if words.is_cuda:  # which would have to wait for their number
         return words, slice(None)
     return torch.unique(words, return_inverse=True)  # type: ignore[no-any-return]
 
 
-def _cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """A step's h and c, each of shape (N, H), of gates (N, 4 H) in torch's order."""
-    inner, forget, candidate, outer = gates.chunk(4, 1)
+def _lstm(
+    inputs: Tensor, places: Places, state: Sequence[Tensor], weights: Sequence[Tensor]
+) -> State:
+    """A step's h and c, each of shape (N, H); caption n reads input ``places[n]``."""
+    (h, c), (ih, hh, ih_bias, hh_bias) = state, weights
+    gates = torch.addmm(F.linear(inputs, ih, ih_bias + hh_bias)[places], h, hh.t())
+    return cell(gates, c)
+
+
+def cell(gates: Tensor, c: Tensor) -> State:
+    """An LSTM's h and c, each of shape (..., H), of gates (..., 4 H) in torch's order."""
+    inner, forget, candidate, outer = gates.chunk(4, -1)
     c = forget.sigmoid() * c + inner.sigmoid() * candidate.tanh()
     return outer.sigmoid() * c.tanh(), c
 
 
-class Opening(nn.Module):
-    """A picture's summary as the state that an LSTM starts from: h = tanh(U v + a), c = W v + b."""
+def _gru(
+    inputs: Tensor, places: Places, state: Sequence[Tensor], weights: Sequence[Tensor]
+) -> State:
+    """As `_lstm`, without a c."""
+    (h,), (ih, hh, ih_bias, hh_bias) = state, weights
+    read = F.linear(inputs, ih, ih_bias)[places].chunk(3, 1)
+    kept = F.linear(h, hh, hh_bias).chunk(3, 1)
+    reset, update = (read[0] + kept[0]).sigmoid(), (read[1] + kept[1]).sigmoid()
+    candidate = (read[2] + reset * kept[2]).tanh()
+    return (candidate + update * (h - candidate),)
 
-    def __init__(self, width: int, hidden_size: int, layers: int):
+
+CELLS: dict[str, tuple[type[nn.LSTM | nn.GRU], Cell]] = {
+    "lstm": (nn.LSTM, _lstm),
+    "gru": (nn.GRU, _gru),
+}
+
+
+class Opening(nn.Module):
+    """A picture's summary as the state that is started from: h = tanh(U v + a), c = W v + b."""
+
+    def __init__(self, width: int, hidden_size: int, layers: int, states: int = 2):
         super().__init__()
         self.layers = layers
         self.h = nn.Linear(width, layers * hidden_size)
-        self.c = nn.Linear(width, layers * hidden_size)
+        self.c = nn.Linear(width, layers * hidden_size) if states > 1 else None
 
     def forward(self, summary: Tensor) -> State:
-        """Vectors (B, D) to h and c, each of shape (L, B, H)."""
-        h, c = (
-            part.unflatten(1, (self.layers, -1)).transpose(0, 1).contiguous()
-            for part in (self.h(summary).tanh(), self.c(summary))
+        """Vectors (B, D) to h, and c of an LSTM, each of shape (L, B, H)."""
+        parts = [self.h(summary).tanh(), *(() if self.c is None else (self.c(summary),))]
+        return tuple(
+            part.unflatten(1, (self.layers, -1)).transpose(0, 1).contiguous() for part in parts
         )
-        return h, c

@@ -20,9 +20,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from snakecap.models.decoders.decoder import Decoder, State, Words
+from snakecap.models.decoders.attending import AttendingDecoder
+from snakecap.models.decoders.decoder import State, Words
 from snakecap.models.encoded import Encoded, Memory
-from snakecap.models.transformer import EncoderLayer, attend, feed_forward, split, weigh
+from snakecap.models.transformer import EncoderLayer, attend, feed_forward, split, weigh, widened
 
 Pair = tuple[Tensor, Tensor]  # keys and values, each of shape (B, A, N, D / A)
 
@@ -33,7 +34,7 @@ def check(*, width: int, heads: int) -> None:
         raise ValueError(f"width {width} is not a multiple of {heads} heads")
 
 
-class TransformerDecoder(Decoder):
+class TransformerDecoder(AttendingDecoder):
     """Words from a picture's summary and regions, all of a caption at once in training.
 
     A state is the keys and values of what was said: another word costs no more than looking at it.
@@ -94,7 +95,7 @@ class TransformerDecoder(Decoder):
             mask = None if encoded.mask is None else F.pad(encoded.mask, (0, 1), value=True)
         for layer in self.encoder:
             regions = layer(regions, mask)
-        each = self.regions(self.encoded(regions)).chunk(2 * len(self.layers), 2)
+        each = widened(self.regions(self.encoded(regions))).chunk(2 * len(self.layers), 2)
         seen = tuple(split(one, self.heads) for one in each)
         return Memory(encoded, seen if mask is None else (*seen, mask))
 
@@ -114,18 +115,15 @@ class TransformerDecoder(Decoder):
         hidden, state = self._states(tokens, memory, state)
         return self.logits(hidden.squeeze(1)), state
 
-    def weights(self, memory: Memory, words: Tensor) -> Tensor:
-        """Each word's attention to each region, of shape (B, T + 1, R), the mean of all heads.
-
-        What a row lacks of 1 is the summary's.
-        """
+    def attend(self, memory: Memory, words: Tensor) -> tuple[Tensor, Tensor]:
+        """As `hidden`, and the mean of all heads' weights, whose rows lack the summary's share."""
         tokens, mask = self._read(F.pad(words, (1, 0)), memory, 0), self._mask(memory)
         every = []
         for layer, seen in self._layers(memory):
             tokens, _ = layer.say(tokens)
             every.append(weigh(layer.ask(tokens, len(seen[0])), seen[0], mask).mean(1))
             tokens = layer.look(tokens, seen, mask)
-        return torch.stack(every).mean(0)[:, :, :-1]
+        return self.norm(tokens), torch.stack(every).mean(0)[:, :, :-1]
 
     def _read(self, words: Tensor, memory: Memory, first: int) -> Tensor:
         """Tokens of words (B, N), the first of which is at the place `first` of its caption."""
@@ -180,7 +178,7 @@ class Layer(nn.Module):
 
     def say(self, tokens: Tensor, before: Pair | None = None) -> tuple[Tensor, Pair]:
         """Tokens (B, N, D) that have looked at each other and at those `before`; N is then 1."""
-        projected = self.project(self.first(tokens)).chunk(3, 2)
+        projected = widened(self.project(self.first(tokens))).chunk(3, 2)
         query, key, value = (split(one, self.heads) for one in projected)
         if before is not None:
             key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
@@ -189,7 +187,7 @@ class Layer(nn.Module):
 
     def ask(self, tokens: Tensor, pictures: int) -> Tensor:
         """The queries of all captions of a picture together, of shape (P, A, B / P * N, D / A)."""
-        asked = self.query(self.second(tokens))
+        asked = widened(self.query(self.second(tokens)))
         return split(asked.view(pictures, -1, tokens.shape[2]), self.heads)
 
     def look(self, tokens: Tensor, seen: Pair, mask: Tensor | None) -> Tensor:
