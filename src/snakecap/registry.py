@@ -64,6 +64,7 @@ SCHEDULES = {
 }
 OBJECTIVES = {
     "cross_entropy": "snakecap.objectives.cross_entropy:CrossEntropy",
+    "self_critical": "snakecap.objectives.self_critical:SelfCritical",
 }
 OPTIMISERS = {
     "adam": "snakecap.training.optimisers:adam",

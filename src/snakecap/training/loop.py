@@ -107,8 +107,8 @@ class _Loop:
             if self._owes_validation():
                 self._validate()
             while history.iteration < total and not history.stopped:
-                value = self._step()
-                self._record(value)
+                value, named = self._step()
+                self._record(value, named)
                 steps.update()
                 if self._due(self.settings.log_every):
                     steps.set_postfix_str(self._progress(value), refresh=False)
@@ -129,28 +129,32 @@ class _Loop:
             raise RuntimeError(f"{reason}; no model was judged before, so that there is no best")
         self.checkpoints.load_best(self.history)
 
-    def _step(self) -> Tensor:
-        """One iteration; the batch's loss, on the device."""
+    def _step(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """One iteration; the batch's loss, and all that its task named, on the device."""
         now = self.history.iteration
         self.processes.reseed(self.settings.seed, now)
         parts, groups = self.parts(now), self.task.groups(now)
         factor = self.schedule(now, self.total, **self.settings.schedule.options)
         device = groups[0].parameters[0].device
-        value = torch.zeros((), device=device)
+        value, named = torch.zeros((), device=device), dict[str, Tensor]()
         for part in parts:
             with torch.autocast(device.type, torch.bfloat16, enabled=self.short):
                 losses = self.task.loss(part.batch, now)
-            total = torch.stack(list(losses.values())).sum() * part.share
+            taught = [loss for loss in losses.values() if loss.requires_grad]
+            total = torch.stack(taught).sum() * part.share
             total.backward()
             value += total.detach()
-        self.processes.gradients([p for group in groups for p in group.parameters], value)
+            for name, loss in losses.items():
+                named[name] = named.get(name, 0.0) + loss.detach() * part.share
+        parameters = [p for group in groups for p in group.parameters]
+        self.processes.gradients(parameters, value, *named.values())
         for group in groups:
             group.step(factor)
         self.history.iteration += 1
         self.history.captions += parts[0].whole
-        return value
+        return value, named
 
-    def _record(self, value: Tensor) -> None:
+    def _record(self, value: Tensor, named: dict[str, Tensor]) -> None:
         """Keep the loss now and then (reading it waits for the device); watch for explosion."""
         history, limit = self.history, self.settings.explosion
         number = history.iteration
@@ -158,12 +162,16 @@ class _Loop:
             return
         current = float(value)
         history.loss_history[str(number)] = current
+        if len(named) > 1:
+            parts = {name: float(one) for name, one in named.items()}
+            history.objective_history[str(number)] = parts
         if history.first_loss is None:
             history.first_loss = current
-        if not math.isfinite(current) or current > limit * history.first_loss:
+        most = limit * max(1.0, abs(history.first_loss))  # a self-critical loss begins near 0
+        if not math.isfinite(current) or current > most:
             history.stopped = (
-                f"loss {current:.3g} at iteration {number} is over {limit:g} times the "
-                f"first ({history.first_loss:.3g}): lower the learning rate"
+                f"loss {current:.3g} at iteration {number} is over {most:.3g} (the first was "
+                f"{history.first_loss:.3g}): lower the learning rate"
             )
             kept = ", the best model so far is kept" if history.best else ""
             logger.error("%s; training stops%s", history.stopped, kept)
