@@ -64,6 +64,7 @@ SCHEDULES = {
 }
 OBJECTIVES = {
     "cross_entropy": "snakecap.objectives.cross_entropy:CrossEntropy",
+    "scheduled_sampling": "snakecap.objectives.scheduled_sampling:ScheduledSampling",
     "self_critical": "snakecap.objectives.self_critical:SelfCritical",
 }
 OPTIMISERS = {

@@ -194,7 +194,7 @@ CHECKS = [
     *(f"T{n}" for n in range(1, 16)),
     *(f"S{n}" for n in range(1, 5)),
     *(f"E{n}" for n in range(1, 10)),
-    *("C1", "C2", "H1", "D23", "D32", "D33", "D34"),
+    *("C1", "C2", "H1", "D15", "D23", "D32", "D33", "D34"),
     *(f"O{n}" for n in range(1, 21)),
 ]
 
