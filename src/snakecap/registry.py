@@ -61,6 +61,11 @@ SCHEDULES = {
     "constant": "snakecap.training.schedules.constant:factor",
     "halving": "snakecap.training.schedules.halving:factor",
     "cosine": "snakecap.training.schedules.cosine:factor",
+    "linear": "snakecap.training.schedules.linear:factor",
+    "noam": "snakecap.training.schedules.noam:factor",
+    "plateau": "snakecap.training.schedules.plateau:factor",
+    "step": "snakecap.training.schedules.step:factor",
+    "triangular": "snakecap.training.schedules.triangular:factor",
 }
 OBJECTIVES = {
     "cross_entropy": "snakecap.objectives.cross_entropy:CrossEntropy",

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from snakecap import device as devices
 from snakecap import registry
+from snakecap.config import options
 from snakecap.config.training import Learning
 from snakecap.distributed import signals
 from snakecap.distributed.process_group import ProcessGroup
@@ -87,6 +88,7 @@ class _Loop:
         self.total = settings.iterations(task.epoch_length)
         self.validate_every = settings.validate_every or task.epoch_length
         self.schedule = registry.load("schedule", settings.schedule.name)
+        self.schedule_needs = options.needs("schedule", settings.schedule.name)
         self.checkpoints = Checkpoints(task.model, task.every_group, work)
         self.history = self.checkpoints.restore() or History()
         if processes.broadcast(self.history.iteration) != self.history.iteration:
@@ -134,7 +136,7 @@ class _Loop:
         now = self.history.iteration
         self.processes.reseed(self.settings.seed, now)
         parts, groups = self.parts(now), self.task.groups(now)
-        factor = self.schedule(now, self.total, **self.settings.schedule.options)
+        factor = self._factor(now)
         device = groups[0].parameters[0].device
         value, named = torch.zeros((), device=device), dict[str, Tensor]()
         for part in parts:
@@ -153,6 +155,20 @@ class _Loop:
         self.history.iteration += 1
         self.history.captions += parts[0].whole
         return value, named
+
+    def _factor(self, now: int) -> float:
+        """Of the learning rates: by the iteration, and whatever else the schedule asks for."""
+        past, by = self.history, self.history.best.get("by", "")
+        available = {
+            "epoch_length": self.task.epoch_length,
+            "validations": [
+                {"loss": loss, "score": past.val_lang_stats_history.get(at, {}).get(by, -loss)}
+                for at, loss in past.val_loss_history.items()
+            ],
+        }
+        asked = {name: available[name] for name in self.schedule_needs}
+        found: float = self.schedule(now, self.total, **asked, **self.settings.schedule.options)
+        return found
 
     def _record(self, value: Tensor, named: dict[str, Tensor]) -> None:
         """Keep the loss now and then (reading it waits for the device); watch for explosion."""
@@ -200,8 +216,10 @@ class _Loop:
         except signals.Interrupted:
             self.checkpoints.save(self.history)
             raise
-        if result is not None:
-            _judge(self.history, result, self.checkpoints)
+        result = self.processes.broadcast(result)  # schedules may read it
+        if result is not None and _judge(self.history, result) and self.processes.is_rank_0:
+            self.checkpoints.save_best(self.history)
+        if self.processes.is_rank_0:
             self.report(self.history)
 
     def _save_or_end(self) -> None:
@@ -218,7 +236,8 @@ class _Loop:
             signals.end()
 
 
-def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> None:
+def _judge(history: History, result: Validation) -> bool:
+    """Keep what a validation found; whether the model is the best so far."""
     number = str(history.iteration)
     history.val_loss_history[number] = result.loss
     if result.scores:
@@ -226,6 +245,7 @@ def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> No
     history.val_predictions = result.predictions
     # A strict comparison, as NeuralTalk2: an equal score does not replace the earlier model.
     better = not history.best or result.score > history.best["score"]
-    if better and math.isfinite(result.loss):
-        history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
-        checkpoints.save_best(history)
+    if not better or not math.isfinite(result.loss):
+        return False
+    history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
+    return True
