@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from snakecap.config import settings as configuration
 from snakecap.config.settings import Training
+from snakecap.formats.captions import Captions, pack
 from snakecap.inputs.input import Input
 from snakecap.models.encoded import Encoded
 from snakecap.steps.annotations import annotations
@@ -18,6 +21,24 @@ from snakecap.steps.train import train
 from snakecap.steps.vocabulary import vocabulary
 
 CPU = torch.device("cpu")
+
+
+def packed(
+    said: Sequence[Sequence[Sequence[int]]],
+    longest: int,
+    splits: Sequence[str] = (),
+    words: int = 5,
+) -> Captions:
+    """Each picture's captions as ids; the pictures are 0.jpg and so on, all for training."""
+    labels, lengths = pack([caption for row in said for caption in row], longest)
+    ends = np.cumsum([len(row) for row in said])
+    starts = ends - [len(row) for row in said]
+    files = tuple(f"{i}.jpg" for i in range(len(said)))
+    chosen = tuple(splits) or ("train",) * len(said)
+    names = tuple(map(str, range(1, labels.max() + 1)))
+    return Captions(labels, starts, ends, lengths, files, chosen, tuple(range(len(said))), names)
+
+
 TINY = {"architecture": "tiny", "weights": "random", "preprocess": {"crop": None}}
 CNN = {"part": "cnn"}
 # What a system reads: a row of `settings`, for one backbone and one layout.

@@ -64,9 +64,16 @@ SCHEDULES = {
     "constant": "snakecap.training.schedules.constant:factor",
     "halving": "snakecap.training.schedules.halving:factor",
     "cosine": "snakecap.training.schedules.cosine:factor",
+    "linear": "snakecap.training.schedules.linear:factor",
+    "noam": "snakecap.training.schedules.noam:factor",
+    "plateau": "snakecap.training.schedules.plateau:factor",
+    "step": "snakecap.training.schedules.step:factor",
+    "triangular": "snakecap.training.schedules.triangular:factor",
 }
 OBJECTIVES = {
     "cross_entropy": "snakecap.objectives.cross_entropy:CrossEntropy",
+    "scheduled_sampling": "snakecap.objectives.scheduled_sampling:ScheduledSampling",
+    "self_critical": "snakecap.objectives.self_critical:SelfCritical",
 }
 OPTIMISERS = {
     "adam": "snakecap.training.optimisers:adam",

@@ -125,9 +125,11 @@ def test_the_examples_pass_their_families_tests(extended):
         "tests/unit/models/test_decoders.py",
         "tests/unit/training/test_schedules.py",
     )
-    done = python(extended, *words, "-k", "gru or linear", "-q", "-rA", "-p", "no:cacheprovider")
+    done = python(
+        extended, *words, "-k", "gru or polynomial", "-q", "-rA", "-p", "no:cacheprovider"
+    )
     assert done.returncode == 0, done.stdout
-    for name in ("test_step_by_step_is_the_whole[gru]", "unit_interval[linear]"):
+    for name in ("test_step_by_step_is_the_whole[gru]", "unit_interval[polynomial]"):
         assert re.search(rf"PASSED .*{re.escape(name)}", done.stdout), done.stdout
 
 
@@ -155,7 +157,7 @@ print(Plan(checked).train("neuraltalk2", "frozen").identity["code"])
     good = python(extended, "-c", code, "good.yaml")
     assert (
         "snakecap.models.decoders.gru" in good.stdout
-        and "snakecap.training.schedules.linear" in good.stdout
+        and "snakecap.training.schedules.polynomial" in good.stdout
     )
     bad = python(extended, "-c", code, "bad.yaml")
     assert "decoder gru: unknown option hidden; its options: hidden_size, dropout" in bad.stderr
@@ -194,7 +196,7 @@ CHECKS = [
     *(f"T{n}" for n in range(1, 16)),
     *(f"S{n}" for n in range(1, 5)),
     *(f"E{n}" for n in range(1, 10)),
-    *("C1", "C2", "H1", "D32", "D33", "D34"),
+    *("C1", "C2", "H1", "D15", "D16", "D23", "D32", "D33", "D34"),
     *(f"O{n}" for n in range(1, 21)),
 ]
 

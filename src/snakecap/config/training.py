@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from snakecap import registry
 from snakecap.config.base import Count, Fraction, Name, NoEffect, Positive, Precision, Section, Seed
 from snakecap.config.options import check as check_options
-from snakecap.config.options import complete
+from snakecap.config.options import check_rules, complete
 from snakecap.config.parts import Part
 
 # METEOR would start a Java program at every validation.
@@ -81,7 +81,7 @@ class Learning(Section):
         60.0, description="seconds between checkpoints that a killed run continues from"
     )
     explosion: Annotated[float, Field(gt=1)] = Field(
-        20.0, description="stop when the loss exceeds this many times the first"
+        20.0, description="stop when the loss exceeds this many times the first, or times 1"
     )
     precision: Precision = "auto"
     deterministic: bool = Field(
@@ -153,7 +153,8 @@ class Stage(Learning):
 
     @model_validator(mode="after")
     def _known(self) -> Stage:
-        check_options("objective", self.objective.part, self.objective.options)
+        row = self.objective
+        check_rules("objective", row.part, check_options("objective", row.part, row.options))
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def search(
     found = unroll(
         step,
         state,
-        _likeliest,
+        likeliest,
         pictures=pictures,
         copies=1,
         max_length=decoding.max_length,
@@ -36,6 +36,7 @@ def search(
     return hypotheses(*found)
 
 
-def _likeliest(logits: Tensor) -> Tensor:
+def likeliest(logits: Tensor) -> Tensor:
+    """The word of each row of logits (R, V + 1), of shape (R,)."""
     values, words = logits.max(1)
     return words.masked_fill_(values == IMPOSSIBLE, END)

@@ -54,6 +54,11 @@ def search(
     return hypotheses(*found)
 
 
+def by_chance(logits: Tensor) -> Tensor:
+    """A word of each row of logits (R, V + 1) by its probability, of shape (R,)."""
+    return _draw(_weights(widen(logits.detach()), 0, 1.0), None)
+
+
 def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
     """A word of each row by its weight, of shape (R,).
 

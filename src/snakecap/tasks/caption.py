@@ -60,6 +60,7 @@ class CaptionTask:
             "model": captioner,
             "vocabulary": vocabulary,
             "references": batches.packed,  # by the rows that batches name
+            "epoch_length": self.epoch_length,
         }
         row = stage.objective
         self.objective = options.build("objective", row.part, row.options, available)

@@ -35,6 +35,9 @@ class History:
         captions: trained on, with repeats.
         first_loss: what an explosion is measured by.
         loss_history: training loss, in nats a token, by iteration.
+        objective_history: its parts by name, where an objective has several, by iteration;
+            self-critical training reports what is not part of it too: the mean reward, BLEU-4,
+            distinct n-grams a word, repetition.
         val_loss_history: validation loss, the mean over all tokens, by iteration.
         val_lang_stats_history: metrics of the greedy validation captions, by iteration.
         val_predictions: the newest of these captions, as COCO results.
@@ -47,6 +50,7 @@ class History:
     captions: int = 0
     first_loss: float | None = None
     loss_history: dict[str, float] = field(default_factory=dict)
+    objective_history: dict[str, dict[str, float]] = field(default_factory=dict)
     val_loss_history: dict[str, float] = field(default_factory=dict)
     val_lang_stats_history: dict[str, dict[str, float]] = field(default_factory=dict)
     val_predictions: list[dict[str, Any]] = field(default_factory=list)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from snakecap import device as devices
 from snakecap import registry
+from snakecap.config import options
 from snakecap.config.training import Learning
 from snakecap.distributed import signals
 from snakecap.distributed.process_group import ProcessGroup
@@ -87,6 +88,7 @@ class _Loop:
         self.total = settings.iterations(task.epoch_length)
         self.validate_every = settings.validate_every or task.epoch_length
         self.schedule = registry.load("schedule", settings.schedule.name)
+        self.schedule_needs = options.needs("schedule", settings.schedule.name)
         self.checkpoints = Checkpoints(task.model, task.every_group, work)
         self.history = self.checkpoints.restore() or History()
         if processes.broadcast(self.history.iteration) != self.history.iteration:
@@ -107,8 +109,8 @@ class _Loop:
             if self._owes_validation():
                 self._validate()
             while history.iteration < total and not history.stopped:
-                value = self._step()
-                self._record(value)
+                value, named = self._step()
+                self._record(value, named)
                 steps.update()
                 if self._due(self.settings.log_every):
                     steps.set_postfix_str(self._progress(value), refresh=False)
@@ -129,28 +131,46 @@ class _Loop:
             raise RuntimeError(f"{reason}; no model was judged before, so that there is no best")
         self.checkpoints.load_best(self.history)
 
-    def _step(self) -> Tensor:
-        """One iteration; the batch's loss, on the device."""
+    def _step(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """One iteration; the batch's loss, and all that its task named, on the device."""
         now = self.history.iteration
         self.processes.reseed(self.settings.seed, now)
         parts, groups = self.parts(now), self.task.groups(now)
-        factor = self.schedule(now, self.total, **self.settings.schedule.options)
+        factor = self._factor(now)
         device = groups[0].parameters[0].device
-        value = torch.zeros((), device=device)
+        value, named = torch.zeros((), device=device), dict[str, Tensor]()
         for part in parts:
             with torch.autocast(device.type, torch.bfloat16, enabled=self.short):
                 losses = self.task.loss(part.batch, now)
-            total = torch.stack(list(losses.values())).sum() * part.share
+            taught = [loss for loss in losses.values() if loss.requires_grad]
+            total = torch.stack(taught).sum() * part.share
             total.backward()
             value += total.detach()
-        self.processes.gradients([p for group in groups for p in group.parameters], value)
+            for name, loss in losses.items():
+                named[name] = named.get(name, 0.0) + loss.detach() * part.share
+        parameters = [p for group in groups for p in group.parameters]
+        self.processes.gradients(parameters, value, *named.values())
         for group in groups:
             group.step(factor)
         self.history.iteration += 1
         self.history.captions += parts[0].whole
-        return value
+        return value, named
 
-    def _record(self, value: Tensor) -> None:
+    def _factor(self, now: int) -> float:
+        """Of the learning rates: by the iteration, and whatever else the schedule asks for."""
+        past, by = self.history, self.history.best.get("by", "")
+        available = {
+            "epoch_length": self.task.epoch_length,
+            "validations": [
+                {"loss": loss, "score": past.val_lang_stats_history.get(at, {}).get(by, -loss)}
+                for at, loss in past.val_loss_history.items()
+            ],
+        }
+        asked = {name: available[name] for name in self.schedule_needs}
+        found: float = self.schedule(now, self.total, **asked, **self.settings.schedule.options)
+        return found
+
+    def _record(self, value: Tensor, named: dict[str, Tensor]) -> None:
         """Keep the loss now and then (reading it waits for the device); watch for explosion."""
         history, limit = self.history, self.settings.explosion
         number = history.iteration
@@ -158,12 +178,16 @@ class _Loop:
             return
         current = float(value)
         history.loss_history[str(number)] = current
+        if len(named) > 1:
+            parts = {name: float(one) for name, one in named.items()}
+            history.objective_history[str(number)] = parts
         if history.first_loss is None:
             history.first_loss = current
-        if not math.isfinite(current) or current > limit * history.first_loss:
+        most = limit * max(1.0, abs(history.first_loss))  # a self-critical loss begins near 0
+        if not math.isfinite(current) or current > most:
             history.stopped = (
-                f"loss {current:.3g} at iteration {number} is over {limit:g} times the "
-                f"first ({history.first_loss:.3g}): lower the learning rate"
+                f"loss {current:.3g} at iteration {number} is over {most:.3g} (the first was "
+                f"{history.first_loss:.3g}): lower the learning rate"
             )
             kept = ", the best model so far is kept" if history.best else ""
             logger.error("%s; training stops%s", history.stopped, kept)
@@ -192,8 +216,10 @@ class _Loop:
         except signals.Interrupted:
             self.checkpoints.save(self.history)
             raise
-        if result is not None:
-            _judge(self.history, result, self.checkpoints)
+        result = self.processes.broadcast(result)  # schedules may read it
+        if result is not None and _judge(self.history, result) and self.processes.is_rank_0:
+            self.checkpoints.save_best(self.history)
+        if self.processes.is_rank_0:
             self.report(self.history)
 
     def _save_or_end(self) -> None:
@@ -210,7 +236,8 @@ class _Loop:
             signals.end()
 
 
-def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> None:
+def _judge(history: History, result: Validation) -> bool:
+    """Keep what a validation found; whether the model is the best so far."""
     number = str(history.iteration)
     history.val_loss_history[number] = result.loss
     if result.scores:
@@ -218,6 +245,7 @@ def _judge(history: History, result: Validation, checkpoints: Checkpoints) -> No
     history.val_predictions = result.predictions
     # A strict comparison, as NeuralTalk2: an equal score does not replace the earlier model.
     better = not history.best or result.score > history.best["score"]
-    if better and math.isfinite(result.loss):
-        history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
-        checkpoints.save_best(history)
+    if not better or not math.isfinite(result.loss):
+        return False
+    history.best = {"iteration": history.iteration, "score": result.score, "by": result.by}
+    return True

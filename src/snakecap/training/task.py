@@ -48,7 +48,7 @@ class Task(Protocol[Targets]):
         """The optimiser groups that step at an iteration; sets the model's mode."""
 
     def loss(self, batch: Batch[Targets], iteration: int) -> Mapping[str, Tensor]:
-        """Named losses of a batch; their sum is minimised."""
+        """Named losses of a batch; the sum of those that have a gradient is minimised."""
 
     def validate(self) -> Validation | None:
         """Evaluate the model as it is; all processes call it, rank 0 gets the result."""

@@ -49,6 +49,7 @@ WRONG = [
     ("decoder", "transformer", {"heads": 3}, "width 8 is not a multiple of 3 heads"),
     ("encoder", "layout_set", {"heads": 3}, "width 8 is not a multiple of 3 heads"),
     ("encoder", "layout_lstm", {"distinct": True, "location": True}, "set location: false"),
+    ("objective", "self_critical", {"samples": 1}, "it needs 2 or more"),
 ]
 
 
@@ -63,7 +64,7 @@ def test_rules_refuse_alike_with_and_without_the_constructor(family, name, given
     options.check_rules(family, name, {"width": 8, "hidden_size": 8})
     with pytest.raises(ValueError, match=f"^{family} {name}: .*{said}"):
         options.check_rules(family, name, {"width": 8, **given})
-    available = {"width": 8, "vocabulary_size": 5, "categories": 3}
+    available = {"width": 8, "vocabulary_size": 5, "categories": 3, "model": 1, "references": 1}
     with pytest.raises(ValueError, match=said):
         options.build(family, name, given, available)
 

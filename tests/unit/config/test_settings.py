@@ -74,7 +74,7 @@ MISTAKES = [
     # Unknown parts, and unknown or wrong options of parts.
     ((*FROZEN, "optimiser", "name"), "lion", ["stages.0.optimiser", "'lion'", "adam, adamw"]),
     ((*FROZEN, "backbone_optimiser"), {"name": "lion"}, ["stages.0.backbone_optimiser", "'lion'"]),
-    ((*FROZEN, "schedule"), {"name": "linear"}, ["stages.0.schedule", "'linear'", "cosine"]),
+    ((*FROZEN, "schedule"), {"name": "slope"}, ["stages.0.schedule", "'slope'", "cosine"]),
     (
         (*FROZEN, "schedule"),
         {"name": "cosine", "options": {"warm": 0.1}},

@@ -44,6 +44,7 @@ def settings(dropout=0.0, **stage):
         "optimiser": {"learning_rate": 1e-2},
         "backbone_optimiser": {"learning_rate": 1e-3},
         "precision": "float32",  # sums in another order: bfloat16 would show it
+        "schedule": {"name": "plateau", "options": {"patience": 0, "threshold": 0.9, "by": 0.5}},
     }
     encoder = {"part": "cnn", "options": {"batch_norm": True}}
     decoder = {"part": "lstm", "options": {"hidden_size": 12, "dropout": dropout}}
@@ -75,6 +76,7 @@ def jobs(data, out):
         train("plain", settings()),
         train("one_picture_a_process", settings(batch_size=3, epochs=1)),
         train("parts", settings(batch_size=7, epochs=1, accumulate=4)),
+        train("self_critical", settings(epochs=1, objective={"part": "self_critical"})),
         ["train_detector", {"pictures": pictures, "images": images, "model": f"{out}/detector",
           "history": f"{out}/detector.json"}, detector().model_dump(mode="json")],
         ["features", {"images": images, "features": f"{out}/features.lmdb"},
@@ -130,6 +132,15 @@ def test_the_losses_are_those_of_one_process(both, name):
             list(one[history].values()), **TOLERANCE
         )
     assert one["loss_history"]["1"] > one["loss_history"][str(one["iteration"])], "nothing learnt"
+
+
+def test_what_an_objective_reports_is_put_together(both):
+    """Each process has its own samples; the training split's words are the same for all."""
+    one, two = (read(folder, "self_critical/history")["objective_history"] for folder in both)
+    for history in (one, two):
+        assert list(history) == ["1", "2", "3"]
+        assert all(0 < row["diversity"] <= 4 for row in history.values())
+    assert one != two
 
 
 def test_validation_is_shared_and_put_together_in_order(both):

@@ -93,6 +93,16 @@ def test_a_fine_tuned_stage_starts_from_the_model_before_it(data, frozen, tmp_pa
         torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-12)
 
 
+def test_a_stage_begins_with_an_optimiser_that_remembers_nothing(data, frozen, tmp_path):
+    """Adam's first step is the learning rate for every weight, whatever its gradient was before."""
+    rate = 1e-3
+    stage = chosen(max_iterations=1, optimiser={"learning_rate": rate, "grad_clip": None})
+    weights = run(data, tmp_path, stage, previous=frozen[0] / "last.safetensors")
+    moves = torch.cat([(weights[name] - old).flatten() for name, old in frozen[1].items()]).abs()
+    assert moves.max().item() == pytest.approx(rate, rel=1e-2)
+    assert moves[moves > rate / 10].median().item() == pytest.approx(rate, rel=1e-2)
+
+
 def test_fine_tuning_changes_the_backbone_from_the_named_layer_up(data, frozen, tmp_path):
     training = chosen(name="finetune", finetune_from="3", max_iterations=2)
     weights = run(data, tmp_path, training, previous=frozen[0] / "last.safetensors")

@@ -1,5 +1,6 @@
 """The training loop: resume to the bit, best and last, explosion, and histories (spec T7-T14)."""
 
+import contextlib
 import json
 import math
 import signal
@@ -310,3 +311,31 @@ def test_a_batch_in_parts_is_the_whole_batch(tmp_path):
     for name, value in one.loss_history.items():
         assert other.loss_history[name] == pytest.approx(value, rel=1e-5)
     torch.testing.assert_close(runs[0].model[0].weight, runs[1].model[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "wanted"),
+    [
+        # The best score is the first: the rate falls after each validation from the second on.
+        ({"name": "plateau", "options": {"patience": 0, "metric": "score"}},
+         [1.0] * 10 + [0.1] * 5 + [0.01] * 5),
+        ({"name": "step", "options": {"every": 7, "by": 0.1}},
+         [1.0] * 7 + [0.1] * 7 + [0.01] * 6),
+    ],
+)  # fmt: skip
+def test_a_schedule_reads_validations_and_epochs_also_after_a_kill(tmp_path, schedule, wanted):
+    found = []
+
+    class Recorded(Group):
+        def step(self, factor=1.0):
+            found.append(factor)
+            super().step(factor)
+
+    scores = [0.5, 0.4, 0.3, 0.2]
+    for kill_at, left in ((12, scores), (None, scores[2:])):
+        run = Run(tmp_path, kill_at=kill_at, scores=left, schedule=schedule)
+        run.epoch_length = 1
+        run.every_group = [Recorded(run.model.named_parameters(), update, Numbers(0.01))]
+        with contextlib.suppress(KilledError):
+            run.go()
+    assert found == pytest.approx(wanted)
