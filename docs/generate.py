@@ -284,6 +284,7 @@ FILES = {
     "vocabulary": "vocabularies/*.json",
     "captions": "captions/*.h5, *.json",
     "features": "features/*.lmdb",
+    "vectors": "features made elsewhere: *.npy, *.h5, *.lmdb, *.bin, *.txt",
     "detections": "detections/*.json",
     "darknet_lines": "coco_detection_result",
     "layouts": "layouts/*.json, *.h5",

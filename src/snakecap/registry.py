@@ -12,10 +12,12 @@ from typing import Any
 INPUTS = {
     "features": "snakecap.inputs.features:FeaturesInput",
     "layout": "snakecap.inputs.layout:LayoutInput",
+    "vectors": "snakecap.inputs.vectors:VectorsInput",
 }
 ENCODERS = {
     "cnn": "snakecap.models.encoders.cnn:CNNEncoder",
     "cnn_grid": "snakecap.models.encoders.cnn_grid:CNNGridEncoder",
+    "constant": "snakecap.models.encoders.constant:ConstantEncoder",
     "layout_lstm": "snakecap.models.encoders.layout_lstm:LayoutLSTMEncoder",
     "layout_set": "snakecap.models.encoders.layout_set:LayoutSetEncoder",
 }
@@ -99,7 +101,12 @@ FAMILIES = {
 
 def load(family: str, name: str) -> Any:
     """The object registered as `name`, imported now."""
-    module, _, attribute = location(family, name).partition(":")
+    return named(location(family, name))
+
+
+def named(location: str) -> Any:
+    """The object at ``module:object``, imported now."""
+    module, _, attribute = location.partition(":")
     return getattr(import_module(module), attribute)
 
 

@@ -104,6 +104,9 @@ def _environment(path: Path) -> _Environment:
 class Features:
     """Reads features; safe to open many times, to fork and to pickle.
 
+    Args:
+        flat: where no ``@vdim`` says otherwise, each value is one vector, as the first one is.
+
     Attributes:
         vdim: shape of one value.
         stamp: what the file records of its making; empty for other tools' files.
@@ -113,7 +116,7 @@ class Features:
         ValueError: not a feature file.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, *, flat: bool = False):
         self.path = Path(path)
         self._held: _Environment | None = None  # opened when first read, also after pickling
         if not self.path.is_file():
@@ -123,6 +126,9 @@ class Features:
                 vdim = transaction.get(VDIM)
                 dtype = bytes(transaction.get(DTYPE, b"float32")).decode()
                 self.stamp: dict[str, Any] = json.loads(bytes(transaction.get(STAMP, b"{}")))
+                cursor = transaction.cursor()
+                if flat and vdim is None and dtype in DTYPES and cursor.first():
+                    vdim = np.int32(len(cursor.value()) // DTYPES[dtype].itemsize).tobytes()
         except lmdb.Error as error:
             raise ValueError(f"{path} is not a feature file: {error}") from error
         if vdim is None or dtype not in DTYPES:

@@ -4,7 +4,10 @@ One class a kind serves training, captions of a split, and a user's own photo. `
 names the classes; each says in plain values, which the settings read without importing it:
 
 - ``table``: the table of ``config.yaml`` that an input's `source` is a row of; None: it is a file;
-- ``kind``: what encoders call it in their ``reads``; ``{option}`` stands for that option's value.
+- ``kind``: what encoders call it in their ``reads``; ``{option}`` stands for that option's value;
+- ``opens``: ``module:function`` that opens a `source` with its options, or says what is wrong with
+  it, without torch: it is called before any job starts;
+- ``mirrors``: False: there is nothing to read of a mirrored picture.
 
 Dimensions: B pictures of a batch.
 """
@@ -34,16 +37,30 @@ Inputs = dict[str, Tensors]  # of all of a system's inputs
 
 @dataclass(frozen=True)
 class Request:
-    """What a caption is asked for: a photo, its layout, or both."""
+    """What a caption is asked for: a photo, its layout, both, or features made elsewhere."""
 
     photo: Photo | None = None  # a path, or the bytes of an image file
     layout: Layout | None = None  # without one, models that read layouts need a detector
+    arrays: Mapping[str, Any] | None = None  # features, by the name of the system's input
 
     @property
     def name(self) -> str:
         """For messages."""
         named = isinstance(self.photo, str | Path)
         return str(self.photo) if named else "the image" if self.photo else "the layout"
+
+    def array(self, name: str) -> Any:
+        """The features for an input.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.arrays is None or name not in self.arrays:
+            raise ValueError(
+                f"the model reads features that were made elsewhere: caption a data set's split, "
+                f'or in Python give the arrays, {{"{name}": ...}}'
+            )
+        return self.arrays[name]
 
 
 def as_request(given: Any) -> Request:
@@ -59,6 +76,8 @@ def as_request(given: Any) -> Request:
         return Request(photo=given)
     if isinstance(given, Layout):
         return Request(layout=given)
+    if isinstance(given, Mapping) and any(hasattr(one, "__array__") for one in given.values()):
+        return Request(arrays=given)
     if isinstance(given, Mapping):
         return Request(layout=layout_files.from_json(given))
     raise TypeError(
@@ -85,6 +104,7 @@ class Input:
     """Base class; `place` is the device of what is read."""
 
     table: str | None = None
+    name = ""  # in the system
 
     def __init__(self, place: torch.device):
         self.place = place
@@ -144,10 +164,12 @@ def build_inputs(training: Training, place: torch.device) -> dict[str, Input]:
         "backbones": training.backbones,
         "geometry": training.geometry,
     }
-    return {
-        name: options.build("input", row.part, row.options, {**available, "source": row.source})
-        for name, row in training.inputs.items()
-    }
+    inputs: dict[str, Input] = {}
+    for name, row in training.inputs.items():
+        given = {**available, "source": row.source}
+        inputs[name] = options.build("input", row.part, row.options, given)
+        inputs[name].name = name
+    return inputs
 
 
 def open_inputs(
