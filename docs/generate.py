@@ -285,6 +285,7 @@ FILES = {
     "captions": "captions/*.h5, *.json",
     "features": "features/*.lmdb",
     "vectors": "features made elsewhere: *.npy, *.h5, *.lmdb, *.bin, *.txt",
+    "regions": "regions made elsewhere: *.lmdb, *.zip",
     "detections": "detections/*.json",
     "darknet_lines": "coco_detection_result",
     "layouts": "layouts/*.json, *.h5",

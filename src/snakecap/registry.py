@@ -12,6 +12,7 @@ from typing import Any
 INPUTS = {
     "features": "snakecap.inputs.features:FeaturesInput",
     "layout": "snakecap.inputs.layout:LayoutInput",
+    "regions": "snakecap.inputs.regions:RegionsInput",
     "vectors": "snakecap.inputs.vectors:VectorsInput",
 }
 ENCODERS = {
@@ -20,6 +21,7 @@ ENCODERS = {
     "constant": "snakecap.models.encoders.constant:ConstantEncoder",
     "layout_lstm": "snakecap.models.encoders.layout_lstm:LayoutLSTMEncoder",
     "layout_set": "snakecap.models.encoders.layout_set:LayoutSetEncoder",
+    "regions": "snakecap.models.encoders.regions:RegionsEncoder",
 }
 # `timm` stands for every architecture timm/NAME, `torchvision` for what is not named here.
 BACKBONES = {

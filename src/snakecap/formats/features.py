@@ -92,7 +92,8 @@ class _Environment:
 _open: WeakValueDictionary[tuple[int, int], _Environment] = WeakValueDictionary()
 
 
-def _environment(path: Path) -> _Environment:
+def environment(path: Path) -> _Environment:
+    """An LMDB file, open for reading as long as somebody holds on to it."""
     status = path.stat()
     place = (status.st_dev, status.st_ino)
     environment = _open.get(place)
@@ -138,7 +139,7 @@ class Features:
 
     def _begin(self) -> Any:
         if self._held is None:
-            self._held = _environment(self.path)
+            self._held = environment(self.path)
         return self._held.lmdb.begin(buffers=True)
 
     def __getstate__(self) -> dict[str, Any]:

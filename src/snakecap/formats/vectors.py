@@ -142,7 +142,29 @@ class Keyed:
         return self.features.read([str(key) for key in keys])
 
 
-class Vectors:
+class Lookup:
+    """Something that is there for some pictures, in a file at `path`."""
+
+    path: Path
+
+    def __contains__(self, file: str) -> bool:
+        raise NotImplementedError
+
+    def check(self, files: Sequence[str]) -> None:
+        """Look for some pictures.
+
+        Raises:
+            ValueError: some are missing; says how many, and names a few.
+        """
+        if missing := [file for file in files if file not in self]:
+            raise ValueError(
+                f"{self.path} lacks {len(missing)} of {len(files)} pictures: "
+                + ", ".join(missing[:NAMED])
+                + (", ..." if len(missing) > NAMED else "")
+            )
+
+
+class Vectors(Lookup):
     """Vectors (F,) or grids (R, C) of pictures.
 
     Attributes:
@@ -158,19 +180,6 @@ class Vectors:
 
     def __contains__(self, file: str) -> bool:
         return all(table.find(file) is not None for table in self.tables)
-
-    def check(self, files: Sequence[str]) -> None:
-        """Look for some pictures.
-
-        Raises:
-            ValueError: some are missing; says how many, and names a few.
-        """
-        if missing := [file for file in files if file not in self]:
-            raise ValueError(
-                f"{self.path} lacks {len(missing)} of {len(files)} pictures: "
-                + ", ".join(missing[:NAMED])
-                + (", ..." if len(missing) > NAMED else "")
-            )
 
     def read(self, files: Sequence[str]) -> NDArray[np.float32]:
         """The numbers of some pictures, of shape (B, *vdim).

@@ -76,7 +76,7 @@ def as_request(given: Any) -> Request:
         return Request(photo=given)
     if isinstance(given, Layout):
         return Request(layout=given)
-    if isinstance(given, Mapping) and any(hasattr(one, "__array__") for one in given.values()):
+    if isinstance(given, Mapping) and any(map(_is_array, given.values())):
         return Request(arrays=given)
     if isinstance(given, Mapping):
         return Request(layout=layout_files.from_json(given))
@@ -84,6 +84,11 @@ def as_request(given: Any) -> Request:
         "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
         f"for a {type(given).__name__}"
     )
+
+
+def _is_array(value: Any) -> bool:
+    """One, or several that belong together: regions and their boxes."""
+    return hasattr(value[0] if isinstance(value, tuple) and value else value, "__array__")
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class Input:
 
     def join(self, parts: Sequence[Tensors]) -> Tensors:
         """What `of` gave for several pictures, as one batch."""
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
     def facts(self) -> dict[str, Any]:
         """What a model's file must say so that it can read a user's picture; JSON."""
@@ -155,6 +160,17 @@ class Input:
     def sizes(self) -> dict[str, int]:
         """Arguments of encoders that depend on what is read, such as the number of categories."""
         return {}
+
+
+def _joined(values: Sequence[Tensor]) -> Tensor:
+    """Tensors (B, N, ...) one after the other, with zeros behind those of fewer N."""
+    longest = max(value.shape[1] for value in values)
+    joined = values[0].new_zeros(sum(map(len, values)), longest, *values[0].shape[2:])
+    row = 0
+    for value in values:
+        joined[row : row + len(value), : value.shape[1]] = value
+        row += len(value)
+    return joined
 
 
 def build_inputs(training: Training, place: torch.device) -> dict[str, Input]:

@@ -155,11 +155,10 @@ def build(
             given["size"] = sum(one["size"] for one in read)
         encoders.append(options.build("encoder", row.part, row.options, given))
         reads.append(row.reads)
-    constant_size = sum(getattr(encoder, "constant_size", 0) for encoder in encoders)
     given = {
         "width": training.width,
         "vocabulary_size": vocabulary_size,
-        "constant_size": constant_size,
+        "constant_size": sum(getattr(encoder, "constant_size", 0) for encoder in encoders),
     }
     decoder = options.build("decoder", training.decoder.part, training.decoder.options, given)
     return Captioner(encoders, decoder, reads, backbones, looks)
