@@ -49,6 +49,13 @@ DATASETS = {
     "karpathy": "snakecap.data.karpathy:read",
     "neuraltalk2": "snakecap.data.raw:read",
     "folder": "snakecap.data.folder:read",
+    "vg_paragraphs": "snakecap.data.vg_paragraphs:read",
+    "vg_regions": "snakecap.data.vg_regions:read",
+    "vist": "snakecap.data.vist:read",
+    "msrvtt": "snakecap.data.msrvtt:read",
+    "trecvid": "snakecap.data.trecvid:read",
+    "picsom": "snakecap.data.picsom:read",
+    "deepcaption": "snakecap.data.deepcaption:read",
 }
 TOKENIZERS = {
     "neuraltalk2": "snakecap.text.neuraltalk2:tokenize",
