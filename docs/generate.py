@@ -284,6 +284,8 @@ FILES = {
     "vocabulary": "vocabularies/*.json",
     "captions": "captions/*.h5, *.json",
     "features": "features/*.lmdb",
+    "vectors": "features made elsewhere: *.npy, *.h5, *.lmdb, *.bin, *.txt",
+    "regions": "regions made elsewhere: *.lmdb, *.zip",
     "detections": "detections/*.json",
     "darknet_lines": "coco_detection_result",
     "layouts": "layouts/*.json, *.h5",

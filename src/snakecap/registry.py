@@ -12,12 +12,16 @@ from typing import Any
 INPUTS = {
     "features": "snakecap.inputs.features:FeaturesInput",
     "layout": "snakecap.inputs.layout:LayoutInput",
+    "regions": "snakecap.inputs.regions:RegionsInput",
+    "vectors": "snakecap.inputs.vectors:VectorsInput",
 }
 ENCODERS = {
     "cnn": "snakecap.models.encoders.cnn:CNNEncoder",
     "cnn_grid": "snakecap.models.encoders.cnn_grid:CNNGridEncoder",
+    "constant": "snakecap.models.encoders.constant:ConstantEncoder",
     "layout_lstm": "snakecap.models.encoders.layout_lstm:LayoutLSTMEncoder",
     "layout_set": "snakecap.models.encoders.layout_set:LayoutSetEncoder",
+    "regions": "snakecap.models.encoders.regions:RegionsEncoder",
 }
 # `timm` stands for every architecture timm/NAME, `torchvision` for what is not named here.
 BACKBONES = {
@@ -48,6 +52,13 @@ DATASETS = {
     "karpathy": "snakecap.data.karpathy:read",
     "neuraltalk2": "snakecap.data.raw:read",
     "folder": "snakecap.data.folder:read",
+    "vg_paragraphs": "snakecap.data.vg_paragraphs:read",
+    "vg_regions": "snakecap.data.vg_regions:read",
+    "vist": "snakecap.data.vist:read",
+    "msrvtt": "snakecap.data.msrvtt:read",
+    "trecvid": "snakecap.data.trecvid:read",
+    "picsom": "snakecap.data.picsom:read",
+    "deepcaption": "snakecap.data.deepcaption:read",
 }
 TOKENIZERS = {
     "neuraltalk2": "snakecap.text.neuraltalk2:tokenize",
@@ -109,7 +120,12 @@ FAMILIES = {
 
 def load(family: str, name: str) -> Any:
     """The object registered as `name`, imported now."""
-    module, _, attribute = location(family, name).partition(":")
+    return named(location(family, name))
+
+
+def named(location: str) -> Any:
+    """The object at ``module:object``, imported now."""
+    module, _, attribute = location.partition(":")
     return getattr(import_module(module), attribute)
 
 

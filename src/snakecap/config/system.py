@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -24,7 +25,7 @@ class Input(Part):
 
     source: str = Field(
         description="what it is taken from: `features`: a row of `backbones`; `layout`: a row of "
-        "`layouts`"
+        "`layouts`; others: a file"
     )
 
     @model_validator(mode="after")
@@ -37,6 +38,23 @@ class Input(Part):
         """The table that `source` is a row of; None: it is a file."""
         table: str | None = options.constant("input", self.part, "table")
         return table
+
+    @property
+    def file(self) -> Path:
+        """The file that `source` names, or where that is not there, ``NAME-mean``."""
+        path = Path(self.source)
+        mean = path.with_name(f"{path.stem}-mean{path.suffix}")
+        return mean if mean.is_file() and not path.is_file() else path
+
+    def of(self, family: str) -> dict[str, Any]:
+        """Its identity; files count by their contents, also those that a .txt lists."""
+        if self.table is not None:
+            return super().of(family)
+        files, lines = [self.file], []
+        if self.file.suffix == ".txt":
+            lines = self.file.read_text(encoding="utf-8").splitlines()
+        files += [self.file.parent / line.strip() for line in lines if line.strip()]
+        return super().of(family) | {"source": "", "files": list(map(str, files))}
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -57,7 +75,9 @@ class Encoder(Part):
     """An entry of a system's `encoders`."""
 
     reads: str | None = Field(
-        None, description="one of the system's `inputs`; null: the only one that it can read"
+        None,
+        description="one of the system's `inputs`, or several joined with +, whose features are "
+        "put side by side; null: the only one that it can read",
     )
 
     @property
@@ -129,7 +149,7 @@ class System(Section):
         options.check_rules(family, part.part, {**given, "width": self.width})
 
     def _check_inputs(self) -> None:
-        read = {self.input_of(encoder) for encoder in self.encoders}
+        read = {name for encoder in self.encoders for name in self.input_of(encoder).split("+")}
         for name, one in self.inputs.items():
             if name not in read:
                 raise ValueError(f"inputs.{name}: {one.source} is read by no encoder")
@@ -142,6 +162,12 @@ class System(Section):
             )
         mirrored = any(stage.flip and not stage.reads_pictures for stage in self.stages)
         for name, one in self.inputs.items():
+            unmirrored = options.constant("input", one.part, "mirrors") is False
+            if unmirrored and any(stage.flip for stage in self.stages):
+                raise ValueError(
+                    f"a stage with flip: true mirrors what it reads, and of inputs.{name} there is "
+                    "nothing mirrored: set flip: false"
+                )
             if mirrored and one.table == "backbones" and not one.features.flip:
                 raise ValueError(
                     "a stage with flip: true and a frozen backbone reads the features of mirrored "
@@ -149,7 +175,7 @@ class System(Section):
                 )
 
     def input_of(self, encoder: Encoder) -> str:
-        """The name of the input that an encoder reads.
+        """The name of the input that an encoder reads, or several joined with +.
 
         Raises:
             ValueError: there is none of its kind, or it does not say which of several.
@@ -158,8 +184,11 @@ class System(Section):
         fitting = [name for name, kind in kinds.items() if kind == encoder.kind]
         if encoder.reads is None and len(fitting) == 1:
             return fitting[0]
-        if encoder.reads is not None and encoder.reads in fitting:
-            return encoder.reads
+        names = (encoder.reads or "").split("+")
+        if set(names) <= set(fitting):
+            if len(names) > 1 and "size" not in options.needs("encoder", encoder.part):
+                raise ValueError(f"the encoder {encoder.part} reads one input, not {encoder.reads}")
+            return "+".join(names)
         there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
         which = "say which with `reads`" if fitting else "add one to `inputs`"
         raise ValueError(

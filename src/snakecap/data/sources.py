@@ -24,6 +24,12 @@ def existing(root: Path, names: str | Sequence[str], option: str) -> Path:
     )
 
 
+def found_in(root: Path, folders: Sequence[str], name: str) -> str:
+    """An image's file, in the first of some folders that has it; in the first if none has."""
+    files = ["/".join(part for part in (folder.rstrip("/"), name) if part) for folder in folders]
+    return next((file for file in files if (root / file).is_file()), files[0])
+
+
 def sentences(captions: Sequence[str], picture: object, source: Path) -> tuple[str, ...]:
     """A picture's captions, without the white space around them and without empty ones.
 

@@ -92,7 +92,8 @@ class _Environment:
 _open: WeakValueDictionary[tuple[int, int], _Environment] = WeakValueDictionary()
 
 
-def _environment(path: Path) -> _Environment:
+def environment(path: Path) -> _Environment:
+    """An LMDB file, open for reading as long as somebody holds on to it."""
     status = path.stat()
     place = (status.st_dev, status.st_ino)
     environment = _open.get(place)
@@ -104,6 +105,9 @@ def _environment(path: Path) -> _Environment:
 class Features:
     """Reads features; safe to open many times, to fork and to pickle.
 
+    Args:
+        flat: where no ``@vdim`` says otherwise, each value is one vector, as the first one is.
+
     Attributes:
         vdim: shape of one value.
         stamp: what the file records of its making; empty for other tools' files.
@@ -113,7 +117,7 @@ class Features:
         ValueError: not a feature file.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, *, flat: bool = False):
         self.path = Path(path)
         self._held: _Environment | None = None  # opened when first read, also after pickling
         if not self.path.is_file():
@@ -123,6 +127,9 @@ class Features:
                 vdim = transaction.get(VDIM)
                 dtype = bytes(transaction.get(DTYPE, b"float32")).decode()
                 self.stamp: dict[str, Any] = json.loads(bytes(transaction.get(STAMP, b"{}")))
+                cursor = transaction.cursor()
+                if flat and vdim is None and dtype in DTYPES and cursor.first():
+                    vdim = np.int32(len(cursor.value()) // DTYPES[dtype].itemsize).tobytes()
         except lmdb.Error as error:
             raise ValueError(f"{path} is not a feature file: {error}") from error
         if vdim is None or dtype not in DTYPES:
@@ -132,7 +139,7 @@ class Features:
 
     def _begin(self) -> Any:
         if self._held is None:
-            self._held = _environment(self.path)
+            self._held = environment(self.path)
         return self._held.lmdb.begin(buffers=True)
 
     def __getstate__(self) -> dict[str, Any]:

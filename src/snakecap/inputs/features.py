@@ -3,12 +3,11 @@
 A stage that trains the backbone, or crops at random, reads ``images.h5``; others read the cache.
 The model itself turns pixels into features (`Captioner`), so that encoders see features alone.
 
-Dimensions: B pictures of a batch, N kept, F features, R grid cells, S side.
+Dimensions: B pictures of a batch, F features, R grid cells, S side.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,11 +20,8 @@ from snakecap.config.data import Geometry
 from snakecap.config.parts import Backbone
 from snakecap.formats.features import FLIP, Features
 from snakecap.formats.images import Images
+from snakecap.inputs.held import Held
 from snakecap.inputs.input import Draw, Input, Request, Tensors
-from snakecap.log import logger
-
-ROWS = 256  # features read at once
-FLOAT = 4  # bytes of a float32
 
 
 class FeaturesInput(Input):
@@ -57,8 +53,7 @@ class FeaturesInput(Input):
         self.output, self.geometry = output, geometry
         self.margin = geometry.size - (backbones[source].preprocess.crop or geometry.size)
         self.store: Features | Images | None = None
-        self.kept: Tensor | None = None
-        self.places: dict[str, int] = {}
+        self.held: Held | None = None
 
     def open(self, path: Path, keep: Sequence[str] = ()) -> None:
         """Take cached features (.lmdb) or pictures (.h5)."""
@@ -68,22 +63,7 @@ class FeaturesInput(Input):
             return
         self.store = Features(path)
         mirrored = [file + FLIP for file in keep if file + FLIP in self.store]
-        self._keep(self.store, [*keep, *mirrored])
-
-    def _keep(self, store: Features, files: Sequence[str]) -> None:
-        """Hold features on the device, unless they are too large: then batches are read."""
-        size, room = FLOAT * math.prod(store.vdim) * len(files), devices.room(self.place)
-        if size > room:
-            logger.info(
-                "%s: %.1f GB of features are read batch by batch; there is room for %.1f GB",
-                store.path, size / 1e9, room / 1e9,
-            )  # fmt: skip
-            return
-        self.kept = torch.empty((len(files), *store.vdim), device=self.place)
-        for start in range(0, len(files), ROWS):  # host memory holds some rows at a time
-            some = files[start : start + ROWS]
-            self.kept[start : start + len(some)] = torch.from_numpy(store.read(some))
-        self.places = {file: row for row, file in enumerate(files)}
+        self.held = Held(self.store, [*keep, *mirrored], self.place)
 
     def has(self, file: str) -> bool:
         return self.store is not None and file in self.store
@@ -95,9 +75,10 @@ class FeaturesInput(Input):
         Mirrored features are those of the mirrored picture.
         """
         assert self.store is not None, "open a file first"
-        if isinstance(self.store, Features):
-            return {self.output: self._cached(self.store, files, draw)}
+        if self.held is not None:
+            return {self.output: self.held.read(_keys(files, draw))}
         wanted = files if draw is None else files[draw.part]
+        assert isinstance(self.store, Images), "cached features are held"
         inputs = self._pixels(torch.from_numpy(self.store.read(self.store.rows(wanted))))
         if draw is None:
             return inputs
@@ -107,17 +88,6 @@ class FeaturesInput(Input):
         if draw.flip is not None:
             inputs["flip"] = devices.send(draw.flip[draw.part], self.place)
         return inputs
-
-    def _cached(self, store: Features, files: Sequence[str], draw: Draw | None) -> Tensor:
-        if draw is not None:
-            files = files[draw.part]
-            if draw.flip is not None:
-                pairs = zip(files, draw.flip[draw.part].tolist(), strict=True)
-                files = [file + FLIP if flip else file for file, flip in pairs]
-        if self.kept is None or not all(file in self.places for file in files):
-            return devices.send(torch.from_numpy(store.read(files)), self.place)
-        rows = torch.tensor([self.places[file] for file in files], dtype=torch.long)
-        return self.kept[devices.send(rows, self.place)]
 
     def _pixels(self, images: Tensor) -> Tensors:
         return {"images": devices.send(images, self.place)}
@@ -132,3 +102,11 @@ class FeaturesInput(Input):
         except Unreadable as error:
             raise Unreadable(f"{request.name}: {error}") from None
         return self._pixels(torch.from_numpy(image).unsqueeze(0))
+
+
+def _keys(files: Sequence[str], draw: Draw | None) -> Sequence[str]:
+    """The keys of what is wanted of a batch: some of its pictures, mirrored ones for some."""
+    if draw is None or draw.flip is None:
+        return files if draw is None else files[draw.part]
+    pairs = zip(files[draw.part], draw.flip[draw.part].tolist(), strict=True)
+    return [file + FLIP if flip else file for file, flip in pairs]

@@ -4,7 +4,10 @@ One class a kind serves training, captions of a split, and a user's own photo. `
 names the classes; each says in plain values, which the settings read without importing it:
 
 - ``table``: the table of ``config.yaml`` that an input's `source` is a row of; None: it is a file;
-- ``kind``: what encoders call it in their ``reads``; ``{option}`` stands for that option's value.
+- ``kind``: what encoders call it in their ``reads``; ``{option}`` stands for that option's value;
+- ``opens``: ``module:function`` that opens a `source` with its options, or says what is wrong with
+  it, without torch: it is called before any job starts;
+- ``mirrors``: False: there is nothing to read of a mirrored picture.
 
 Dimensions: B pictures of a batch.
 """
@@ -34,16 +37,30 @@ Inputs = dict[str, Tensors]  # of all of a system's inputs
 
 @dataclass(frozen=True)
 class Request:
-    """What a caption is asked for: a photo, its layout, or both."""
+    """What a caption is asked for: a photo, its layout, both, or features made elsewhere."""
 
     photo: Photo | None = None  # a path, or the bytes of an image file
     layout: Layout | None = None  # without one, models that read layouts need a detector
+    arrays: Mapping[str, Any] | None = None  # features, by the name of the system's input
 
     @property
     def name(self) -> str:
         """For messages."""
         named = isinstance(self.photo, str | Path)
         return str(self.photo) if named else "the image" if self.photo else "the layout"
+
+    def array(self, name: str) -> Any:
+        """The features for an input.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.arrays is None or name not in self.arrays:
+            raise ValueError(
+                f"the model reads features that were made elsewhere: caption a data set's split, "
+                f'or in Python give the arrays, {{"{name}": ...}}'
+            )
+        return self.arrays[name]
 
 
 def as_request(given: Any) -> Request:
@@ -59,12 +76,19 @@ def as_request(given: Any) -> Request:
         return Request(photo=given)
     if isinstance(given, Layout):
         return Request(layout=given)
+    if isinstance(given, Mapping) and any(map(_is_array, given.values())):
+        return Request(arrays=given)
     if isinstance(given, Mapping):
         return Request(layout=layout_files.from_json(given))
     raise TypeError(
         "captions are asked for paths, the bytes of image files, layouts, or a list of them, not "
         f"for a {type(given).__name__}"
     )
+
+
+def _is_array(value: Any) -> bool:
+    """One, or several that belong together: regions and their boxes."""
+    return hasattr(value[0] if isinstance(value, tuple) and value else value, "__array__")
 
 
 @dataclass(frozen=True)
@@ -85,6 +109,7 @@ class Input:
     """Base class; `place` is the device of what is read."""
 
     table: str | None = None
+    name = ""  # in the system
 
     def __init__(self, place: torch.device):
         self.place = place
@@ -123,7 +148,7 @@ class Input:
 
     def join(self, parts: Sequence[Tensors]) -> Tensors:
         """What `of` gave for several pictures, as one batch."""
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
     def facts(self) -> dict[str, Any]:
         """What a model's file must say so that it can read a user's picture; JSON."""
@@ -137,6 +162,17 @@ class Input:
         return {}
 
 
+def _joined(values: Sequence[Tensor]) -> Tensor:
+    """Tensors (B, N, ...) one after the other, with zeros behind those of fewer N."""
+    longest = max(value.shape[1] for value in values)
+    joined = values[0].new_zeros(sum(map(len, values)), longest, *values[0].shape[2:])
+    row = 0
+    for value in values:
+        joined[row : row + len(value), : value.shape[1]] = value
+        row += len(value)
+    return joined
+
+
 def build_inputs(training: Training, place: torch.device) -> dict[str, Input]:
     """A system's inputs, by name, in alphabetical order."""
     available = {
@@ -144,10 +180,12 @@ def build_inputs(training: Training, place: torch.device) -> dict[str, Input]:
         "backbones": training.backbones,
         "geometry": training.geometry,
     }
-    return {
-        name: options.build("input", row.part, row.options, {**available, "source": row.source})
-        for name, row in training.inputs.items()
-    }
+    inputs: dict[str, Input] = {}
+    for name, row in training.inputs.items():
+        given = {**available, "source": row.source}
+        inputs[name] = options.build("input", row.part, row.options, given)
+        inputs[name].name = name
+    return inputs
 
 
 def open_inputs(

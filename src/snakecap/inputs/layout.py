@@ -85,11 +85,6 @@ class LayoutInput(Input):
         ids, boxes = encode(request.layout, self.reading)
         return self._batch(torch.from_numpy(ids[None]), torch.from_numpy(boxes[None]))
 
-    def join(self, parts: Sequence[Tensors]) -> Tensors:
-        """One batch; shorter layouts get zeros behind their last object."""
-        longest = max(part["categories"].shape[1] for part in parts)
-        return super().join([{k: _longer(v, longest) for k, v in part.items()} for part in parts])
-
     def facts(self) -> dict[str, Any]:
         """How layouts are read: the categories and their order, which objects, which frame."""
         assert self.reading is not None
@@ -101,11 +96,6 @@ class LayoutInput(Input):
     def sizes(self) -> dict[str, int]:
         assert self.reading is not None
         return {"categories": len(self.reading.categories)}
-
-
-def _longer(part: Tensor, length: int) -> Tensor:
-    missing = part.new_zeros(len(part), length - part.shape[1], *part.shape[2:])
-    return torch.cat([part, missing], 1)
 
 
 def _ordered(ids: Tensor, boxes: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:

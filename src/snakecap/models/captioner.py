@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from snakecap import registry
@@ -38,7 +39,7 @@ class Captioner(nn.Module):
 
     Args:
         encoders: modules, of what one input gives to `Encoded`.
-        reads: the name of the input that each encoder reads.
+        reads: the name of the input that each encoder reads, or several joined with +.
         looks: for inputs whose pixels a backbone must see first, by the input's name.
     """
 
@@ -64,7 +65,7 @@ class Captioner(nn.Module):
     def _encoded(self, inputs: Inputs) -> list[Encoded]:
         seen = {name: self._seen(name, values) for name, values in inputs.items()}
         pairs = zip(self.encoders, self.reads, strict=True)
-        return [encoder(seen[name]) for encoder, name in pairs]
+        return [encoder(_side_by_side(seen, name)) for encoder, name in pairs]
 
     def _seen(self, name: str, values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Features of an input's pixels; anything else as it is."""
@@ -106,6 +107,14 @@ class Captioner(nn.Module):
         return weights[:, :, before : before + objects]
 
 
+def _side_by_side(inputs: Inputs, names: str) -> Mapping[str, Tensor]:
+    """What an encoder reads of several inputs of a kind: their features (..., F) as one."""
+    parts = [inputs[name] for name in names.split("+")]
+    if len(parts) == 1:
+        return parts[0]
+    return {name: torch.cat([part[name] for part in parts], -1) for name in parts[0]}
+
+
 def stepper(decoder: Decoder, memory: Memory) -> Step:
     """A decoder's step over the pictures that a search still works on."""
     pictures = len(memory.encoded.summary)
@@ -136,10 +145,14 @@ def build(
         if one.table == "backbones"
     }
     seen = {name: {"size": _size(backbones[look.backbone], look)} for name, look in looks.items()}
+    known = {**sizes, **seen}
     encoders, reads = [], []
     for row in training.encoders:
         assert row.reads is not None, "settings fill it in"
-        given = {"width": training.width, **sizes.get(row.reads, {}), **seen.get(row.reads, {})}
+        read = [known[name] for name in row.reads.split("+")]
+        given = {"width": training.width, **read[0]}
+        if len(read) > 1:
+            given["size"] = sum(one["size"] for one in read)
         encoders.append(options.build("encoder", row.part, row.options, given))
         reads.append(row.reads)
     given = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from snakecap import registry
+from snakecap.config import options
 from snakecap.config.detection import files_by_split
 from snakecap.config.settings import (
     VALIDATION_METRICS,
@@ -101,9 +102,8 @@ class Plan:
                 )
         for name, system in self.systems.items():
             for key, one in system.inputs.items():
-                if one.table is None and not Path(one.source).is_file():
-                    place = f"systems.{name}.inputs.{key}.source"
-                    raise SettingsError(f"{place}: there is no file {one.source}")
+                if one.table is None:
+                    self._check_source(f"systems.{name}.inputs.{key}.source", one)
         for name in self.detectors:
             row = self.settings.detectors[name]
             for path in row.named:
@@ -115,6 +115,21 @@ class Plan:
                     raise FileNotFoundError(f"there is no file {file}")
             except FileNotFoundError as error:
                 raise SettingsError(f"detectors.{name}.file: {error}") from None
+
+    def _check_source(self, place: str, one: Input) -> None:
+        """A file that no step makes; its pictures too, once it is known which there are."""
+        if not one.file.is_file():
+            raise SettingsError(f"{place}: there is no file {one.source}")
+        opens = options.constant("input", one.part, "opens")
+        if opens is None:
+            return
+        pictures_json = Path(self.settings.pathvars["results"], self.dataset, "pictures.json")
+        try:
+            found = registry.named(opens)(one.file, **one.chosen)
+            if not self.settings.pixels and pictures_json.is_file():
+                found.check(_listed(pictures_json, pictures_json.stat().st_mtime_ns)[1])
+        except (ValueError, OSError) as error:
+            raise SettingsError(f"{place}: {error}") from None
 
     # Files.
 
@@ -181,7 +196,7 @@ class Plan:
             if one.table == "layouts":
                 found.append(f"{folder}/layouts/{one.source}.h5")
             elif one.table is None:
-                found.append(one.source)
+                found.append(str(one.file))
             elif pixels:
                 found.append(f"{folder}/images.h5")
             else:

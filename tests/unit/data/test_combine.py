@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from snakecap.data.joined import joined as combine
 from snakecap.formats import pictures as records
 from snakecap.formats.pictures import Collection, Picture
 from snakecap.steps import combine as stage
-from snakecap.steps.combine import joined as combine
 
 
 def collection(root: str, *ids: int | str, split: str = "train") -> Collection:

@@ -11,7 +11,7 @@ from snakecap.config.data import Geometry
 from snakecap.config.parts import Backbone
 from snakecap.formats import images as images_h5
 from snakecap.formats.features import FLIP, Writer
-from snakecap.inputs import features as module
+from snakecap.inputs import held as module
 from snakecap.inputs.features import FeaturesInput
 from snakecap.inputs.input import Draw
 
@@ -120,7 +120,7 @@ def test_features_beyond_memory_are_read_batch_by_batch_and_are_the_same(
     for room, held in ((size, True), (size - 1, False)):
         monkeypatch.setattr(module.devices, "room", lambda place, room=room: room)
         source = opened(path, files, output=output, flip=flip)
-        assert (source.kept is not None) == held
+        assert (source.held.kept is not None) == held
         text = "some.lmdb: 0.0 GB of features are read batch by"
         assert (text in caplog.text) == (not held)
         names = [files[row] for row in order]
