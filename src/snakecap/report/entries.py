@@ -28,6 +28,7 @@ class Said:
     caption: str
     log_prob: float | None = None
     attention: list[list[Weight]] | None = None  # for each word, of each object
+    n_best: list[dict[str, Any]] = field(default_factory=list)  # further captions, the best first
 
 
 class Scored(BaseModel, extra="allow"):

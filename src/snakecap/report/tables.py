@@ -1,4 +1,4 @@
-"""The report's tables as data frames: scores, paired differences, detectors; and their texts.
+"""The report's tables as data frames: scores, differences, captions, detectors; their texts.
 
 The interval of a paired difference is a percentile bootstrap over pictures (Efron and Tibshirani,
 1993, chapter 13); it says nothing of the spread between seeds: a system with several enters with
@@ -12,7 +12,7 @@ an argument one after the other, and each with the best.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, NotRequired
@@ -25,6 +25,7 @@ from typing_extensions import TypedDict
 
 from snakecap.formats.atomic import read_as, read_text, write_text
 from snakecap.log import logger
+from snakecap.metrics import diversity as varied
 from snakecap.provenance import staleness
 from snakecap.provenance.staleness import Problem
 from snakecap.report.entries import Entry
@@ -33,6 +34,16 @@ from snakecap.report.page import Strong
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
 EXTRA = ("control", "minutes", "parameters")
 PRECISIONS = ("AP", "AP50", "AP75")
+DIVERSITY_FORMATS = {
+    "words": ".1f",
+    "distinct": ".3f",
+    "vocabulary": ",.0f",
+    "new": ".3f",
+    "perplexity": ".2f",
+    "Div_1": ".3f",
+    "Div_2": ".3f",
+    "mBLEU_4": ".3f",
+}
 DETECTOR_FORMATS = {**dict.fromkeys(PRECISIONS, ".3f"), "pictures": ",", "pictures/s": ",.1f"}
 FACTS = ("system", "stage", "row", "seeds", "stale", "headline")
 Row = dict[Any, Any]  # of a data frame, by column
@@ -49,6 +60,10 @@ NOTES = {
     "snakecap info FILE says what a file was made from; to make it again, delete it.",
     "differences": "Each picture's CIDEr is averaged over a system's seeds; the interval is over "
     "pictures, not seeds. Bold: it leaves out zero.",
+    "diversity": "words: mean length; distinct: share of captions that differ from all others'; "
+    "vocabulary: different words used; new: share that is no caption of the training split; "
+    "perplexity: of the model's own captions, END included; Div, mBLEU: of several captions a "
+    "picture (decoding.n_best). Means over seeds.",
     "detectors": "AP: COCO's average precision over overlaps .50 to .95, against the data set's "
     "own objects; pictures/s: when it looked at the whole data set, decoding included.",
 }
@@ -319,30 +334,79 @@ def detectors(infos: Sequence[Path], scores: Sequence[Path], splits: Sequence[st
     return pd.DataFrame(rows, columns=["detector", "split", *DETECTOR_FORMATS], dtype=object)
 
 
+# What captions are like
+
+
+def diversity(entries: Sequence[Entry], training: Collection[str] = ()) -> pd.DataFrame:
+    """How varied and how sure the captions are; of several seeds the means.
+
+    Args:
+        training: captions that models learnt from.
+
+    Returns:
+        A row for each system and stage: ``system``, ``stage``, and what `metrics.diversity` says.
+    """
+    known = {varied.words(caption) for caption in training}
+    rows: list[Row] = []
+    for family, stage in dict.fromkeys((entry.family, entry.stage) for entry in entries):
+        runs = [e for e in entries if (e.family, e.stage) == (family, stage)]
+        each = pd.DataFrame([_varied(entry, known) for entry in runs])
+        rows.append({"system": family, "stage": stage, **each.mean()})
+    found = pd.DataFrame(rows)
+    return found[[name for name in ("system", "stage", *DIVERSITY_FORMATS) if name in found]]
+
+
+def _varied(entry: Entry, known: Collection[varied.Words]) -> dict[str, float]:
+    said = entry.captions.values()
+    best = [varied.words(one.caption) for one in said]
+    several = [[varied.words(row["caption"]) for row in one.n_best] for one in said]
+    found = {**varied.of_captions(best, known), **varied.of_several(several)}
+    chances = [(one.log_prob, len(words) + 1) for one, words in zip(said, best, strict=True)]
+    finite = [(chance, n) for chance, n in chances if chance is not None and np.isfinite(chance)]
+    if finite:
+        total, words = map(sum, zip(*finite, strict=True))
+        found["perplexity"] = float(np.exp(-total / words))
+    return found
+
+
 # Texts
 
 
 def texts(
-    scores: pd.DataFrame, differences: pd.DataFrame, detectors: pd.DataFrame
+    scores: pd.DataFrame,
+    differences: pd.DataFrame,
+    detectors: pd.DataFrame,
+    diversity: pd.DataFrame,
 ) -> dict[str, Any]:
     """What the templates show, all numbers rounded."""
-    judged = {
-        name: ["" if pd.isna(value) else f"{value:{form}}" for value in detectors[name]]
-        for name, form in DETECTOR_FORMATS.items()
-    }
+    detectors, diversity = (
+        _rounded(detectors, DETECTOR_FORMATS),
+        _rounded(diversity, DIVERSITY_FORMATS),
+    )
     return {
         "names": numbers(scores),
         "staged": scores["stage"].nunique() > 1,  # else its column would say nothing
         "lines": lines(scores),
         "stale": stale(scores),
         "differences": [_change(*row) for row in differences.itertuples(index=False)],
-        "detectors": detectors.assign(**judged).values.tolist(),
+        "detectors": detectors.values.tolist(),
+        "diversity": diversity.values.tolist() if diversity.shape[1] > 2 else [],
         "heads": {
             "differences": ["from", "to", "CIDEr", "95 % interval", "pictures"],
             "detectors": list(detectors),
+            "diversity": list(diversity),
         },
         "notes": NOTES,
     }
+
+
+def _rounded(table: pd.DataFrame, formats: Mapping[str, str]) -> pd.DataFrame:
+    shown = {
+        name: ["" if pd.isna(value) else f"{value:{formats[name]}}" for value in table[name]]
+        for name in formats
+        if name in table
+    }
+    return table.assign(**shown)
 
 
 def _change(first: str, second: str, mean: float, low: float, high: float, n: int) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from snakecap.config.settings import Report
+from snakecap.formats import pictures as picture_files
 from snakecap.formats.atomic import write_text, writing
 from snakecap.provenance import staleness
 from snakecap.provenance.identity import Output, step
@@ -90,10 +91,12 @@ def report(
     judged = tables.detectors(detectors or [], detector_scores or [], splits)
     table = tables.scores(entries)
     differences = tables.differences(entries, settings.pairs)
+    training = picture_files.read(pictures).split("train")
+    varied = tables.diversity(entries, {one for each in training for one in each.captions})
     texts: dict[str, Any] = {
         "title": settings.title,
         "subtitle": f"{len(shown):,} pictures of the {' and '.join(splits)} split",
-        "tables": tables.texts(table, differences, judged),
+        "tables": tables.texts(table, differences, judged, varied),
     }
     if readme is not None:
         tables.insert(readme, pages.render("table.md", whole=False, **texts))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from snakecap.report import curves, entries, figure, gallery, page, tables
-from snakecap.report.entries import Entry
+from snakecap.report.entries import Entry, Said
 from snakecap.report.tables import bootstrap, differences
 
 
@@ -20,7 +20,8 @@ def entry(name: str, stage: str = "frozen", ciders=(0.1, 0.2, 0.3), **changes) -
 
 
 def texts(entries):
-    return tables.texts(tables.scores(entries), differences([]), tables.detectors([], [], []))
+    detectors, captions = tables.detectors([], [], []), tables.diversity(entries)
+    return tables.texts(tables.scores(entries), differences([]), detectors, captions)
 
 
 def markdown(entries) -> str:
@@ -296,3 +297,19 @@ def test_a_metric_of_any_name_is_shown():
     """The number of pictures stands beside the scores, and is none."""
     table = {"CIDEr": 1.0, "word_precision": 0.5, "pictures": 4, "code": "x", "per_image": {}}
     assert entries.Scored(**table).metrics() == {"CIDEr": 1.0, "word_precision": 0.5}
+
+
+def test_what_captions_are_like_is_a_mean_over_seeds():
+    def entry(seed, *said):
+        captions = {
+            str(at): Said(at, text, -3.0, n_best=[{"caption": text}, {"caption": "a bird"}])
+            for at, text in enumerate(said)
+        }
+        return Entry(f"one_seed{seed}", "last", captions=captions)
+
+    runs = [entry(1, "A cat.", "a cat"), entry(2, "a dog", "two birds fly")]
+    (row,) = tables.diversity(runs, ["a cat", "nothing"]).to_dict("records")
+    assert row["system"] == "one" and row["words"] == 2.25
+    assert row["distinct"] == 0.75 and row["vocabulary"] == 3.5 and row["new"] == 0.5
+    assert row["perplexity"] == pytest.approx((np.exp(1) + np.exp(6 / 7)) / 2)
+    assert row["Div_1"] == pytest.approx(((3 / 4) + (3 / 4 + 1) / 2) / 2)
