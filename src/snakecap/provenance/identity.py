@@ -94,7 +94,8 @@ class Job:
         """Prepare; reads no file.
 
         Args:
-            rule: ``code`` and ``lock`` as its rule says them; None: it was called by hand.
+            rule: ``code``, ``lock`` and ``photos`` as its rule says them; None: it was called by
+                hand.
         """
         bound = inspect.signature(function).bind(**given)
         bound.apply_defaults()
@@ -172,7 +173,9 @@ class Job:
         known = [row for row in rows if row["argument"] == "photos"]
         root, names = self._photos()
         state = sidecar.photos(root, names, known)
-        return {"argument": "photos", "path": str(root), **state}
+        # What a job of the same run wrote has another signature than Snakemake compared.
+        compared = {"compared": self.rule.get("photos", "")} if self.rule else {}
+        return {"argument": "photos", "path": str(root), **state, **compared}
 
     def _photos(self) -> tuple[Path, list[str]]:
         from snakecap.formats import pictures

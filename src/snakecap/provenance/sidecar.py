@@ -9,7 +9,7 @@ run:
   settings as the configuration had them (empty when the step was called by hand);
 - ``inputs``: ``[{"argument", "path", "sha256", "size"}]``, paths relative to NAME's folder unless
   they were given whole; photos are one input with ``files``, their number, and digests of their
-  names and sizes (``sizes``) and times (``signature``);
+  names and sizes (``sizes``) and times (``signature``), and what Snakemake ``compared`` of them;
 - ``device``, ``versions``, ``host``, ``started``, ``seconds``: where, with what and when;
 - ``shared``: the folder of the shared cache that NAME is a link into, or null.
 """
@@ -169,24 +169,35 @@ def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Re
     return {**facts, "sha256": found or _content(root, state.names)}
 
 
-def photos_since(root: Path, names: Iterable[str], record: Record | None) -> str:
-    """A text that is another when photos are not those of a record.
+def photos_since(
+    root: Path, names: Iterable[str], record: Record | None, *, contents: bool = False
+) -> str:
+    """What Snakemake compares of photos: as it was for a record, if they are those of the record.
 
     Other times alone are no other photos (``cp -r``): then the contents decide, once. A folder that
     is not there cannot be compared.
+
+    Args:
+        contents: look at every byte, whatever the times.
     """
     rows = record["inputs"] if record else []
     before: Record = next((row for row in rows if row["argument"] == "photos"), {})
+    compared = str(before.get("compared", before.get("signature")))
     if before and not root.is_dir():
-        return str(before["signature"])
+        return compared
+    if contents:
+        found = str(photos(root, names)["sha256"])
+        return compared if found == before.get("sha256") else found
     state = look(root, names)
-    if state.signature != before.get("signature") and state.sizes == before.get("sizes"):
+    if state.signature == before.get("signature"):
+        return compared
+    if state.sizes == before.get("sizes"):
         place = f"photos of {root.absolute()}"
         if _memory.get(place, [None])[1:2] != [state.signature]:
             logger.warning("photos in %s have other times: comparing their contents", root)
             _remember(place, [SMALL, state.signature, _content(root, state.names)])
         if _memory[place][2] == before["sha256"]:
-            return str(before["signature"])
+            return compared
     return state.signature
 
 

@@ -282,15 +282,13 @@ class Plan:
             result: what was made of them before, under the data set's results.
         """
         how, folder = self.settings.photos, Path(self.settings.pathvars["results"], dataset)
-        place = folder / "pictures.json"
+        place, made = folder / "pictures.json", folder / result
         if how == "trust" or not place.is_file():
             return ""
         written, names = _listed(place, place.stat().st_mtime_ns)
         root = Path(self.moved_root(dataset) or written)
-        if how == "contents":
-            return str(sidecar.photos(root, names)["sha256"])[:16]
-        made = folder / result
-        return sidecar.photos_since(root, names, sidecar.read(made) if made.exists() else None)[:16]
+        record = sidecar.read(made) if made.exists() else None
+        return sidecar.photos_since(root, names, record, contents=how == "contents")[:16]
 
     def resize(self, dataset: str) -> Job:
         return self.job("resize", self.settings.resize, photos=self.photos(dataset, "images.h5"))
