@@ -458,7 +458,7 @@ def test_photos_that_a_job_writes_anew_are_resized_once(tmp_path):
     """They looked otherwise when the run was prepared than when they were resized."""
     checkout, target = Checkout(tmp_path), "results/shapes/images.h5"
     checkout.snakemake(target)
-    with edited(checkout, "src/snakecap/data/shapes.py", *LINE):
+    with edited(checkout, "src/snakecap/data/scene.py", *LINE):
         assert checkout.planned(target) == {"annotations", "resize"}
         checkout.snakemake(target)
         assert checkout.planned(target) == set()

@@ -95,7 +95,7 @@ def literal(family: str, name: str, attribute: str) -> Any:
 @cache
 def model(family: str, name: str) -> type[BaseModel]:
     """A part's options: its keyword arguments that have defaults."""
-    node: Any = _constructor(_definition(family, name))
+    node = _constructor(_definition(family, name))
     pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
     fields: dict[str, Any] = {
         argument.arg: (_annotation(argument.annotation), ast.literal_eval(default))
@@ -104,13 +104,6 @@ def model(family: str, name: str) -> type[BaseModel]:
     }
     config = ConfigDict(extra="forbid", strict=False)
     return create_model(f"{family}_{name}", __config__=config, **fields)
-
-
-def needs(family: str, name: str) -> set[str]:
-    """What a part asks of its system: its keyword arguments without a default."""
-    node: Any = _constructor(_definition(family, name))
-    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
-    return {argument.arg for argument, default in pairs if default is None}
 
 
 def constant(family: str, name: str, attribute: str) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -192,8 +191,7 @@ class Job:
         from snakecap.formats.atomic import read_json
 
         value = read_json(path)
-        rows = [value["pictures"], value.get("categories")]
-        return hashlib.sha256(code.canonical(rows).encode(errors="replace")).hexdigest()
+        return code.hashed([value["pictures"], value.get("categories")])
 
 
 _current: ContextVar[Job | None] = ContextVar("job", default=None)
@@ -248,7 +246,7 @@ def source_digest(row: Dataset, root: Path) -> str:
     """What `sources` are: by content, not by date, for a copy must not train everything again."""
     files, names = sources(row, root)
     sums = [[os.path.relpath(path, root), sidecar.digest(path)] for path in files]
-    return hashlib.sha256(code.canonical([sums, names]).encode(errors="replace")).hexdigest()[:16]
+    return code.hashed([sums, names])[:16]
 
 
 def plain(value: Any) -> Any:

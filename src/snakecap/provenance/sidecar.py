@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from snakecap.formats.atomic import read_json, write_json
 from snakecap.log import logger
+from snakecap.provenance.code import file_digest
 
 ENDING = ".provenance.json"
 SMALL = 1_000_000  # bytes: not worth remembering
@@ -212,7 +213,7 @@ def _content(root: Path, names: list[str]) -> str:
 def _photo(path: Path) -> str:
     """Its checksum, or why there is none: the step says what it makes of that."""
     try:
-        return _sha256(path)
+        return file_digest(path)
     except OSError as error:
         return str(error.strerror)
 
@@ -239,7 +240,7 @@ def _hashed(path: Path) -> str:
     known = _memory.get(str(path.absolute()))
     if known is not None and known[:-1] == state:
         return str(known[-1])
-    found = _sha256(path)
+    found = file_digest(path)
     _remember(str(path.absolute()), [*state, found])
     return found
 
@@ -250,8 +251,3 @@ def _remember(name: str, row: list[Any]) -> None:
         large = {name: row for name, row in _memory.items() if row[0] >= SMALL}
         with contextlib.suppress(OSError):  # a look at somebody else's results
             write_json(_kept[0], large)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
