@@ -454,6 +454,16 @@ def test_photos_are_compared_by_size_and_then_by_contents(finished):
     assert finished.planned() == set()
 
 
+def test_photos_that_a_job_writes_anew_are_resized_once(tmp_path):
+    """They looked otherwise when the run was prepared than when they were resized."""
+    checkout, target = Checkout(tmp_path), "results/shapes/images.h5"
+    checkout.snakemake(target)
+    with edited(checkout, "src/snakecap/data/scene.py", *LINE):
+        assert checkout.planned(target) == {"annotations", "resize"}
+        checkout.snakemake(target)
+        assert checkout.planned(target) == set()
+
+
 def test_a_photo_that_is_added_to_a_folder_is_read(finished, tmp_path):
     shutil.copy(photo(finished), tmp_path / "a.jpg")
 

@@ -17,6 +17,7 @@ try:
     PLAN = plan.Plan(settings.read(config))
 except settings.SettingsError as error:
     sys.exit(str(error))
+REQUESTS = resources.Requests(PLAN)
 cache.use(PLAN.settings.cache)
 if workflow.is_main_process:
     controller.look_after(Path(PLAN.settings.pathvars["results"]))
@@ -118,16 +119,16 @@ def needs(rule, gpu=0, processes=False):
 
     def memory(wildcards, attempt):
         # On each node, of each process.
-        return PLAN.memory(rule, attempt, max(gpu, 1), **wildcards)
+        return REQUESTS.memory(rule, attempt, max(gpu, 1), **wildcards)
 
     def minutes(wildcards, attempt):
-        return PLAN.minutes(rule, attempt, gpu * nodes, **wildcards)
+        return REQUESTS.minutes(rule, attempt, gpu * nodes, **wildcards)
 
     return {
         "gpu": gpu * nodes,
         "mem_mb": memory,
         "runtime": minutes,
         "start": resources.start(gpu, nodes),
-        "device": PLAN.device(gpu),
+        "device": REQUESTS.device(gpu),
         **resources.placement(PLAN.settings.cluster, gpu, nodes),
     }

@@ -106,6 +106,7 @@ rule resize:
         run(
             "resize",
             "root",
+            photos="{params.job[photos]:q}",
             settings="{params.settings:q}",
             pictures="{input.pictures:q}",
             images="{output.images:q}",

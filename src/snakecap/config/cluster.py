@@ -29,5 +29,6 @@ class Cluster(Section):
         None, description="MB that the largest node has; null: no limit"
     )
     warning: Count = Field(
-        120, description="seconds before its time limit at which a job is told to save; 0: never"
+        120,
+        description="seconds before its time limit at which a job is warned; 0: never",
     )

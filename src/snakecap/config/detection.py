@@ -97,11 +97,6 @@ class Detector(Section):
             )
 
     @property
-    def by_split(self) -> bool:
-        """Whether `file` stands for one file a split."""
-        return "{split}" in (self.file or "")
-
-    @property
     def named(self) -> list[str]:
         """Files that `options` name: darknet's network, and the names of its categories."""
         found = (self.options.get(key) for key in ("cfg", "names"))

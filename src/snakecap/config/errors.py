@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 
 def explain(error: ValidationError, *, kind: str, known: Iterable[str] = ()) -> str:
-    """All mistakes, with their places.
+    """All of them, with their places.
 
     Args:
         kind: what its fields are called, such as ``option``.
@@ -22,9 +22,14 @@ def explain(error: ValidationError, *, kind: str, known: Iterable[str] = ()) -> 
 
 
 def _explain(item: Any, kind: str) -> str:
-    place = ".".join(map(str, item["loc"]))
     if item["type"] == "extra_forbidden":
-        return f"unknown {kind} {place}"
-    message = item["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+        return f"unknown {kind} {'.'.join(map(str, item['loc']))}"
+    return describe(item)
+
+
+def describe(item: Any) -> str:
+    """One error: its place, what is wrong, and the value when the message lacks it."""
+    place = ".".join(map(str, item["loc"]))
+    message = item["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+    shown = "" if isinstance(item["input"], dict | BaseModel) else f" (it is {item['input']!r})"
     return f"{place}: {message}{shown}" if place else message

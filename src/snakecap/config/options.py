@@ -95,11 +95,9 @@ def literal(family: str, name: str, attribute: str) -> Any:
 @cache
 def model(family: str, name: str) -> type[BaseModel]:
     """A part's options: its keyword arguments that have defaults."""
-    node: Any = _constructor(_definition(family, name))
-    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
     fields: dict[str, Any] = {
         argument.arg: (_annotation(argument.annotation), ast.literal_eval(default))
-        for argument, default in pairs
+        for argument, default in _keywords(family, name)
         if default is not None
     }
     config = ConfigDict(extra="forbid", strict=False)
@@ -108,9 +106,7 @@ def model(family: str, name: str) -> type[BaseModel]:
 
 def needs(family: str, name: str) -> set[str]:
     """What a part asks of its system: its keyword arguments without a default."""
-    node: Any = _constructor(_definition(family, name))
-    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if node else ()
-    return {argument.arg for argument, default in pairs if default is None}
+    return {argument.arg for argument, default in _keywords(family, name) if default is None}
 
 
 def constant(family: str, name: str, attribute: str) -> Any:
@@ -125,11 +121,13 @@ def _assigned(body: list[ast.stmt], attribute: str) -> Any:
     return None
 
 
-def _constructor(node: ast.FunctionDef | ast.ClassDef) -> ast.FunctionDef | None:
-    if isinstance(node, ast.FunctionDef):
-        return node
-    methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
-    return methods.get("__init__")
+def _keywords(family: str, name: str) -> list[tuple[ast.arg, ast.expr | None]]:
+    """The keyword arguments of a part's constructor, and their defaults."""
+    node: ast.FunctionDef | ast.ClassDef | None = _definition(family, name)
+    if isinstance(node, ast.ClassDef):
+        methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+        node = methods.get("__init__")
+    return list(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)) if node else []
 
 
 def _definition(family: str, name: str) -> ast.FunctionDef | ast.ClassDef:

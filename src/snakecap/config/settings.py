@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from snakecap.config import errors
 from snakecap.config.base import Count, Name, Positive, Section, Seed, SettingsError, Split
 from snakecap.config.cluster import Cluster
 from snakecap.config.data import Dataset, Download, Geometry, Resize, Vocabulary
@@ -247,7 +248,7 @@ def read(raw: Mapping[str, Any]) -> Settings:
     """Check a configuration.
 
     Raises:
-        SettingsError: with a line for each mistake: the place, the value, what is allowed.
+        SettingsError: with a line for each error: the place, the value, what is allowed.
     """
     try:
         return Settings.model_validate(raw)
@@ -257,14 +258,10 @@ def read(raw: Mapping[str, Any]) -> Settings:
 
 
 def _explain(item: Any) -> str:
-    """One mistake: its place, what is wrong, and the value when the message lacks it."""
-    place = "".join(f"{part}." for part in item["loc"])[:-1]
-    if item["type"] == "extra_forbidden":
-        known = ", ".join(_keys_at(item["loc"][:-1]))
-        return f"  {place}: unknown setting; known here: {known}"
-    message = item["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
-    shown = "" if isinstance(item["input"], dict | BaseModel) else f" (it is {item['input']!r})"
-    return f"  {place}: {message}{shown}" if place else f"  {message}"
+    if item["type"] != "extra_forbidden":
+        return f"  {errors.describe(item)}"
+    place, known = ".".join(map(str, item["loc"])), ", ".join(_keys_at(item["loc"][:-1]))
+    return f"  {place}: unknown setting; known here: {known}"
 
 
 def _keys_at(place: tuple[str | int, ...]) -> list[str]:

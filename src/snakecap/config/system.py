@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +13,6 @@ from snakecap.config.data import Geometry
 from snakecap.config.evaluation import Decoding
 from snakecap.config.parts import Backbone, Features, Part
 from snakecap.config.training import Stage
-
-# What a system said before it had `inputs`.
-OLD = ("backbone", "features", "layout")
 
 
 class Input(Part):
@@ -124,13 +119,6 @@ class System(Section):
     )
     seed: Seed | None = Field(None, description="overrides every stage's seed")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_the_old(cls, given: Any) -> Any:
-        if isinstance(given, dict) and any(given.get(key) for key in OLD):
-            raise ValueError(f"`backbone`, `features` and `layout` are `inputs` now: {_new(given)}")
-        return given
-
     @model_validator(mode="after")
     def _consistent(self) -> System:
         names = [stage.name for stage in self.stages]
@@ -215,21 +203,6 @@ class System(Section):
         """Whether the model after stage `name` has other backbone weights than the cached ones."""
         names = [stage.name for stage in self.stages]
         return any(stage.finetunes for stage in self.stages[: names.index(name) + 1])
-
-
-def _new(old: Mapping[str, Any]) -> str:
-    """What to write in place of an old row's `backbone`, `features` and `layout`."""
-    lines, more = [], ""
-    if old.get("backbone") or old.get("features"):
-        chosen, source = dict(old.get("features") or {}), old.get("backbone") or "BACKBONE"
-        size = chosen.pop("batch_size", None)
-        more = f"; batch_size: {size} goes to backbones.{source}" if size else ""
-        options = f", options: {json.dumps(chosen)}" if chosen else ""
-        lines.append(f"picture: {{part: features, source: {source}{options}}}")
-    if old.get("layout"):
-        lines.append(f"objects: {{part: layout, source: {old['layout']}}}")
-    encoders = "" if "encoders" in old else ", encoders: [{part: cnn}]"
-    return "inputs: {" + ", ".join(lines) + "}" + encoders + more
 
 
 class Training(Section):

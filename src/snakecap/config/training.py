@@ -140,17 +140,6 @@ class Stage(Learning):
         True, description="choose the best model by validation CIDEr, else by validation loss"
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_the_old(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "label_smoothing" in given:
-            value = given["label_smoothing"]
-            raise ValueError(
-                "label_smoothing is an option of the objective now: objective: {part: "
-                f"cross_entropy, options: {{label_smoothing: {value}}}}}"
-            )
-        return given
-
     @model_validator(mode="after")
     def _known(self) -> Stage:
         row = self.objective

@@ -27,16 +27,16 @@ def start() -> None:
     """
     if "SLURM_STEP_ID" not in os.environ:
         return
-    heard, told = socket.socketpair()
-    told.setblocking(False)
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
     signal.signal(signal.SIGUSR1, lambda *_: None)  # by default it would end Snakemake
-    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(heard, told), daemon=True).start()
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(reader, writer), daemon=True).start()
 
 
-def _listen(heard: socket.socket, _told: socket.socket) -> None:
-    """Read the numbers of signals for ever; `_told` must not be closed meanwhile."""
-    while number := heard.recv(1):
+def _listen(reader: socket.socket, _writer: socket.socket) -> None:
+    """Read the numbers of signals for ever; `_writer` must not be closed meanwhile."""
+    while number := reader.recv(1):
         if number[0] in PASSED_ON:
             while not pass_on(number[0]):  # it came before the command was started
                 time.sleep(POLL)

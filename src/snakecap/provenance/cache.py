@@ -13,18 +13,16 @@ where there are no locks the first to finish wins. The working copy's output bec
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from snakecap import log
 from snakecap.formats import atomic
+from snakecap.provenance import outputs as made_once
 from snakecap.provenance import sidecar
-from snakecap.provenance.code import canonical
 
 VARIABLE = "SNAKECAP_CACHE"
 Outputs = Mapping[str, Path]
@@ -40,11 +38,6 @@ def folder_for(step: str) -> Path | None:
     """Where results of a step are shared, or None."""
     root = os.environ.get(VARIABLE)
     return Path(root).expanduser().absolute() / step if root else None
-
-
-def key_of(facts: Any) -> str:
-    """The name of an entry."""
-    return hashlib.sha256(canonical(facts).encode()).hexdigest()[:32]
 
 
 def obtain(
@@ -155,32 +148,17 @@ def _link(target: Path, path: Path) -> None:
 @contextlib.contextmanager
 def _turn(place: Path) -> Iterator[None]:
     """Wait for whoever makes the same entry; where locks are impossible, do not."""
-    import filelock
-
     path = place.with_name(f"{place.name}.lock")
-    lock = filelock.FileLock(path, fallback_to_soft=False)
-    try:
-        _wait(lock, path)
-        _share_mode(path)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(made_once.lock(path, place))
+        except OSError as error:  # another's folder, or no locks on this disk
+            log.logger.info("no lock on %s: %s", path, error)
+        with contextlib.suppress(OSError):  # those who may write in the folder may lock too
+            path.chmod(path.parent.stat().st_mode & 0o666)
         for left in place.parent.glob(f".{place.name}.*.tmp"):  # of killed jobs
             shutil.rmtree(left, ignore_errors=True)
         yield
-    finally:
-        lock.release()
-
-
-def _wait(lock: Any, path: Path) -> None:
-    import filelock
-
-    start = time.monotonic()
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        log.logger.info("another job makes the same: waiting for it (%s)", path)
-        lock.acquire(poll_interval=0.2)
-        log.logger.info("waited %.0f s", time.monotonic() - start)
-    except (OSError, NotImplementedError) as error:  # another's folder, or no locks on this disk
-        log.logger.info("no lock on %s: %s", path, error)
 
 
 def _make_folder(folder: Path) -> None:
@@ -188,12 +166,6 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(folder.parent.stat().st_mode & 0o7777)
-
-
-def _share_mode(lock: Path) -> None:
-    """Let those who may write in the folder lock too."""
-    with contextlib.suppress(OSError):
-        lock.chmod(lock.parent.stat().st_mode & 0o666)
 
 
 def _open_to_others(staging: Path) -> None:

@@ -159,6 +159,11 @@ def canonical(value: Any) -> str:
     return json.dumps(_normal(value), sort_keys=True, separators=(",", ":"))
 
 
+def hashed(value: Any) -> str:
+    """The sha256 of a JSON value as `canonical` text, as hex."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
 def settings_digest(text: str) -> str:
     """Eight hex digits that tell one job's settings, as `canonical` text, from another's."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -94,7 +93,8 @@ class Job:
         """Prepare; reads no file.
 
         Args:
-            rule: ``code`` and ``lock`` as its rule says them; None: it was called by hand.
+            rule: ``code``, ``lock`` and ``photos`` as its rule says them; None: it was called by
+                hand.
         """
         bound = inspect.signature(function).bind(**given)
         bound.apply_defaults()
@@ -172,7 +172,9 @@ class Job:
         known = [row for row in rows if row["argument"] == "photos"]
         root, names = self._photos()
         state = sidecar.photos(root, names, known)
-        return {"argument": "photos", "path": str(root), **state}
+        # What a job of the same run wrote has another signature than Snakemake compared.
+        compared = {"compared": self.rule.get("photos", "")} if self.rule else {}
+        return {"argument": "photos", "path": str(root), **state, **compared}
 
     def _photos(self) -> tuple[Path, list[str]]:
         from snakecap.formats import pictures
@@ -189,8 +191,7 @@ class Job:
         from snakecap.formats.atomic import read_json
 
         value = read_json(path)
-        rows = [value["pictures"], value.get("categories")]
-        return hashlib.sha256(code.canonical(rows).encode(errors="replace")).hexdigest()
+        return code.hashed([value["pictures"], value.get("categories")])
 
 
 _current: ContextVar[Job | None] = ContextVar("job", default=None)
@@ -245,7 +246,7 @@ def source_digest(row: Dataset, root: Path) -> str:
     """What `sources` are: by content, not by date, for a copy must not train everything again."""
     files, names = sources(row, root)
     sums = [[os.path.relpath(path, root), sidecar.digest(path)] for path in files]
-    return hashlib.sha256(code.canonical([sums, names]).encode(errors="replace")).hexdigest()[:16]
+    return code.hashed([sums, names])[:16]
 
 
 def plain(value: Any) -> Any:

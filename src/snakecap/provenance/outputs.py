@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 from snakecap.distributed import signals
 from snakecap.formats import atomic
 from snakecap.log import logger
-from snakecap.provenance.code import canonical
+from snakecap.provenance.code import canonical, hashed
 
 POLL = 1.0  # seconds between two looks at a lock that another process holds
 _held: set[Path] = set()  # locks of this process: it does not wait for itself
@@ -75,8 +74,7 @@ def work_folder(output: Path, *key: Any) -> Iterator[Path]:
     resumes from another run's state; `output` is locked; removed after success only, as is what
     runs with other settings left.
     """
-    text = canonical([output.name, *key])
-    folder = _root(output) / f"{output.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    folder = _root(output) / f"{output.name}-{hashed([output.name, *key])[:16]}"
     with lock(_lock(output), output) as alone:
         _remove_work(output, but=folder)
         folder.mkdir(exist_ok=True)

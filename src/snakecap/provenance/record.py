@@ -82,7 +82,7 @@ def _run(job: Job, make: Callable[[], None], *, shared: bool) -> None:
     else:
         contents = photos and photos["sha256"]
         kind = {key: value for key, value in device(job.values).items() if key != "name"}
-        place = place / cache.key_of([job.key(photos=False), contents, kind])
+        place = place / code.hashed([job.key(photos=False), contents, kind])[:32]
         entry = cache.obtain(place, job.outputs, make, made)
     facts = {**entry["record"], "shared": str(place)} if entry else made()
     for name, path in job.outputs.items():

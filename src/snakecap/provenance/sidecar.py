@@ -9,7 +9,7 @@ run:
   settings as the configuration had them (empty when the step was called by hand);
 - ``inputs``: ``[{"argument", "path", "sha256", "size"}]``, paths relative to NAME's folder unless
   they were given whole; photos are one input with ``files``, their number, and digests of their
-  names and sizes (``sizes``) and times (``signature``);
+  names and sizes (``sizes``) and times (``signature``), and what Snakemake ``compared`` of them;
 - ``device``, ``versions``, ``host``, ``started``, ``seconds``: where, with what and when;
 - ``shared``: the folder of the shared cache that NAME is a link into, or null.
 """
@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from snakecap.formats.atomic import read_json, write_json
 from snakecap.log import logger
+from snakecap.provenance.code import file_digest
 
 ENDING = ".provenance.json"
 SMALL = 1_000_000  # bytes: not worth remembering
@@ -169,24 +170,35 @@ def photos(root: Path, names: Iterable[str], known: Iterable[Record] = ()) -> Re
     return {**facts, "sha256": found or _content(root, state.names)}
 
 
-def photos_since(root: Path, names: Iterable[str], record: Record | None) -> str:
-    """A text that is another when photos are not those of a record.
+def photos_since(
+    root: Path, names: Iterable[str], record: Record | None, *, contents: bool = False
+) -> str:
+    """What Snakemake compares of photos: as it was for a record, if they are those of the record.
 
     Other times alone are no other photos (``cp -r``): then the contents decide, once. A folder that
     is not there cannot be compared.
+
+    Args:
+        contents: look at every byte, whatever the times.
     """
     rows = record["inputs"] if record else []
     before: Record = next((row for row in rows if row["argument"] == "photos"), {})
+    compared = str(before.get("compared", before.get("signature")))
     if before and not root.is_dir():
-        return str(before["signature"])
+        return compared
+    if contents:
+        found = str(photos(root, names)["sha256"])
+        return compared if found == before.get("sha256") else found
     state = look(root, names)
-    if state.signature != before.get("signature") and state.sizes == before.get("sizes"):
+    if state.signature == before.get("signature"):
+        return compared
+    if state.sizes == before.get("sizes"):
         place = f"photos of {root.absolute()}"
         if _memory.get(place, [None])[1:2] != [state.signature]:
             logger.warning("photos in %s have other times: comparing their contents", root)
             _remember(place, [SMALL, state.signature, _content(root, state.names)])
         if _memory[place][2] == before["sha256"]:
-            return str(before["signature"])
+            return compared
     return state.signature
 
 
@@ -201,7 +213,7 @@ def _content(root: Path, names: list[str]) -> str:
 def _photo(path: Path) -> str:
     """Its checksum, or why there is none: the step says what it makes of that."""
     try:
-        return _sha256(path)
+        return file_digest(path)
     except OSError as error:
         return str(error.strerror)
 
@@ -228,7 +240,7 @@ def _hashed(path: Path) -> str:
     known = _memory.get(str(path.absolute()))
     if known is not None and known[:-1] == state:
         return str(known[-1])
-    found = _sha256(path)
+    found = file_digest(path)
     _remember(str(path.absolute()), [*state, found])
     return found
 
@@ -239,8 +251,3 @@ def _remember(name: str, row: list[Any]) -> None:
         large = {name: row for name, row in _memory.items() if row[0] >= SMALL}
         with contextlib.suppress(OSError):  # a look at somebody else's results
             write_json(_kept[0], large)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

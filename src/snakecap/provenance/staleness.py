@@ -16,9 +16,7 @@ from snakecap.provenance import code as provenance
 from snakecap.provenance import sidecar
 from snakecap.provenance.sidecar import Record
 
-Configuration = Mapping[
-    Path, str
-]  # the digest of each result's settings, as the configuration has them
+Configuration = Mapping[Path, str]  # the digest of each result's settings
 
 
 class Problem(NamedTuple):

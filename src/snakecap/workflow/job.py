@@ -22,7 +22,7 @@ from snakecap.distributed.torchrun import on_rank_0
 from snakecap.provenance import code, identity, outputs, record
 from snakecap.workflow.steps import RULES
 
-OF_THE_RULE = ("--code", "--lock", "--makes")  # `run` takes these from a command line
+OF_THE_RULE = ("--code", "--lock", "--photos", "--makes")  # `run` takes these from a command line
 
 
 class ProvenanceError(RuntimeError):
@@ -53,7 +53,7 @@ def _run(function: Callable[..., Any], given: Sequence[str]) -> None:
     if not rule["--code"]:  # by hand
         arguments.call(record.recorded(function), words, name)
         return
-    said = {"code": "".join(rule["--code"]), "lock": "".join(rule["--lock"])}
+    said = {name: "".join(rule[f"--{name}"]) for name in ("code", "lock", "photos")}
     names, _, digest = said["code"].partition("=")
     if code.digest(*names.split(",")) != digest:
         raise ProvenanceError("the code changed after snakemake started: run it again")

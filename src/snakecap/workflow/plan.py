@@ -1,4 +1,4 @@
-"""Which jobs a configuration means: their files, what they depend on, what they ask a cluster for.
+"""Which jobs a configuration means: their files, and what they depend on.
 
 The Snakefile asks here; no torch is imported. THE place that says where a result is: the rules'
 output patterns and these methods agree, which every run shows.
@@ -6,7 +6,7 @@ output patterns and these methods agree, which every run shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,18 +17,15 @@ from snakecap.config.detection import files_by_split
 from snakecap.config.settings import (
     VALIDATION_METRICS,
     Arrangement,
-    Detector,
     Extraction,
     Features,
     Settings,
     SettingsError,
-    Stage,
     System,
 )
 from snakecap.config.system import Ensemble, Input
 from snakecap.formats import pictures
 from snakecap.provenance import code, identity, sidecar
-from snakecap.workflow import resources
 
 # A data set's results are in these; a system has a folder beside them.
 FOLDERS = {"captions", "detections", "detectors", "features", "layouts", "references", "report"}
@@ -282,15 +279,13 @@ class Plan:
             result: what was made of them before, under the data set's results.
         """
         how, folder = self.settings.photos, Path(self.settings.pathvars["results"], dataset)
-        place = folder / "pictures.json"
+        place, made = folder / "pictures.json", folder / result
         if how == "trust" or not place.is_file():
             return ""
         written, names = _listed(place, place.stat().st_mtime_ns)
         root = Path(self.moved_root(dataset) or written)
-        if how == "contents":
-            return str(sidecar.photos(root, names)["sha256"])[:16]
-        made = folder / result
-        return sidecar.photos_since(root, names, sidecar.read(made) if made.exists() else None)[:16]
+        record = sidecar.read(made) if made.exists() else None
+        return sidecar.photos_since(root, names, record, contents=how == "contents")[:16]
 
     def resize(self, dataset: str) -> Job:
         return self.job("resize", self.settings.resize, photos=self.photos(dataset, "images.h5"))
@@ -399,50 +394,6 @@ class Plan:
         for name, last in self.evaluated():
             yield f"{name}/{last}/captions/{split}.json", self.caption(name)
             yield f"{name}/{last}/scores/{split}.json", self.score()
-
-    # What jobs ask a cluster for.
-
-    def device(self, gpus: int) -> str:
-        return "cuda" if gpus and self.settings.device == "auto" else self.settings.device
-
-    def memory(self, rule: str, attempt: int, processes: int = 1, **wildcards: str) -> int:
-        """MB of memory of a job with so many processes on a node."""
-        size = resources.size(self.settings, self._dataset(wildcards))
-        need = resources.need(rule, self._stage(wildcards) if rule == "train" else None)
-        limits = self.settings.cluster
-        return resources.memory(
-            need, **size._asdict(), attempt=attempt, cluster=limits, processes=processes
-        )
-
-    def minutes(self, rule: str, attempt: int, gpus: int, **wildcards: str) -> int:
-        pictures = resources.size(self.settings, self._dataset(wildcards)).pictures
-        stage = self._stage(wildcards) if rule == "train" else None
-        return resources.minutes(
-            resources.need(rule, stage),
-            pictures=pictures,
-            passes=self._passes(rule, stage, pictures, wildcards),
-            gpus=gpus,
-            attempt=attempt,
-            cluster=self.settings.cluster,
-        )
-
-    def _passes(
-        self, rule: str, stage: Stage | None, pictures: int, wildcards: Mapping[str, str]
-    ) -> float:
-        if rule == "features":
-            return 2 if self.features[wildcards["features"]][1].flip else 1
-        if rule == "train_detector":
-            return resources.passes(self._detector(wildcards).training, pictures)
-        return resources.passes(stage, pictures)
-
-    def _dataset(self, wildcards: Mapping[str, str]) -> str:
-        return wildcards.get("dataset", wildcards.get("datasets", self.dataset))
-
-    def _stage(self, wildcards: Mapping[str, str]) -> Stage:
-        return self.systems[wildcards["system"]].stage(wildcards["stage"])
-
-    def _detector(self, wildcards: Mapping[str, str]) -> Detector:
-        return self.settings.detectors[wildcards["detector"]]
 
 
 def features_name(one: Input) -> str:

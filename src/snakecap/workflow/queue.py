@@ -53,7 +53,7 @@ class Job(NamedTuple):
 
 
 def jobs(*, folder: Path = Path(), cancel: bool = False) -> None:
-    """List the jobs that Snakemake has in SLURM's queue for a folder, and cancel them if told to.
+    """List the jobs that Snakemake has in SLURM's queue for a folder, and cancel them if asked to.
 
     Stop Snakemake first (control-C cancels its jobs itself): while it runs, it takes cancelled jobs
     for failed ones and submits them again.

@@ -8,6 +8,7 @@ did not finish asks for that much more in its next attempt.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from snakecap.config.cluster import Cluster
 from snakecap.config.settings import Settings
 from snakecap.config.training import Learning, Stage
 from snakecap.formats import pictures as picture_files
+from snakecap.workflow.plan import Plan
 from snakecap.workflow.steps import ON_PIXELS, RULES, Need
 
 
@@ -28,6 +30,47 @@ class Size(NamedTuple):
 
 
 COCO = Size(123_287, 616_767)  # what an unread data set is taken for: the largest that is usual
+
+
+class Requests:
+    """What the jobs of a plan ask for."""
+
+    def __init__(self, plan: Plan):
+        self.plan, self.settings = plan, plan.settings
+
+    def device(self, gpus: int) -> str:
+        return "cuda" if gpus and self.settings.device == "auto" else self.settings.device
+
+    def memory(self, rule: str, attempt: int, processes: int = 1, **wildcards: str) -> int:
+        """MB of memory of a job with so many processes on a node."""
+        found = self._size(wildcards)._asdict()
+        limits = self.settings.cluster
+        row = need(rule, self._stage(rule, wildcards))
+        return memory(row, **found, attempt=attempt, cluster=limits, processes=processes)
+
+    def minutes(self, rule: str, attempt: int, gpus: int, **wildcards: str) -> int:
+        pictures = self._size(wildcards).pictures
+        stage = self._stage(rule, wildcards)
+        if rule == "features":
+            times = 2.0 if self.plan.features[wildcards["features"]][1].flip else 1.0
+        elif rule == "train_detector":
+            times = passes(self.settings.detectors[wildcards["detector"]].training, pictures)
+        else:
+            times = passes(stage, pictures)
+        row, limits = need(rule, stage), self.settings.cluster
+        return minutes(
+            row, pictures=pictures, passes=times, gpus=gpus, attempt=attempt, cluster=limits
+        )
+
+    def _size(self, wildcards: Mapping[str, str]) -> Size:
+        return size(
+            self.settings, wildcards.get("dataset", wildcards.get("datasets", self.plan.dataset))
+        )
+
+    def _stage(self, rule: str, wildcards: Mapping[str, str]) -> Stage | None:
+        if rule != "train":
+            return None
+        return self.plan.systems[wildcards["system"]].stage(wildcards["stage"])
 
 
 def size(settings: Settings, dataset: str) -> Size:

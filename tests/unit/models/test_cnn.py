@@ -25,9 +25,8 @@ def test_what_settings_are_told_of_an_encoder_is_true(name):
     reads = options.constant("encoder", name, "reads")
     seen = {name: inputs[name] for name in ("categories", "boxes")}
     seen = seen if reads == "layout" else {reads: inputs[reads]}
-    given = {"width": 8, "categories": 3, "size": 3}
-    needed = {key: given[key] for key in options.needs("encoder", name)}
-    encoded = registry.load("encoder", name)(**needed)(seen)
+    sizes = {"width": 8, "categories": 3, "size": 3}
+    encoded = options.build("encoder", name, {}, sizes)(seen)
     gives = bool(options.constant("encoder", name, "gives_regions"))
     assert gives == (encoded.regions is not None)
 

@@ -139,6 +139,17 @@ def test_photos_with_other_times_are_those_of_a_record_when_their_contents_are(t
     assert sidecar.photos_since(tmp_path, names, record) != before
 
 
+@pytest.mark.parametrize("contents", [False, True])
+def test_photos_of_a_record_stay_what_snakemake_compared_before_they_were_made(tmp_path, contents):
+    """Photos that a job of the same run wrote anew looked otherwise when the run was prepared."""
+    (tmp_path / "a.jpg").write_text("new")
+    row = {"argument": "photos", **sidecar.photos(tmp_path, ["a.jpg"]), "compared": "old"}
+    record = {"inputs": [row]}
+    assert sidecar.photos_since(tmp_path, ["a.jpg"], record, contents=contents) == "old"
+    (tmp_path / "a.jpg").write_text("wen")
+    assert sidecar.photos_since(tmp_path, ["a.jpg"], record, contents=contents) != "old"
+
+
 def test_checksums_of_large_files_are_kept_from_run_to_run(tmp_path, monkeypatch):
     monkeypatch.setattr(sidecar, "_memory", {})
     monkeypatch.setattr(sidecar, "_kept", [])
@@ -150,7 +161,7 @@ def test_checksums_of_large_files_are_kept_from_run_to_run(tmp_path, monkeypatch
     assert list(json.loads((tmp_path / "kept.json").read_text())) == [str(large)]
     monkeypatch.setattr(sidecar, "_memory", {})
     sidecar.remember_in(tmp_path / "kept.json")
-    monkeypatch.setattr(sidecar, "_sha256", lambda path: "computed")
+    monkeypatch.setattr(sidecar, "file_digest", lambda path: "computed")
     assert (sidecar.digest(large), sidecar.digest(small)) == (found[0], "computed")
     os.utime(large, ns=(1, 1))  # an older file
     assert sidecar.digest(large) == "computed"

@@ -176,11 +176,11 @@ def test_a_data_set_that_was_read_is_counted(tmp_path):
     pictures.write(path, pictures.Collection(tmp_path, tuple(some)), code="x")
     config = checked(pathvars={"results": str(tmp_path / "results"), "logs": "x"})
     assert resources.size(config, "shapes") == (4, 6)
-    plan = Plan(config)
-    with_six = plan.memory("judge", 1, dataset="shapes")
+    asking = resources.Requests(Plan(config))
+    with_six = asking.memory("judge", 1, dataset="shapes")
     pictures.write(path, pictures.Collection(tmp_path, tuple(some[:1])), code="x")
     assert resources.size(config, "shapes") == (1, 0), "read anew when the file changed"
-    assert plan.memory("judge", 1, dataset="shapes") <= with_six
+    assert asking.memory("judge", 1, dataset="shapes") <= with_six
 
 
 def test_a_file_without_counts_is_no_error(tmp_path):
@@ -191,14 +191,14 @@ def test_a_file_without_counts_is_no_error(tmp_path):
 
 
 def test_training_on_pixels_asks_for_more(tmp_path):
-    plan = Plan(checked(pathvars={"results": str(tmp_path), "logs": "x"}))
+    asking = resources.Requests(Plan(checked(pathvars={"results": str(tmp_path), "logs": "x"})))
     asked = {
-        stage: plan.memory("train", 1, dataset="shapes", system="neuraltalk2", stage=stage)
+        stage: asking.memory("train", 1, dataset="shapes", system="neuraltalk2", stage=stage)
         for stage in ("frozen", "finetune")
     }
     assert asked["finetune"] > asked["frozen"]
     minutes = [
-        plan.minutes("train", 1, gpus, dataset="shapes", system="neuraltalk2", stage="finetune")
+        asking.minutes("train", 1, gpus, dataset="shapes", system="neuraltalk2", stage="finetune")
         for gpus in (0, 1, 4)
     ]
     assert minutes == sorted(minutes, reverse=True)
@@ -214,8 +214,8 @@ def test_a_detectors_training_asks_for_all_its_epochs(tmp_path):
             detectors={"yolov2": row},
             cluster={"max_minutes": 10**9},
         )
-        plan = Plan(config)
-        asked.append(plan.minutes("train_detector", 1, 0, dataset="shapes", detector="yolov2"))
+        asking = resources.Requests(Plan(config))
+        asked.append(asking.minutes("train_detector", 1, 0, dataset="shapes", detector="yolov2"))
     start, rate = (getattr(NEEDS["train_detector"], name) for name in ("minutes", "rate"))
     wanted = [start + 6450 * epochs / rate / 60 for epochs in (10, 20)]
     assert asked == pytest.approx(wanted, abs=1)
@@ -230,9 +230,9 @@ def test_mirrored_features_ask_for_twice_the_time(tmp_path):
         config = checked(
             pathvars={"results": str(tmp_path), "logs": "x"}, compare=["one"], systems=systems
         )
-        plan = Plan(config)
-        (name,) = plan.features
-        asked.append(plan.minutes("features", 1, 0, dataset="shapes", features=name))
+        asking = resources.Requests(Plan(config))
+        (name,) = asking.plan.features
+        asked.append(asking.minutes("features", 1, 0, dataset="shapes", features=name))
     need = NEEDS["features"]
     once = 6450 / need.rate / 60
     assert asked == pytest.approx([need.minutes + once, need.minutes + 2 * once], abs=1)
