@@ -150,22 +150,26 @@ class Attention(nn.Module):
 
 @torch.no_grad()
 def search(model: UpDown | Transformer, grid: Tensor, width: int, longest: int) -> Tensor:
-    """The best captions of a beam, (B, T): all beams of all pictures, for every possible step."""
+    """The best captions of a beam, (B, T), without END: all beams, for every step there can be.
+
+    As there, all continuations are sorted, and each beam keeps the distributions that it was drawn
+    from.
+    """
     pictures = len(grid)
     memory = tuple(part.repeat_interleave(width, 0) for part in model.prepare(grid, 1))
     state = model.start(memory)
     totals = torch.full((pictures, width), -1e9, device=grid.device)
     totals[:, 0] = 0  # all beams start alike
     said = torch.zeros(pictures * width, 1, dtype=torch.long, device=grid.device)
+    kept = torch.zeros(pictures * width, 0, model.output.out_features, device=grid.device)
     first = torch.arange(pictures, device=grid.device).unsqueeze(1) * width
     for _ in range(longest):
         log_probs, state = model.step(said[:, -1], state, memory)
-        ended = (said[:, -1] == 0) & (said.shape[1] > 1)
-        log_probs[ended] = -1e9
-        log_probs[ended, 0] = 0  # a caption that has ended stays as it is
         scores = totals.unsqueeze(2) + log_probs.view(pictures, width, -1)
-        totals, places = scores.flatten(1).topk(width, 1)
+        totals, places = scores.flatten(1).sort(1, descending=True)
+        totals, places = totals[:, :width], places[:, :width]
         rows = (first + places // log_probs.shape[1]).flatten()
         said = torch.cat([said[rows], (places % log_probs.shape[1]).view(-1, 1)], 1)
+        kept = torch.cat([kept[rows], log_probs[rows].unsqueeze(1)], 1)
         state = tuple(part[rows] for part in state)
     return said.view(pictures, width, -1)[:, 0, 1:]
