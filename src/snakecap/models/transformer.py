@@ -24,29 +24,31 @@ def widened(vectors: Tensor) -> Tensor:
     return vectors.float() if vectors.is_cpu and vectors.dtype == torch.bfloat16 else vectors
 
 
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, causal: bool = False
-) -> Tensor:
-    """Scaled dot-product attention of heads that are `split` and `widened`, joined: (B, N, D).
+def weigh(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Weights of scaled dot-product attention of `split` and `widened` heads, (B, A, N, R).
 
     Args:
         mask: of shape (B, R), true where a key exists.
-        causal: query n sees the keys up to n.
     """
-    allowed = None if mask is None else mask[:, None, None, :]
-    with torch.autocast("cpu", enabled=False):
-        seen: Tensor = F.scaled_dot_product_attention(query, key, value, allowed, is_causal=causal)
-    return seen.transpose(1, 2).flatten(2)
-
-
-def weigh(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The weights of `attend`, of shape (B, A, N, R)."""
     with torch.autocast("cpu", enabled=False):
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
         weights: Tensor = scores.softmax(-1)
     return weights
+
+
+def mean(weights: Tensor, value: Tensor) -> Tensor:
+    """The values' weighted means, all heads joined: (B, N, D)."""
+    with torch.autocast("cpu", enabled=False):
+        return (weights @ value).transpose(1, 2).flatten(2)
+
+
+def look_back(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of token n to the tokens up to n, all heads joined: (B, N, D)."""
+    with torch.autocast("cpu", enabled=False):
+        seen: Tensor = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    return seen.transpose(1, 2).flatten(2)
 
 
 def feed_forward(width: int, hidden_size: int, dropout: float) -> nn.Sequential:
@@ -78,11 +80,7 @@ class EncoderLayer(nn.Module):
         return changed
 
     def attend(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Plain products: with dropout on the weights they are faster than the fused kernel."""
         projected = widened(self.project(tokens)).chunk(3, 2)
         query, key, value = (split(one, self.heads) for one in projected)
-        weights = self.dropout(weigh(query, key, mask))
-        with torch.autocast("cpu", enabled=False):
-            seen = weights @ value
-        joined: Tensor = self.join(seen.transpose(1, 2).flatten(2))
+        joined: Tensor = self.join(mean(self.dropout(weigh(query, key, mask)), value))
         return joined

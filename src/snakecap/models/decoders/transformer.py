@@ -23,7 +23,15 @@ from torch.nn import functional as F
 from snakecap.models.decoders.attending import AttendingDecoder
 from snakecap.models.decoders.decoder import State, Words
 from snakecap.models.encoded import Encoded, Memory
-from snakecap.models.transformer import EncoderLayer, attend, feed_forward, split, weigh, widened
+from snakecap.models.transformer import (
+    EncoderLayer,
+    feed_forward,
+    look_back,
+    mean,
+    split,
+    weigh,
+    widened,
+)
 
 Pair = tuple[Tensor, Tensor]  # keys and values, each of shape (B, A, N, D / A)
 
@@ -96,11 +104,14 @@ class TransformerDecoder(AttendingDecoder):
         for layer in self.encoder:
             regions = layer(regions, mask)
         each = widened(self.regions(self.encoded(regions))).chunk(2 * len(self.layers), 2)
-        seen = tuple(split(one, self.heads) for one in each)
+        seen = tuple(split(one, self.heads).contiguous() for one in each)
         return Memory(encoded, seen if mask is None else (*seen, mask))
 
-    def hidden(self, memory: Memory, words: Tensor) -> Tensor:
-        return self._states(self._read(F.pad(words, (1, 0)), memory, 0), memory)[0]
+    def attend(self, memory: Memory, words: Tensor) -> tuple[Tensor, Tensor]:
+        """What the summary has of the attention is missing in the weights, all heads' mean."""
+        tokens = self._read(F.pad(words, (1, 0)), memory, 0)
+        hidden, weights, _ = self._look(tokens, memory)
+        return hidden, weights[:, :, :-1]
 
     def logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.output(hidden)
@@ -112,18 +123,8 @@ class TransformerDecoder(AttendingDecoder):
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         tokens = self._read(words.unsqueeze(1), memory, state[0].shape[2])
-        hidden, state = self._states(tokens, memory, state)
+        hidden, _, state = self._look(tokens, memory, state)
         return self.logits(hidden.squeeze(1)), state
-
-    def attend(self, memory: Memory, words: Tensor) -> tuple[Tensor, Tensor]:
-        """As `hidden`, and the mean of all heads' weights, whose rows lack the summary's share."""
-        tokens, mask = self._read(F.pad(words, (1, 0)), memory, 0), self._mask(memory)
-        every = []
-        for layer, seen in self._layers(memory):
-            tokens, _ = layer.say(tokens)
-            every.append(weigh(layer.ask(tokens, len(seen[0])), seen[0], mask).mean(1))
-            tokens = layer.look(tokens, seen, mask)
-        return self.norm(tokens), torch.stack(every).mean(0)[:, :, :-1]
 
     def _read(self, words: Tensor, memory: Memory, first: int) -> Tensor:
         """Tokens of words (B, N), the first of which is at the place `first` of its caption."""
@@ -139,15 +140,18 @@ class TransformerDecoder(AttendingDecoder):
         dropped: Tensor = self.dropout(tokens)
         return dropped
 
-    def _states(self, tokens: Tensor, memory: Memory, state: State = ()) -> tuple[Tensor, State]:
-        """What predicts the word after each token (B, N, D), and the keys and values so far."""
-        mask, after = self._mask(memory), list[Tensor]()
+    def _look(
+        self, tokens: Tensor, memory: Memory, state: State = ()
+    ) -> tuple[Tensor, Tensor, State]:
+        """What predicts the word after each token (B, N, D), weights, keys and values so far."""
+        mask, weights, after = self._mask(memory), list[Tensor](), list[Tensor]()
         said = _pairs(state) if state else [None] * len(self.layers)
         for (layer, seen), before in zip(self._layers(memory), said, strict=True):
             tokens, pair = layer.say(tokens, before)
+            tokens, looked = layer.look(tokens, seen, mask)
+            weights.append(looked)
             after += pair
-            tokens = layer.look(tokens, seen, mask)
-        return self.norm(tokens), tuple(after)
+        return self.norm(tokens), torch.stack(weights).mean(0), tuple(after)
 
     def _layers(self, memory: Memory) -> list[tuple[Layer, Pair]]:
         """Each layer, and its keys and values of the regions."""
@@ -182,20 +186,21 @@ class Layer(nn.Module):
         query, key, value = (split(one, self.heads) for one in projected)
         if before is not None:
             key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
-        heard = self.join(attend(query, key, value, causal=query.shape[2] > 1))
-        return tokens + self.dropout(heard), (key, value)
+        alone = query.shape[2] == 1
+        seen = mean(weigh(query, key), value) if alone else look_back(query, key, value)
+        return tokens + self.dropout(self.join(seen)), (key, value)
 
-    def ask(self, tokens: Tensor, pictures: int) -> Tensor:
-        """The queries of all captions of a picture together, of shape (P, A, B / P * N, D / A)."""
-        asked = widened(self.query(self.second(tokens)))
-        return split(asked.view(pictures, -1, tokens.shape[2]), self.heads)
+    def look(self, tokens: Tensor, seen: Pair, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens that have looked at their picture's regions and were changed, and the weights.
 
-    def look(self, tokens: Tensor, seen: Pair, mask: Tensor | None) -> Tensor:
-        """Tokens that have looked at their picture's regions, and were changed by themselves."""
-        found = attend(self.ask(tokens, len(seen[0])), *seen, mask)
-        tokens = tokens + self.dropout(self.join_seen(found).view(tokens.shape))
-        changed: Tensor = tokens + self.dropout(self.forward_part(self.third(tokens)))
-        return changed
+        All captions of a picture ask together: the weights are of shape (P, B / P * N, R).
+        """
+        (key, value), width = seen, tokens.shape[2]
+        asked = widened(self.query(self.second(tokens))).view(len(key), -1, width)
+        weights = weigh(split(asked, self.heads), key, mask)
+        found = self.join_seen(mean(weights, value)).view(tokens.shape)
+        tokens = tokens + self.dropout(found)
+        return tokens + self.dropout(self.forward_part(self.third(tokens))), weights.mean(1)
 
 
 def sines(number: int, width: int) -> Tensor:
