@@ -82,10 +82,10 @@ def test_what_is_read_is_a_mean_of_the_true_and_the_likeliest_word(mode, p, draw
     decoder, vectors = one.model.decoder, one.model.decoder.words.weight
     total, tokens = 0.0, 0
     for row, summary in enumerate(memory(one).encoded.summary):
-        _, state = decoder.lstm(summary[None, None])
+        _, state = decoder.recurrent(summary[None, None])
         read = vectors[0]
         for word in [*WORDS[row][WORDS[row] != 0].tolist(), 0]:
-            hidden, state = decoder.lstm(read[None, None], state)
+            hidden, state = decoder.recurrent(read[None, None], state)
             logits = decoder.output(hidden[0, 0])
             total = total + F.cross_entropy(logits, torch.tensor(word))
             tokens += 1
