@@ -54,9 +54,10 @@ def main() -> None:
         ["picture"],
     ).to(place)
     start = time.perf_counter()
-    critical = SelfCritical(model=model, references=references)
+    given = {"model": model, "references": references, "mirror": torch.arange(VOCABULARY + 1)}
+    critical = SelfCritical(**given)
     counting = time.perf_counter() - start
-    greedy = SelfCritical(model=model, references=references, baseline="greedy")
+    greedy = SelfCritical(**given, baseline="greedy")
     said = words.view(PICTURES, EACH, WORDS).roll(1, 0).numpy()
     runs = {
         "cross_entropy": step(CrossEntropy(model=model), model, batch, chosen.precision),

@@ -48,6 +48,7 @@ class CaptionTargets:
 
     words: Tensor  # ids, 0-padded on the right, (C, T)
     owners: Tensor  # each caption's picture in the batch, (C,)
+    flipped: Tensor | None = None  # which pictures are mirrored, (B,), on the CPU; None: none
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ class CaptionBatches:
             inputs = self._read(rows, self._draw(generator, flip, part))
             own = words[part].flatten(0, 1)  # (C, T)
             owners = torch.arange(len(own)) // each
-            targets = CaptionTargets(own, devices.send(owners, self.place))
+            flipped = None if flip is None else flip[part]
+            targets = CaptionTargets(own, devices.send(owners, self.place), flipped)
             share = int(tokens[part].sum()) / int(tokens.sum()) / times
             parts.append(MicroBatch(Batch(rows[part], inputs, targets), share, len(rows) * each))
         return parts

@@ -49,6 +49,7 @@ class SelfCritical:
 
     Args:
         references: all pictures'; of what a picture's batch has, only `cross_entropy` reads.
+        mirror: what each word becomes where a picture is flipped, (V + 1,): so it is judged.
         cider: weight of CIDEr-D, from 0 to 10, in the reward.
         bleu: weight of BLEU-4, from 0 to 1.
         baseline: the greedy caption's reward, without dropout, or the mean of the other samples'.
@@ -61,6 +62,7 @@ class SelfCritical:
         *,
         model: Captioner,
         references: Captions,
+        mirror: Tensor,
         cider: Annotated[float, Field(ge=0)] = 1.0,
         bleu: Annotated[float, Field(ge=0)] = 0.0,
         baseline: Literal["greedy", "leave_one_out"] = "leave_one_out",
@@ -68,7 +70,8 @@ class SelfCritical:
         cross_entropy: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
         check(cider=cider, bleu=bleu, baseline=baseline, samples=samples)
-        self.model, self.references, self.agreement = model, references, Reward(references)
+        self.model, self.references, self.mirror = model, references, mirror
+        self.agreement = Reward(references)
         self.cider, self.bleu, self.baseline = cider, bleu, baseline
         self.samples, self.cross_entropy = samples, cross_entropy
 
@@ -109,7 +112,10 @@ class SelfCritical:
         Raises:
             ValueError: a reward is not finite; names the pictures.
         """
-        found = self.agreement(batch.rows.numpy(), said.cpu().numpy())
+        said, flipped = said.cpu(), batch.targets.flipped
+        if flipped is not None:
+            said = torch.where(flipped.view(-1, 1, 1), self.mirror[said], said)
+        found = self.agreement(batch.rows.numpy(), said.numpy())
         rewards = self.cider * found.cider + self.bleu * found.bleu
         wrong = batch.rows.numpy()[~np.isfinite(rewards).all(1)]
         if len(wrong):

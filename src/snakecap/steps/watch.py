@@ -207,5 +207,6 @@ class Events:
 def _scalars(past: dict[str, Any]) -> Iterable[tuple[str, int, float]]:
     for tag, name in (("loss/train", "loss_history"), ("loss/validation", "val_loss_history")):
         yield from ((tag, int(at), value) for at, value in past.get(name, {}).items())
-    for at, scores in past.get("val_lang_stats_history", {}).items():
-        yield from ((f"score/{metric}", int(at), value) for metric, value in scores.items())
+    for tag, name in (("score", "val_lang_stats_history"), ("objective", "objective_history")):
+        for at, values in past.get(name, {}).items():
+            yield from ((f"{tag}/{key}", int(at), value) for key, value in values.items())

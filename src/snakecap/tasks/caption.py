@@ -60,6 +60,7 @@ class CaptionTask:
             "model": captioner,
             "vocabulary": vocabulary,
             "references": batches.packed,  # by the rows that batches name
+            "mirror": batches.mirror,  # what a word becomes where a picture is flipped
             "epoch_length": self.epoch_length,
         }
         row = stage.objective

@@ -64,7 +64,8 @@ def test_rules_refuse_alike_with_and_without_the_constructor(family, name, given
     options.check_rules(family, name, {"width": 8, "hidden_size": 8})
     with pytest.raises(ValueError, match=f"^{family} {name}: .*{said}"):
         options.check_rules(family, name, {"width": 8, **given})
-    available = {"width": 8, "vocabulary_size": 5, "categories": 3, "model": 1, "references": 1}
+    available = {"width": 8, "vocabulary_size": 5, "categories": 3, "model": 1, "references": 1,
+                 "mirror": 1}  # fmt: skip
     with pytest.raises(ValueError, match=said):
         options.build(family, name, given, available)
 

@@ -18,7 +18,7 @@ WORDS = torch.tensor([[1, 2, 0, 0], [3, 0, 0, 0], [2, 2, 4, 0], [4, 1, 1, 0]])
 
 def objective(decoder="lstm", epoch_length=10, **given):
     torch.manual_seed(0)
-    needs = {"width": 6, "vocabulary_size": 4}
+    needs = {"width": 8, "vocabulary_size": 4}
     chosen = options.check("decoder", decoder, {})
     if "dropout" in options.model("decoder", decoder).model_fields:
         chosen = {"dropout": 0.0}
@@ -30,8 +30,8 @@ def objective(decoder="lstm", epoch_length=10, **given):
 
 def memory(one):
     made = torch.Generator().manual_seed(1)
-    regions = torch.randn(4, 3, 6, generator=made)
-    return one.model.decoder.prepare(Encoded(torch.randn(4, 6, generator=made), regions))
+    regions = torch.randn(4, 3, 8, generator=made)
+    return one.model.decoder.prepare(Encoded(torch.randn(4, 8, generator=made), regions))
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_what_is_read_is_a_mean_of_the_true_and_the_likeliest_word(mode, p, draw
     decoder, vectors = one.model.decoder, one.model.decoder.words.weight
     total, tokens = 0.0, 0
     for row, summary in enumerate(memory(one).encoded.summary):
-        _, state = decoder.lstm(summary[None, None])
+        _, state = decoder.recurrent(summary[None, None])
         read = vectors[0]
         for word in [*WORDS[row][WORDS[row] != 0].tolist(), 0]:
-            hidden, state = decoder.lstm(read[None, None], state)
+            hidden, state = decoder.recurrent(read[None, None], state)
             logits = decoder.output(hidden[0, 0])
             total = total + F.cross_entropy(logits, torch.tensor(word))
             tokens += 1
@@ -111,7 +111,7 @@ def test_draws_are_the_batchs_or_each_words(mode, values):
 def test_the_loss_follows_from_the_model_and_the_draws_alone():
     one, found = objective(mode="sampled", draw="word", k=1000), []
     targets = CaptionTargets(WORDS, torch.arange(4))
-    batch = Batch(torch.arange(4), {"picture": {"pooled": torch.ones(4, 6)}}, targets)
+    batch = Batch(torch.arange(4), {"picture": {"pooled": torch.ones(4, 8)}}, targets)
     for seed in (4, 4, 5):
         torch.manual_seed(seed)
         found.append(one(batch, 25_000)["caption"].item())

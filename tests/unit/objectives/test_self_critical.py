@@ -1,6 +1,7 @@
 """Self-critical training follows the expected reward's gradient, and finds what is best."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ def batch(rows=(0, 1)):
 
 
 def objective(captioner, said=SAID, longest=2, **given):
-    return SelfCritical(model=captioner, references=packed(said, longest), **given)
+    references, mirror = packed(said, longest), torch.arange(9)
+    return SelfCritical(model=captioner, references=references, mirror=mirror, **given)
 
 
 def test_the_gradient_by_hand(monkeypatch):
@@ -177,6 +179,17 @@ def test_the_greedy_baseline_leaves_every_module_in_its_mode():
     assert any(before.values()) and not all(before.values())
 
 
+def test_words_of_mirrored_pictures_are_judged_as_mirrored():
+    one, given = objective(model()), batch()
+    one.mirror = torch.tensor([0, 2, 1])
+    flipped = replace(given.targets, flipped=torch.tensor([False, True]))
+    said = torch.tensor([[[1, 2], [2, 1]], [[1, 2], [2, 1]]])
+    plain = one._judge(given, said)[0]
+    mirrored = one._judge(replace(given, targets=flipped), said)[0]
+    assert plain[1, 0] != plain[1, 1]
+    np.testing.assert_array_equal(mirrored, [plain[0], plain[1, ::-1]])
+
+
 def test_a_reward_that_is_not_a_number_names_the_pictures():
     one = objective(model())
     broken = Agreement(np.array([[1.0] * 5, [np.nan] * 5]), np.zeros((2, 5)), 0.0, 0.0)
@@ -200,19 +213,36 @@ def test_options_that_teach_nothing_are_refused_in_the_settings(given, message):
         Stage.model_validate({"name": "x", "objective": row})
 
 
-def task(said=SAID):
+def task(said=SAID, **given):
     references = packed(said, 2)
     inputs = {"picture": Stored(references.files, pooled=batch().inputs["picture"]["pooled"])}
     row = {"part": "self_critical", "options": {"cross_entropy": 0.5}}
     stage = Stage.model_validate(
         {"name": "x", "batch_size": 1, "epochs": 4, "log_every": 1, "objective": row,
-         "checkpoint_every": 1e-9}
+         "checkpoint_every": 1e-9, **given}
     )  # fmt: skip
     batches = CaptionBatches(references, inputs, stage, CPU)
     judged = Validation(1.0, {}, [], "loss")
     return CaptionTask(
         model(dropout=0.5), batches, lambda: judged, inputs, Vocabulary(("1", "2")), stage
     )
+
+
+def test_a_batch_says_which_pictures_are_mirrored():
+    one, seen = task([[[1, 1]], [[1, 1], [3]]], flip=True, mirror_words=[("1", "3")]), set()
+    assert one.objective.mirror.tolist() == [0, 3, 2, 1]
+    for iteration in range(16):
+        (part,) = one.parts(iteration)
+        flipped = part.batch.targets.flipped.item()
+        first = part.batch.targets.words[0].tolist()
+        assert (first in ([3, 3], [1, 0])) == flipped and one.objective.mirror.tolist() == [
+            0,
+            3,
+            2,
+            1,
+        ]
+        seen.add(flipped)
+    assert seen == {True, False}
 
 
 def test_a_stage_reports_what_it_does_not_minimise_and_resumes_to_the_bit(tmp_path):
