@@ -19,7 +19,7 @@ from measure import alternate
 
 from snakecap.config import settings
 from snakecap.formats import images as images_h5
-from snakecap.models.backbones.preprocess import preprocess
+from snakecap.models.backbones.preprocess import look
 from snakecap.steps.features import Extraction, features, load
 
 
@@ -42,7 +42,7 @@ def plain(path: Path, row: settings.Backbone) -> None:
         with torch.no_grad():
             for k in range(len(data)):
                 pixels = torch.from_numpy(data[k : k + 1])
-                out[k] = backbone(preprocess(pixels, **values)).pooled[0].numpy()
+                out[k] = look(backbone, pixels, "pooled", **values)[0].numpy()
 
 
 def ours(path: Path, row: settings.Backbone, batch_size: int, device: str) -> None:

@@ -24,6 +24,11 @@ class Preprocess(Section):
     mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="RGB, after scale")
     std: tuple[Above, Above, Above] = Field((0.229, 0.224, 0.225), description="RGB, after scale")
     bgr: bool = Field(False, description="Caffe's channel order")
+    crops: Literal["one", "average", "maximum"] = Field(
+        "one",
+        description="one: in the centre; average, maximum: features of ten, in the corners and the "
+        "centre, plain and mirrored (DeepCaption's avg and max)",
+    )
 
 
 class Backbone(Section):

@@ -1,8 +1,11 @@
 """Backbone features in LMDB: one transaction is whole or absent, so that extraction resumes.
 
-A single file. Key: the picture's file name in UTF-8 (DeepCaption's convention), with ``@flip``
-behind it for the mirrored picture. Value: raw little-endian float32 or float16. ``@vdim``: int32
-array of the shape of one value; ``@dtype``: its type's name; ``@stamp``: provenance as JSON.
+A single file. Key: the picture's file in UTF-8, with ``@flip`` behind it for the mirrored picture.
+Value: raw little-endian float32 or float16. ``@vdim``: int32 array of the shape of one value, of a
+grid; ``~vdim``: of a vector; ``~dtype``: its type's name; ``~stamp``: provenance as JSON.
+
+DeepCaption reads float32 ones as the folder ``NAME.lmdb`` with this file as ``data.mdb``, where
+files are in the data set's root. It wants a value or the shape first: all else sorts last.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from snakecap.formats.store import Store
 FLIP = "@flip"
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 LONGEST_KEY = 511  # bytes: LMDB's own limit
-VDIM, DTYPE, STAMP = b"@vdim", b"@dtype", b"@stamp"
+GRID, VECTOR, DTYPE, STAMP = b"@vdim", b"~vdim", b"~dtype", b"~stamp"
+RESERVED = (GRID, VECTOR, DTYPE, STAMP)
 
 
 def key(file: str) -> bytes:
@@ -38,7 +42,7 @@ def key(file: str) -> bytes:
             f"the file name {file[:60]!r}... has {len(name)} bytes; features are keyed by file "
             f"name, and LMDB's keys have 1 to {LONGEST_KEY}: use a shorter path below the root"
         )
-    if name in (VDIM, DTYPE, STAMP):
+    if name in RESERVED:
         raise ValueError(f"a picture cannot be called {file!r}: the name is reserved")
     return name
 
@@ -54,10 +58,11 @@ class Writer(Store):
         super().__init__(path)
         self.vdim, self.dtype = tuple(vdim), DTYPES[dtype]
         shape = np.asarray(self.vdim, "<i4").tobytes()
-        if (self.get(VDIM), self.get(DTYPE)) not in ((None, None), (shape, dtype.encode())):
+        name = VECTOR if len(self.vdim) == 1 else GRID
+        if (self.get(name), self.get(DTYPE)) not in ((None, None), (shape, dtype.encode())):
             self.environment.close()
             raise ValueError(f"{path} holds features of another shape or type: delete it")
-        self.save([(VDIM, shape), (DTYPE, dtype.encode())])
+        self.save([(name, shape), (DTYPE, dtype.encode())])
 
     def has(self, files: Iterable[str]) -> list[bool]:
         return self.holds(map(key, files))
@@ -124,7 +129,7 @@ class Features:
             raise FileNotFoundError(f"{path} does not exist: run `snakecap features` first")
         try:
             with self._begin() as transaction:
-                vdim = transaction.get(VDIM)
+                vdim = transaction.get(GRID) or transaction.get(VECTOR)
                 dtype = bytes(transaction.get(DTYPE, b"float32")).decode()
                 self.stamp: dict[str, Any] = json.loads(bytes(transaction.get(STAMP, b"{}")))
                 cursor = transaction.cursor()
@@ -148,7 +153,7 @@ class Features:
     def __len__(self) -> int:
         """Mirrored pictures count too."""
         with self._begin() as transaction:
-            reserved = sum(transaction.get(name) is not None for name in (VDIM, DTYPE, STAMP))
+            reserved = sum(transaction.get(name) is not None for name in RESERVED)
             return int(transaction.stat()["entries"]) - reserved
 
     def __contains__(self, file: str) -> bool:

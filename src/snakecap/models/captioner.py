@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from snakecap import registry
 from snakecap.config import options, settings
-from snakecap.models.backbones.preprocess import preprocess
+from snakecap.models.backbones.preprocess import look
 from snakecap.models.decoders.decoder import Decoder, State
 from snakecap.models.encoded import Encoded, Memory, merge
 
@@ -71,14 +71,13 @@ class Captioner(nn.Module):
         """Features of an input's pixels; anything else as it is."""
         if "images" not in values:
             return values
-        look = self.looks[name]
-        images = preprocess(
-            values["images"],
-            **look.preprocessing,
-            offset=values.get("offset"),
-            flip=values.get("flip", False),
+        at = self.looks[name]
+        backbone: Any = self.backbones[at.backbone]
+        offset, flip = values.get("offset"), values.get("flip", False)
+        features = look(
+            backbone, values["images"], at.output, **at.preprocessing, offset=offset, flip=flip
         )
-        return {look.output: getattr(self.backbones[look.backbone](images), look.output)}
+        return {at.output: features}
 
     def prepare(self, inputs: Inputs) -> Memory:
         return self.decoder.prepare(self.encode(inputs))

@@ -22,7 +22,7 @@ from snakecap.formats.features import FLIP, Writer
 from snakecap.formats.images import Images
 from snakecap.models.backbones import weights
 from snakecap.models.backbones.backbone import Backbone
-from snakecap.models.backbones.preprocess import preprocess
+from snakecap.models.backbones.preprocess import look
 from snakecap.provenance import code
 from snakecap.provenance.identity import Output, step, work_folder
 
@@ -110,7 +110,7 @@ def eye(
     backbone: Backbone, settings: Extraction, place: torch.device
 ) -> Callable[[NDArray[np.uint8]], Views]:
     """A function from images (B, 3, S, S) to their features on the device."""
-    values = settings.backbone.preprocess.model_dump()
+    values, output = settings.backbone.preprocess.model_dump(), settings.features.output
     flips = (False, True) if settings.features.flip else (False,)
     on_gpu = place.type == "cuda"
 
@@ -119,8 +119,8 @@ def eye(
         host = torch.from_numpy(images)
         pixels = (host.pin_memory() if on_gpu else host).to(place, non_blocking=True)
         with torch.autocast(place.type, torch.bfloat16, enabled=on_gpu):
-            views = [backbone(preprocess(pixels, **values, flip=flip)) for flip in flips]
-        return [getattr(view, settings.features.output).float() for view in views]
+            views = [look(backbone, pixels, output, **values, flip=flip) for flip in flips]
+        return [view.float() for view in views]
 
     return see
 

@@ -110,7 +110,11 @@ MISTAKES = [
         {"width": 3},
         ["unknown option width"],  # the model gives it, a row must not
     ),
-    (("datasets", "shapes", "reader"), "shape", ["datasets.shapes", "'shape'", "coco, flickr8k"]),
+    (
+        ("datasets", "shapes", "reader"),
+        "shape",
+        ["datasets.shapes", "'shape'", "coco, deepcaption"],
+    ),
     (
         ("datasets", "shapes", "options", "trian"),
         3,

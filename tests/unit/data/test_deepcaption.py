@@ -253,7 +253,7 @@ def test_a_region_is_a_phrase_with_a_box_and_a_caption(tmp_path):
     path = tmp_path / "region_descriptions.json"
     for wrong, message in (
         ([{"regions": []}], "neither id nor image_id"),
-        ([{"id": 7, "regions": [{"phrase": "x", "x": 1}]}], r"0\.regions\.0\.y: Field required"),
+        ([{"id": 7, "regions": [{"phrase": "x", "x": 1}]}], r"\d\.regions\.\d\.y: Field required"),
     ):
         path.write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match=rf"region_descriptions\.json.*{message}"):

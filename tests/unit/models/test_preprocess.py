@@ -18,7 +18,7 @@ def pictures(number: int = 3, side: int = 12) -> torch.Tensor:
 def test_it_equals_the_formula():
     images, settings = pictures(), Preprocess(crop=None)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (settings.mean, settings.std))
-    found = preprocess(images, **settings.model_dump())
+    found = preprocess(images, **settings.model_dump(exclude={"crops"}))
     assert found.dtype == torch.float32 and found.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(found, (images / 255 - mean) / std, rtol=1e-5, atol=1e-5)
 
@@ -26,9 +26,30 @@ def test_it_equals_the_formula():
 def test_neuraltalk2s_mean_of_0_to_255():
     values = {"crop": None, "scale": 1, "mean": (123.68, 116.779, 103.939), "std": (1, 1, 1)}
     images = pictures()
-    found = preprocess(images, **Preprocess(**values).model_dump())
+    found = preprocess(images, **Preprocess(**values).model_dump(exclude={"crops"}))
     torch.testing.assert_close(found[:, 0], images[:, 0].float() - 123.68)
     torch.testing.assert_close(found[:, 2], images[:, 2].float() - 103.939)
+
+
+SUBTRACT_HALF = {"mean": (0.5, 0.5, 0.5), "std": (1, 1, 1)}
+SKIP = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+CAFFE = {"scale": 1, "mean": (123.68, 116.779, 103.939), "std": (1, 1, 1), "bgr": True}
+
+
+@pytest.mark.parametrize(
+    ("values", "formula"),
+    [
+        (SKIP, lambda rgb: rgb / 255),
+        (SUBTRACT_HALF, lambda rgb: rgb / 255 - 0.5),
+        (CAFFE, lambda rgb: rgb.flip(1) - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)),
+    ],
+)
+def test_deepcaptions_normalisations(values, formula):
+    """Spec D11; what it calls default is ours, above."""
+    images = pictures()
+    settings = Preprocess(crop=None, **values)
+    found = preprocess(images, **settings.model_dump(exclude={"crops"}))
+    torch.testing.assert_close(found, formula(images.float()), rtol=1e-5, atol=1e-4)
 
 
 def test_bgr_into_caffes_filters_equals_rgb_into_swapped_filters():

@@ -110,14 +110,63 @@ def test_the_format_is_deepcaptions(images, tmp_path):
     with environment, environment.begin() as transaction:
         vdim = np.frombuffer(transaction.get(b"@vdim"), "<i4")
         value = np.frombuffer(transaction.get("ü.png".encode()), "<f4").reshape(vdim)
-        stamp = json.loads(transaction.get(b"@stamp"))
-        assert transaction.get(b"@dtype") == b"float32"
+        stamp = json.loads(transaction.get(b"~stamp"))
+        assert transaction.get(b"~dtype") == b"float32"
         assert transaction.stat()["entries"] == len(NAMES) + 3
     np.testing.assert_allclose(value, expected(images)[1][2], rtol=1e-4, atol=1e-5)
     backbone = tiny.Tiny()
     weights.load_weights(backbone, "tiny", "random")
     assert stamp["weights"] == weights.digest(backbone)
     assert stamp["backbone"]["architecture"] == "tiny" and stamp["images"] == {"code": "x"}
+
+
+@pytest.mark.parametrize("output", ["pooled", "grid"])
+def test_deepcaption_reads_it(images, tmp_path, output):
+    """Spec D11: as its dataset.py does, which looks at the first value, and at its shape."""
+    folder = tmp_path / "theirs.lmdb"
+    run(images, folder / "data.mdb", output=output)
+    environment = lmdb.open(str(folder), max_readers=1, readonly=True, lock=False)
+    with environment, environment.begin() as transaction:
+        cursor = transaction.cursor()
+        assert cursor.first()
+        first = np.frombuffer(cursor.value(), np.float32)
+        assert not np.isnan(first).any()
+        vdim = transaction.get(b"@vdim")
+        shape = len(first) if vdim is None else np.frombuffer(vdim, np.int32).tolist()
+        value = np.frombuffer(transaction.get(b"a.jpg"), np.float32)
+    wanted = expected(images)[output == "grid"][NAMES.index("a.jpg")]
+    assert shape == (list(wanted.shape) if output == "grid" else len(wanted))
+    np.testing.assert_allclose(value.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("crops", ["average", "maximum"])
+@pytest.mark.parametrize("output", ["pooled", "grid"])
+def test_of_ten_crops(images, tmp_path, crops, output):
+    """Spec D11: torchvision's ten, one at a time; a mirrored picture has the same."""
+    from torchvision.transforms.functional import ten_crop
+
+    values = {**PREPROCESS, "crop": 16, "crops": crops}
+    chosen = Extraction.model_validate(
+        {
+            "backbone": {"architecture": "tiny", "weights": "random", "preprocess": values},
+            "features": {"output": output, "flip": True},
+        }
+    )
+    features(images=images, features=tmp_path / "f.lmdb", settings=chosen, device="cpu")
+    found = Features(tmp_path / "f.lmdb")
+    backbone = tiny.Tiny().eval()
+    weights.load_weights(backbone, "tiny", "random")
+    for row, picture in enumerate(torch.from_numpy(images_h5.Images(images).load())):
+        with torch.no_grad():
+            seen = [
+                getattr(backbone(preprocess(one[None], **{**PREPROCESS, "crop": None})), output)
+                for one in ten_crop(picture, 16)
+            ]
+        stacked = torch.cat(seen)
+        wanted = stacked.mean(0) if crops == "average" else stacked.amax(0)
+        for name in (NAMES[row], NAMES[row] + FLIP):
+            got = found.read([name])[0]
+            np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(images, tmp_path, monkeypatch):
@@ -305,7 +354,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 def test_deepcaptions_own_files_are_read(tmp_path):
-    """They have no @dtype and no @stamp."""
+    """They have no ~dtype and no ~stamp."""
     vector = np.arange(4, dtype=np.float32).tobytes()
     vdim = np.array([4], np.int32).tobytes()
     store(tmp_path / "theirs", {b"@vdim": vdim, b"COCO_1.jpg": vector, b"cut.jpg": b"123"})

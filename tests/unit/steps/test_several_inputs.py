@@ -24,8 +24,8 @@ STAGE = {
     "captions_per_picture": 2,
     "language_eval": False,
 }
-# The second looks at the centre alone.
-BACKBONES = {"tiny": TINY, "centre": {**TINY, "preprocess": {"crop": 16}}}
+# The second looks at ten crops.
+BACKBONES = {"tiny": TINY, "centre": {**TINY, "preprocess": {"crop": 16, "crops": "average"}}}
 LAYOUTS = {"seen": {"detector": "truth"}, "one": {"detector": "truth", "limit": 1}}
 
 

@@ -1,4 +1,4 @@
-"""Square RGB bytes to what a backbone was trained on.
+"""Square RGB bytes to what a backbone was trained on, and to its features.
 
 NeuralTalk2 (misc/net_utils.lua `prepro`) cropped 224 of 256 pixels at random, one offset for the
 whole batch, and in evaluation at [15, 239). Known deviations: an offset for every picture, and the
@@ -11,9 +11,55 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from snakecap.models.backbones.backbone import Backbone
+
+
+def look(
+    backbone: Backbone,
+    images: Tensor,
+    output: str,
+    *,
+    crops: str = "one",
+    offset: Tensor | None = None,
+    flip: Tensor | bool = False,
+    **values: Any,
+) -> Tensor:
+    """A backbone's features of pictures, of one crop of each or over ten.
+
+    Source: DeepCaption's extract_dataset_features.py (torchvision's TenCrop).
+
+    Args:
+        images: uint8 RGB of shape (B, 3, S, S).
+        output: pooled or grid.
+        crops: one, or each feature's average or maximum over ten; with an `offset` one.
+        values: as the others, see `preprocess`.
+
+    Returns:
+        Of shape (B, F) or (B, R, C).
+    """
+
+    def see(pixels: Tensor, **more: Any) -> Tensor:
+        found: Tensor = getattr(backbone(preprocess(pixels, **more)), output)
+        return found
+
+    if crops == "one" or offset is not None:
+        return see(images, **values, offset=offset, flip=flip)
+    far = images.shape[-1] - (values["crop"] or images.shape[-1])
+    corners = torch.tensor([(0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)])
+    seen = torch.stack(
+        [
+            see(images, **values, offset=place.expand(len(images), 2), flip=mirrored)
+            for place in corners
+            for mirrored in (False, True)  # so that a mirrored picture has the same ten
+        ]
+    )
+    return seen.mean(0) if crops == "average" else seen.amax(0)
 
 
 def preprocess(
