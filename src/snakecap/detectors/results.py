@@ -143,13 +143,9 @@ def _named(
             yield entry.object(entry.category)
         elif entry.category_id in names:
             yield entry.object(names[entry.category_id])
-        elif not names:
-            raise ValueError(
-                f"{place} has a category_id alone, and the data set does not say what its ids "
-                "mean: give each entry the name too, as `category`"
-            )
         else:
-            known = ", ".join(f"{key} {canonical(name)}" for key, name in names.items())
+            known = ", ".join(f"{key} {canonical(name)}" for key, name in names.items()) or "none"
             raise ValueError(
-                f"{place} has the unknown category_id {entry.category_id}; known: {known}"
+                f"{place} has the unknown category_id {entry.category_id}; known: {known}; each "
+                "entry can have the name too, as `category`"
             )

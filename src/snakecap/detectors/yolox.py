@@ -78,7 +78,9 @@ class YOLOX(Detector):
         self.single = batch == 1
         blank = self._run(np.full((1, 3, self.size, self.size), GREY, np.uint8))
         self.centres, self.strides = _grid(blank, self.size, len(self.categories), file)
-        self.decoded = self._is_decoded(blank[0, :, :2])
+        centres = blank[0, :, :2]  # pixels, or offsets: see the top of the file
+        in_cells = np.abs(centres / self.strides - self.centres).mean()
+        self.decoded = bool(in_cells < np.abs(centres).mean())
 
     def detect(
         self, pictures: Sequence[Picture], images: Sequence[NDArray[np.uint8]]
@@ -106,11 +108,6 @@ class YOLOX(Detector):
         if not np.isfinite(output).all():
             raise ValueError(f"{self.file} gives numbers that are not finite: it is damaged")
         return output
-
-    def _is_decoded(self, centres: Array) -> bool:
-        """Whether centres (N, 2) are pixels; see the top of the file."""
-        in_cells = np.abs(centres / self.strides - self.centres).mean()
-        return bool(in_cells < np.abs(centres).mean())
 
     def _boxes(self, rows: Array, places: NDArray[np.int64]) -> Array:
         """Boxes (M, 4) in pixels of the square, from the rows (M, 5 + K) at some places."""
@@ -172,11 +169,11 @@ def _input(session: Any, file: Path) -> tuple[int | None, int]:
     shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
     if kind not in TYPES:
         raise ValueError(f"{file} reads a {kind}: give an export that reads {' or '.join(TYPES)}")
-    if len(shape) == 4:
-        batch, channels, height, width = shape
-        free = not isinstance(batch, int)
-        if channels == 3 and height == width and isinstance(width, int) and (free or batch == 1):
-            return (None if free else 1), width
+    batch, *rest = shape or [None]
+    size = rest[-1] if rest else None
+    free = not isinstance(batch, int)
+    if isinstance(size, int) and rest == [3, size, size] and (free or batch == 1):
+        return (None if free else 1), size
     raise ValueError(
         f"{file} reads {shape}: a YOLOX export reads [batch, 3, S, S], with S fixed and a batch "
         "that is free or 1"

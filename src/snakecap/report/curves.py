@@ -96,7 +96,9 @@ def draw(entries: Sequence[Entry]) -> str:
         text = io.StringIO()
         empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=empty)
-    return _portable(text.getvalue())
+    # It takes the reader's text colour, and names no address but its own format's.
+    svg = text.getvalue().replace(INK, "currentColor")
+    return re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
 
 
 def _axes(pairs: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
@@ -150,9 +152,3 @@ def _legend(figure: Any, drawn: Sequence[Line], chosen: dict[str, str]) -> None:
     legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a $ in a name is a dollar
-
-
-def _portable(svg: str) -> str:
-    """SVG that takes the reader's text colour and names no address but its own format's."""
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    return re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)

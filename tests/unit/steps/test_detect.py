@@ -544,7 +544,9 @@ def test_ids_that_nobody_explains_are_refused(tmp_path):
     objects = [replace(CAR, category=name) for name in ("square", "circle")]
     path = saved(tmp_path, collection(tmp_path, 1, *objects))
     chosen = results(tmp_path / "r.json", {"image_id": 10, "category_id": 2})
-    with pytest.raises(ValueError, match=r"entry 1 has a category_id alone.*as `category`"):
+    with pytest.raises(
+        ValueError, match=r"the unknown category_id 2; known: none; .*as `category`"
+    ):
         Run(path, chosen)
 
 
