@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from snakecap.inference.model import Model
@@ -15,14 +15,14 @@ __version__ = "0.1.0"
 
 
 def load(
-    *paths: str | Path,
+    path: str | Path | Sequence[str | Path],
     device: str = "auto",
     detector: str | Path | Mapping[str, Any] | None = None,
 ) -> Model:
     """A trained model, ready to caption: ``load("model.safetensors").caption("photo.jpg")``.
 
     Args:
-        paths: model.safetensors; several models of one vocabulary caption together.
+        path: model.safetensors; a list of several, of one vocabulary, captions together.
         device: auto, cpu or cuda.
         detector: for models that read layouts, what finds the objects in photos: a YOLOX .onnx, a
             YOLOv2 .safetensors, or a row of `detectors`.
@@ -31,5 +31,6 @@ def load(
     from importlib import import_module
 
     module = import_module("snakecap.inference.ensemble")
+    paths = [path] if isinstance(path, str | Path) else path
     model: Model = module.load(paths, device, detector=detector)
     return model

@@ -20,9 +20,10 @@ from snakecap.inputs.layout import LayoutInput
 from snakecap.log import logger
 from snakecap.models.captioner import build
 from snakecap.objects.categories import canonical
-from snakecap.search.hypothesis import Constraints, Hypothesis, State, Step
+from snakecap.search.hypothesis import Constraints, Hypothesis, State, Step, widen
 from snakecap.text.function_words import BAD_ENDINGS, content_words
 
+Alternatives = list[list[tuple[str, float]]]  # of a caption: for each place, words and chances
 Weights = list[list[float]]  # of a caption: for each of its words, one for each object
 
 
@@ -161,10 +162,7 @@ class Model:
     def attention(self, inputs: Inputs, best: Sequence[Hypothesis]) -> list[Weights] | None:
         """How much each word of a caption looks at each object; None without such attention."""
         lengths = [len(hypothesis.words) for hypothesis in best]
-        words = torch.zeros(len(best), max(lengths, default=0), dtype=torch.long)
-        for row, hypothesis in enumerate(best):
-            words[row, : lengths[row]] = torch.tensor(hypothesis.words, dtype=torch.long)
-        weights = self.captioner.attention(inputs, words.to(self.place))
+        weights = self.captioner.attention(inputs, self._words(best))
         if weights is None:
             return None
         ids = next(one["categories"] for one in inputs.values() if "categories" in one)
@@ -174,6 +172,38 @@ class Model:
             row[:length, :number].tolist()
             for row, length, number in zip(rows, lengths, objects, strict=True)
         ]
+
+    def _words(self, best: Sequence[Hypothesis]) -> torch.Tensor:
+        """Captions as ids (B, T), 0 behind the last word."""
+        longest = max((len(one.words) for one in best), default=0)
+        rows = [[*one.words, *[0] * (longest - len(one.words))] for one in best]
+        return torch.tensor(rows, dtype=torch.long, device=self.place).view(len(best), longest)
+
+    @torch.no_grad()
+    def alternatives(
+        self, inputs: Inputs, best: Sequence[Hypothesis], number: int, precision: str = "auto"
+    ) -> list[Alternatives]:
+        """The model's likeliest words after the beginnings of captions, with probabilities.
+
+        Returns:
+            For each caption, for each of its words and its END (``<end>``), `number` pairs of a
+            word and its probability, the likeliest first; whatever the constraints of a search.
+        """
+        words, names = self._words(best), ["<end>", *self.vocabulary]
+        found: list[Alternatives] = [[] for _ in best]
+        with devices.autocast(precision, self.place):
+            step, state, pictures = self.start(inputs)
+            said, active = torch.zeros_like(words[:, :1].sum(1)), torch.arange(pictures)
+            for t in range(words.shape[1] + 1):
+                logits, state = step(said, state, active.to(self.place))
+                likeliest = widen(logits).softmax(1).topk(min(number, len(names)))
+                rows = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+                for place, (ids, chances) in enumerate(rows):
+                    if t <= len(best[place].words):
+                        pairs = zip(ids, chances, strict=True)
+                        found[place].append([(names[one], chance) for one, chance in pairs])
+                said = words[:, t] if t < words.shape[1] else said
+        return found
 
     def constraints(self, decoding: Decoding) -> Constraints:
         """What captions may not say, by id."""

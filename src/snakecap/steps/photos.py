@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import Field
+
 from snakecap.config.settings import Decoding
 from snakecap.formats.atomic import json_text, write_text
 from snakecap.formats.decode import is_image
@@ -51,6 +53,7 @@ def photos(
     output: Annotated[Path | None, Output] = None,
     format: Format | None = None,
     detector: str | None = None,
+    alternatives: Annotated[int, Field(ge=0)] = 0,
     settings: Decoding = Decoding(),
     device: str = "auto",
     threads: int | None = None,
@@ -66,6 +69,8 @@ def photos(
             and text when printing.
         detector: finds the objects in photos for models that read layouts: a YOLOX .onnx, a YOLOv2
             .safetensors that the workflow trained, or a row of `detectors` as JSON.
+        alternatives: so many of the likeliest words in each word's place, with their
+            probabilities; of the best captions, the last for the end.
         settings: how to search for words.
         device: auto, cpu or cuda.
         threads: CPU threads.
@@ -88,7 +93,7 @@ def photos(
     total = len(asked) + len(failed)
     loaded = load(models, device, threads, detector)
     asked = _possible(loaded, asked, failed)
-    records = _caption(loaded, asked, settings, failed)
+    records = _caption(loaded, asked, settings, failed, alternatives)
     text = as_text(records, format or BY_ENDING.get(output.suffix if output else "", "text"))
     if output is None:
         sys.stdout.write(text)
@@ -191,7 +196,7 @@ def _possible(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> list[
 
 
 def _caption(
-    loaded: Model, asked: Sequence[Asked], settings: Decoding, failed: list[str]
+    loaded: Model, asked: Sequence[Asked], settings: Decoding, failed: list[str], alternatives: int
 ) -> list[dict[str, Any]]:
     from snakecap.inference.model import seeded
 
@@ -203,7 +208,13 @@ def _caption(
             inputs = loaded.join([inputs for _, inputs in read])
             found = loaded.search(inputs, seeded(settings, start))
             ids = [one.id for one, _ in read]
-            records += loaded.results(ids, [one.name for one, _ in read], found)
+            some = loaded.results(ids, [one.name for one, _ in read], found)
+            if alternatives:
+                best, precision = [each[0] for each in found], settings.precision
+                places = loaded.alternatives(inputs, best, alternatives, precision)
+                for record, words in zip(some, places, strict=True):
+                    record["alternatives"] = words
+            records += some
     return records
 
 
@@ -225,10 +236,24 @@ def as_text(records: list[dict[str, Any]], format: Format) -> str:
         return "".join(json_text(record) + "\n" for record in records)
     each = [{**record, **best} for record in records for best in record.get("n_best", [record])]
     if format == "text":
-        return "".join(f"{escape(row['file_name'])}\t{row['caption']}\n" for row in each)
+        return "".join(_line(row) for row in each)
+    for row in each:
+        row["alternatives"] = _alternatives(row)
     text = io.StringIO()
     columns = ["file_name", "caption", "log_prob"]
+    columns += ["alternatives"] if any(row["alternatives"] for row in each) else []
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(each)
     return text.getvalue()
+
+
+def _line(row: dict[str, Any]) -> str:
+    words = _alternatives(row)
+    return "\t".join([escape(row["file_name"]), row["caption"], *([words] if words else [])]) + "\n"
+
+
+def _alternatives(row: dict[str, Any]) -> str:
+    """As DeepCaption prints them: ``a=0.83/the=0.10 cat=0.52/dog=0.31``."""
+    places = row.get("alternatives", ())
+    return " ".join("/".join(f"{word}={chance:.2f}" for word, chance in one) for one in places)

@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
 from systems import caption_test, generate, train_on, training
 
 import snakecap
 from snakecap.cli import main
+from snakecap.config.settings import Decoding
 from snakecap.inference.ensemble import load
+from snakecap.inputs.input import as_request
 from snakecap.steps.vocabulary import vocabulary
 
 
@@ -35,7 +38,7 @@ def test_a_model_with_itself_is_the_model(data, models):
     options = {"beam_width": 3, "n_best": 3, "precision": "float32"}
     alone = snakecap.load(models[0], device="cpu").caption(photo(data), **options)
     assert (
-        snakecap.load(models[0], models[0], device="cpu").caption(photo(data), **options) == alone
+        snakecap.load([models[0], models[0]], device="cpu").caption(photo(data), **options) == alone
     )
 
 
@@ -79,3 +82,38 @@ def test_other_words_are_refused(data, models, tmp_path):
     other = train_on(tmp_path, tmp_path / "other", stage, [data / "images.h5"])
     with pytest.raises(ValueError, match=rf"{other} knows other words than {models[0]}"):
         load([models[0], other], "cpu")
+
+
+def test_alternatives_are_the_models_probabilities(data, models, capsys):
+    """Teacher forced by hand, word by word; of an ensemble the mean of its members'."""
+    each = [snakecap.load(model, device="cpu") for model in models]
+    inputs = [one.read(as_request(photo(data))) for one in each]
+    best = each[0].search(inputs[0], Decoding(beam_width=3, precision="float32"))[0][0]
+    words = torch.tensor([best.words])
+    chances = []
+    for one, given in zip(each, inputs, strict=True):
+        decoder = one.captioner.decoder
+        hidden = decoder.hidden(one.captioner.prepare(given), words)
+        chances.append(decoder.logits(hidden).softmax(-1)[0])
+    together = load(models, "cpu")
+    asked = together.read(as_request(photo(data)))
+    for model, given, expected in (
+        (each[0], inputs[0], chances[0]),
+        (together, asked, (chances[0] + chances[1]) / 2),
+    ):
+        (places,) = model.alternatives(given, [best], 3, "float32")
+        assert len(places) == len(best.words) + 1
+        names = ["<end>", *model.vocabulary]
+        for place, row in zip(places, expected, strict=True):
+            values, ids = row.topk(3)
+            assert [word for word, _ in place] == [names[at] for at in ids.tolist()]
+            assert [chance for _, chance in place] == pytest.approx(values.tolist(), abs=1e-5)
+    words = ["caption", str(models[0]), photo(data), "--device", "cpu"]
+    main([*words, "--alternatives", "2"])
+    _, caption, said = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert len(said.split()) == len(caption.split()) + 1
+    assert all(one.count("/") == 1 and one.count("=") == 2 for one in said.split())
+    main(words)
+    assert capsys.readouterr().out.count("\t") == 1
+    main([*words, "--alternatives", "2", "--format", "csv"])
+    assert capsys.readouterr().out.startswith("file_name,caption,log_prob,alternatives\n")

@@ -265,7 +265,7 @@ def test_pictures_that_nobody_described_are_captioned(data, model, tmp_path):
     records.write(tmp_path / "pictures.json", replace(collection, pictures=bare))
     made = [tmp_path / "captions.json", tmp_path / "shuffled.json"]
     caption(
-        model=model,
+        model=[model],
         pictures=tmp_path / "pictures.json",
         inputs=[data / "layouts.h5"],
         captions=made[0],
