@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from snakecap.formats.atomic import Id, checked, read_as, write_json
 from snakecap.objects.object import Box, Object
@@ -34,6 +34,12 @@ ROOT = re.compile(rb'"root": ("(?:[^"\\]|\\.)*")')
 FILE = re.compile(rb'"file": ("(?:[^"\\]|\\.)*")')
 COUNTS = re.compile(rb'\{"counts": \{"pictures": (\d+), "captions": (\d+)\}')
 SPLITS = ("train", "val", "test", "extra")
+
+
+def _named(file: str) -> str:
+    if not file:  # pydantic's own check of a length refuses names that are not UTF-8
+        raise ValueError("a file has a name")
+    return file
 
 
 Pixels = Annotated[StrictInt, Field(ge=0)]
@@ -58,7 +64,7 @@ class Picture:
     __pydantic_config__ = ConfigDict(revalidate_instances="always")
 
     id: Id
-    file: Annotated[StrictStr, Field(min_length=1)]
+    file: Annotated[StrictStr, AfterValidator(_named)]
     split: Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")]
     captions: tuple[str, ...] = ()
     objects: tuple[Object, ...] = ()

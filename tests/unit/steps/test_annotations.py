@@ -74,7 +74,7 @@ def test_options_arrive_as_the_reader_declares_them(tmp_path: Path) -> None:
         ({"id": 2}, "neuraltalk2 in .*set: two pictures have the id '2'"),
         (
             {"file_path": ""},
-            r"neuraltalk2 in .*set: a picture is wrong: entry \d\.file: .*at least 1",
+            r"neuraltalk2 in .*set: a picture is wrong: entry \d\.file: a file has a name",
         ),
     ],
 )
