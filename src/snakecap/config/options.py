@@ -113,6 +113,13 @@ def needs(family: str, name: str) -> set[str]:
     return {argument.arg for argument, default in pairs if default is None}
 
 
+def takes(family: str, name: str, argument: str) -> bool:
+    """Whether a part's constructor has an argument, with a default or without."""
+    node: Any = _constructor(_definition(family, name))
+    given = [*node.args.args, *node.args.kwonlyargs] if node else []
+    return argument in {one.arg for one in given}
+
+
 def constant(family: str, name: str, attribute: str) -> Any:
     """A plain value in the class of a part, such as what an encoder ``reads``; None without it."""
     return _assigned(_definition(family, name).body, attribute)
