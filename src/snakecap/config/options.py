@@ -109,6 +109,11 @@ def needs(family: str, name: str) -> set[str]:
     return {argument.arg for argument, default in _keywords(family, name) if default is None}
 
 
+def takes(family: str, name: str, argument: str) -> bool:
+    """Whether a part's constructor has a keyword argument, with a default or without."""
+    return any(one.arg == argument for one, _ in _keywords(family, name))
+
+
 def constant(family: str, name: str, attribute: str) -> Any:
     """A plain value in the class of a part, such as what an encoder ``reads``; None without it."""
     return _assigned(_definition(family, name).body, attribute)

@@ -84,6 +84,11 @@ class Encoder(Part):
         """Whether it gives something to attend to."""
         return bool(options.constant("encoder", self.part, "gives_regions"))
 
+    @property
+    def gives_constant(self) -> bool:
+        """Whether it gives something to feed at every step."""
+        return bool(options.constant("encoder", self.part, "gives_constant"))
+
 
 def _sorted(inputs: dict[str, Input]) -> dict[str, Input]:
     return dict(sorted(inputs.items()))
@@ -148,6 +153,9 @@ class System(Section):
                 f"the decoder {decoder} looks at regions: take an encoder that gives some, such as "
                 "cnn_grid or layout_lstm"
             )
+        fed = any(encoder.gives_constant for encoder in self.encoders)
+        if fed and not options.takes("decoder", decoder, "constant_size"):
+            raise ValueError(f"the decoder {decoder} is fed words alone: leave `constant` out")
         mirrored = any(stage.flip and not stage.reads_pictures for stage in self.stages)
         for name, one in self.inputs.items():
             unmirrored = options.constant("input", one.part, "mirrors") is False

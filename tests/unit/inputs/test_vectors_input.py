@@ -128,12 +128,31 @@ def test_a_constant_is_fed_as_it_is_and_adds_nothing_to_the_summary(data):
     )
     sizes = {"a": {"size": 5}, "b": {"size": 3}}
     one, other = (build(c, vocabulary_size=9, sizes=sizes).eval() for c in (plain, chosen))
-    other.encoders.load_state_dict(one.encoders.state_dict())  # the constant has no weights
+    other.encoders.load_state_dict(one.encoders.state_dict())
     inputs = {"a": {"pooled": torch.randn(4, 5)}, "b": {"grid": torch.randn(4, 6, 3)}}
     before, after = one.encode(inputs), other.encode(inputs)
     assert before.constant is None and torch.equal(after.constant, inputs["a"]["pooled"])
     assert torch.equal(before.summary, after.summary)
     assert torch.equal(before.regions, after.regions)
+
+
+def test_a_constant_is_fed_at_every_step_in_training_and_after(data, tmp_path, monkeypatch):
+    """Spec D10: the step's input is the word's vector and all K numbers."""
+    encoders = [{"part": "cnn_grid"}, {"part": "constant"}]
+    row = system(data, "a", "b") | {"encoders": encoders}
+    chosen = training(STAGE, **row)
+    files = [path(data, name) for name in chosen.inputs]
+    model = train_on(data, tmp_path, chosen, files)
+    loaded = Model(model, "cpu")
+    assert loaded.captioner.decoder.recurrent.weight_ih_l0.shape[1] == 12 + 5
+    caption_test(data, model, tmp_path / "test.json", files)
+    found = json.loads((tmp_path / "test.json").read_text())[0]
+    a, b = np.load(data / "a.npy")[20], np.load(data / "b.npy")[20]
+    assert found["file_name"] == (data / "labels.txt").read_text().split("\n")[20]
+    assert loaded.caption({"a": a, "b": b}) == found["caption"]
+    monkeypatch.setattr("snakecap.config.options.takes", lambda *given: False)
+    with pytest.raises(SettingsError, match="lstm is fed words alone"):
+        training(STAGE, **row)
 
 
 def test_a_batch_is_the_part_that_is_drawn(data):

@@ -25,6 +25,7 @@ class ConstantEncoder(nn.Module):
     """
 
     reads = "pooled"
+    gives_constant = True
 
     def __init__(
         self, *, width: int, size: int, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
