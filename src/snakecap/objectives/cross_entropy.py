@@ -1,8 +1,8 @@
 """Cross-entropy of captions, by token.
 
 Source: neuraltalk2/misc/LanguageModel.lua LanguageModelCriterion: the mean over all enforced
-predictions of the batch, of which a caption of n words has n + 1 (its words, and END). What is asked
-of attention: Xu et al., "Show, Attend and Tell", ICML 2015, eq. 14, as a mean over regions.
+predictions of the batch, of which a caption of n words has n + 1 (its words, and END). What is
+asked of attention: Xu et al., "Show, Attend and Tell", ICML 2015, eq. 14, as a mean over regions.
 
 Dimensions: C captions, T words, R regions.
 """
