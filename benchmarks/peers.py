@@ -2,7 +2,8 @@
 
 After ImageCaptioning.pytorch: features are repeated for each caption of a picture and for each
 beam; an LSTM is a loop of LSTMCells with a log-softmax at each step; a transformer is a list of
-layers with the norm last, whose beam search keeps each layer's keys and values.
+layers with the norm last, whose beam search keeps each layer's keys and values, the picture's too,
+in the state of each beam.
 """
 
 from __future__ import annotations
@@ -78,22 +79,19 @@ class Transformer(nn.Module):
         return tuple(part for layer in self.decoder for part in layer.there.project(regions))
 
     def start(self, memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(part[:, :, :0] for part in memory)
+        """Each layer's keys and values of the words, none yet, and, as there, of the picture."""
+        return (*(part[:, :, :0] for part in memory), *memory)
 
     def step(self, words: Tensor, state: tuple[Tensor, ...], memory: tuple[Tensor, ...]):
-        """Log-probabilities of the next word (B, V + 1), and each layer's keys and values."""
+        """Log-probabilities of the next word (B, V + 1), and the state."""
         token = self.words(words.unsqueeze(1)) + self.positions[state[0].shape[2]]
-        after = []
+        said, seen = list(state[: len(memory)]), state[len(memory) :]
         for i, layer in enumerate(self.decoder):
-            said = [
-                torch.cat([before, new], 2)
-                for before, new in zip(
-                    state[2 * i : 2 * i + 2], layer.here.project(token), strict=True
-                )
-            ]
-            after += said
-            token = layer(token, said, memory[2 * i : 2 * i + 2])
-        return self.output(token.squeeze(1)).log_softmax(1), tuple(after)
+            pair = slice(2 * i, 2 * i + 2)
+            new = layer.here.project(token)
+            said[pair] = [torch.cat(parts, 2) for parts in zip(said[pair], new, strict=True)]
+            token = layer(token, said[pair], seen[pair])
+        return self.output(token.squeeze(1)).log_softmax(1), (*said, *seen)
 
     def forward(self, grid: Tensor, words: Tensor) -> Tensor:
         """Log-probabilities after each word, of shape (B, T, V + 1)."""

@@ -161,8 +161,12 @@ class Model:
     @torch.inference_mode()
     def attention(self, inputs: Inputs, best: Sequence[Hypothesis]) -> list[Weights] | None:
         """How much each word of a caption looks at each object; None without such attention."""
+        by_object = [getattr(one, "by_object", False) for one in self.captioner.encoders]
+        if not any(by_object):
+            return None
         lengths = [len(hypothesis.words) for hypothesis in best]
-        weights = self.captioner.attention(inputs, self._words(best))
+        each = self.captioner.attention(inputs, self._words(best))
+        weights = each[by_object.index(True)]
         if weights is None:
             return None
         ids = next(one["categories"] for one in inputs.values() if "categories" in one)

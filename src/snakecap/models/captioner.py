@@ -88,22 +88,21 @@ class Captioner(nn.Module):
         pictures = len(memory.encoded.summary)
         return stepper(self.decoder, memory), self.decoder.start(memory), pictures
 
-    def attention(self, inputs: Inputs, words: Tensor) -> Tensor | None:
-        """How much each word of captions (B, T) looks at each object of its picture's layout.
+    def attention(self, inputs: Inputs, words: Tensor) -> list[Tensor | None]:
+        """How much each word of captions (B, T) looks at each region of each encoder.
 
         Returns:
-            Of shape (B, T + 1, R), the last row of a caption for END; None when the decoder has no
-            attention, or no encoder has a region for each object.
+            For each encoder, of shape (B, T + 1, R), the last row of a caption for END; None for
+            one without regions, and for all when the decoder has no attention.
         """
         weigh = getattr(self.decoder, "weights", None)
-        looks = [getattr(encoder, "by_object", False) for encoder in self.encoders]
-        if weigh is None or not any(looks):
-            return None
-        parts, at = self._encoded(inputs), looks.index(True)
-        before = sum(part.regions.shape[1] for part in parts[:at] if part.regions is not None)
-        objects = inputs[self.reads[at]]["categories"].shape[1]
-        weights: Tensor = weigh(self.decoder.prepare(merge(parts)), words)
-        return weights[:, :, before : before + objects]
+        if weigh is None:
+            return [None] * len(self.encoders)
+        parts = self._encoded(inputs)
+        numbers = [0 if part.regions is None else part.regions.shape[1] for part in parts]
+        each = weigh(self.decoder.prepare(merge(parts)), words).split(numbers, 2)
+        pairs = zip(parts, each, strict=True)
+        return [None if part.regions is None else weights for part, weights in pairs]
 
 
 def _side_by_side(inputs: Inputs, names: str) -> Mapping[str, Tensor]:

@@ -194,23 +194,6 @@ def layouts():
     return {"objects": {"categories": ids, "boxes": torch.rand(2, 3, 4)}}
 
 
-def test_a_captioner_says_which_objects_each_word_looks_at():
-    """The slice of the objects, whatever other encoders see."""
-    inputs = layouts()
-    words = torch.tensor([[1, 2], [3, 0]])
-    lstm, other = (
-        LayoutLSTMEncoder(width=D, categories=4),
-        LayoutSetEncoder(width=D, categories=4, heads=2),
-    )
-    for first, second in ((lstm, other), (other, lstm)):
-        model = Captioner([first, second], build(), ["objects", "objects"]).eval()
-        weights = model.attention(inputs, words)
-        assert weights.shape == (2, 3, 3)
-        every = model.decoder.weights(model.prepare(inputs), words)
-        torch.testing.assert_close(weights, every[:, :, :3])
-        assert bool((weights[1, :, 1:] == 0).all())
-
-
 class Grid(torch.nn.Module):
     """Regions that are no objects."""
 
@@ -220,16 +203,32 @@ class Grid(torch.nn.Module):
         return Encoded(regions.mean(1), regions)
 
 
-def test_the_regions_of_a_picture_before_the_objects_are_not_theirs():
+@pytest.mark.parametrize("name", [*LOOKING, "transformer"])
+def test_a_captioner_says_which_regions_of_which_encoder_each_word_looks_at(name):
+    """A grid's, a layout's, and a set's, which has one more region than objects."""
     inputs, words = layouts(), torch.tensor([[1, 2], [3, 0]])
-    objects = LayoutLSTMEncoder(width=D, categories=4)
-    model = Captioner([Grid(), objects], build(), ["objects", "objects"]).eval()
+    encoders = [
+        Grid(),
+        LayoutLSTMEncoder(width=D, categories=4),
+        LayoutSetEncoder(width=D, categories=4, heads=2),
+    ]
+    model = Captioner(encoders, build(name), ["objects"] * 3).eval()
+    found = model.attention(inputs, words)
+    assert [part.shape for part in found] == [(2, 3, 4), (2, 3, 3), (2, 3, 4)]
     every = model.decoder.weights(model.prepare(inputs), words)
-    assert every.shape[2] == 4 + 3
-    torch.testing.assert_close(model.attention(inputs, words), every[:, :, 4:])
+    torch.testing.assert_close(torch.cat(found, 2), every)
+    assert bool((found[1][1, :, 1:] == 0).all())  # that layout has one object
 
 
-def test_no_such_attention_is_none():
+class Summary(Grid):
+    def forward(self, inputs):
+        return Encoded(super().forward(inputs).summary)
+
+
+def test_an_encoder_without_regions_has_no_attention_and_a_plain_decoder_gives_none():
     inputs, words = layouts(), torch.tensor([[1], [2]])
-    classes = LayoutLSTMEncoder(width=D, categories=4, location=False, distinct=True)
-    assert Captioner([classes], build(), ["objects"]).eval().attention(inputs, words) is None
+    reads = ["objects", "objects"]
+    nothing, grid = Captioner([Summary(), Grid()], build(), reads).eval().attention(inputs, words)
+    assert nothing is None and grid.shape == (2, 2, 4)
+    plain = Captioner([Summary(), Grid()], build("lstm"), reads).eval()
+    assert plain.attention(inputs, words) == [None, None]
