@@ -23,13 +23,16 @@ def images(pictures: int, size: int) -> float:
 
 
 def features(pictures: int, values: int, *, half: bool = False, flip: bool = False) -> float:
-    """``features/*.lmdb``: N (`flip`: 2 N) values of 4 F (`half`: 2 F) + 16, in pages of 4096."""
+    """``features/*.lmdb``: N (`flip`: 2 N) values of 4 F (`half`: 2 F) + 16, in pages of 4096.
+
+    Eight pages more are the tree's own and the file's facts.
+    """
     value = values * (FLOAT / 2 if half else FLOAT)
     if value + RECORD / 2 > PAGE / 2:  # pages of its own
         entry = float(math.ceil((value + HEADER) / PAGE) * PAGE + RECORD)
     else:  # a full page is split in two, and names come in order: half of each stays unused
         entry = 2 * (value + RECORD / 2)
-    return pictures * entry * (2 if flip else 1)
+    return pictures * entry * (2 if flip else 1) + 8 * PAGE
 
 
 def captions(pictures: int, captions: int, length: int) -> float:

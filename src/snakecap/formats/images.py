@@ -15,14 +15,16 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from snakecap.formats.atomic import room
-from snakecap.formats.pictures import Picture
+
+if TYPE_CHECKING:
+    from snakecap.formats.pictures import Picture
 
 ENCODING = "surrogateescape"  # a file's name may be bytes that are not UTF-8
 

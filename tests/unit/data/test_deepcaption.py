@@ -320,5 +320,5 @@ def test_picsoms_classes_and_texts(tmp_path, caplog):
     with pytest.raises(ValueError, match="classes/train lists itself"):
         picsom.read(tmp_path, **options)
     (classes / "second").unlink()
-    with pytest.raises(FileNotFoundError, match=r"classes/second does not exist.*option `splits`"):
+    with pytest.raises(FileNotFoundError, match=r"does not hold classes/second: .*option `splits`"):
         picsom.read(tmp_path, **options)

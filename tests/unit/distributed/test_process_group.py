@@ -81,7 +81,7 @@ def jobs(data, out):
           "history": f"{out}/detector.json"}, detector().model_dump(mode="json")],
         ["features", {"images": images, "features": f"{out}/features.lmdb"},
          {"backbone": {**TINY, "batch_size": 4}, "features": {"flip": True}}],
-        ["caption", {"model": f"{out}/plain/model", "pictures": pictures, "inputs": [images],
+        ["caption", {"model": [f"{out}/plain/model"], "pictures": pictures, "inputs": [images],
           "captions": f"{out}/captions.json", "shuffled": f"{out}/shuffled.json"},
          {"beam_width": 2, "batch_size": 2, "precision": "float32"}],
     ]  # fmt: skip

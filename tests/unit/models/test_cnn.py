@@ -19,12 +19,14 @@ def test_what_settings_are_told_of_an_encoder_is_true(name):
     inputs = {
         "pooled": torch.rand(2, 3),
         "grid": torch.rand(2, 4, 3),
+        "features": torch.rand(2, 4, 3),
+        "mask": torch.ones(2, 4, dtype=torch.bool),
         "categories": torch.tensor([[1, 2], [3, 0]]),
         "boxes": torch.rand(2, 2, 4),
     }
     reads = options.constant("encoder", name, "reads")
-    seen = {name: inputs[name] for name in ("categories", "boxes")}
-    seen = seen if reads == "layout" else {reads: inputs[reads]}
+    names = {"layout": ("categories", "boxes"), "regions": ("features", "mask")}
+    seen = {name: inputs[name] for name in names.get(reads, (reads,))}
     sizes = {"width": 8, "categories": 3, "size": 3}
     encoded = options.build("encoder", name, {}, sizes)(seen)
     gives = bool(options.constant("encoder", name, "gives_regions"))
