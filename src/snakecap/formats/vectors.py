@@ -258,10 +258,27 @@ def _h5(path: Path) -> Array:
         if not isinstance(file.get("data"), h5py.Dataset):
             raise ValueError("it has no dataset `data`")
         data = file["data"]
-        offset = data.id.get_offset()  # None: in chunks
-        if offset is None or data.dtype.kind not in "fiu":
-            return np.asarray(data)
-        return np.memmap(path, data.dtype, "r", offset, data.shape)
+        offset = data.id.get_offset()
+        if offset is not None:
+            mapped: Array = np.memmap(path, data.dtype, "r", offset, data.shape)
+            return mapped
+    chunked: Any = Chunked(h5py.File(path, "r")["data"])
+    return chunked  # type: ignore[no-any-return]  # enough of an array here
+
+
+class Chunked:
+    """An HDF5 dataset in chunks, perhaps compressed: rows are read when they are asked for."""
+
+    def __init__(self, data: Any):
+        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, rows: Any) -> Array:
+        each, places = np.unique(rows, return_inverse=True)  # it wants them ascending
+        found: Array = self.data[each]
+        return found[places]
 
 
 def _bin(path: Path) -> Array:
