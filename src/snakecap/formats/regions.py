@@ -67,12 +67,9 @@ class RegionFile(Lookup):
         with self.packed.lmdb.begin() as transaction:
             return [key.decode() for key in transaction.cursor().iternext(values=False)]
 
-    def __contains__(self, file: str) -> bool:
-        return self._key(file) is not None
-
-    def _key(self, file: str) -> str | None:
+    def find(self, file: str) -> tuple[str | None]:
         names = (name + end for name in self.names.keys(file) for end in ("", ".npz", ".npy"))
-        return next((name for name in names if name in self.keys), None)
+        return (next((name for name in names if name in self.keys), None),)
 
     def read(self, files: Sequence[str]) -> list[Regions]:
         """The regions of some pictures.
@@ -80,7 +77,7 @@ class RegionFile(Lookup):
         Raises:
             ValueError: a picture has none, or others than the file's first.
         """
-        keys = [key for file in files if (key := self._key(file)) is not None]
+        keys = [key for file in files if (key := self.find(file)[0]) is not None]
         if len(keys) < len(files):
             self.check(files)
         found = [self._regions(key) for key in keys]

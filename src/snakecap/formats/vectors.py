@@ -46,6 +46,7 @@ class Table(Protocol):
     """One file."""
 
     shape: tuple[int, ...]  # of one picture's numbers
+    shared: bool  # see `Lookup`
 
     def find(self, file: str) -> Key | None:
         """The key of a picture that has numbers."""
@@ -104,10 +105,13 @@ def _labels(path: Path) -> dict[str, int]:
 class Rows:
     """An array whose rows are vectors."""
 
+    shared = False
+
     def __init__(self, path: Path, array: Array, names: Names):
         if array.ndim < 2 or array.dtype.kind not in "fiu" or not len(array):
             raise ValueError(f"{path} holds {array.dtype} of shape {array.shape}, not vectors")
         self.array, self.shape, self.names = array, array.shape[1:], names
+        self.shared = self.shared or bool(names.aliases)
 
     def find(self, file: str) -> int | None:
         return next(filter(self._holds, self.names.numbers(file)), None)
@@ -122,6 +126,8 @@ class Rows:
 class Mean(Rows):
     """One vector for every picture."""
 
+    shared = True
+
     def find(self, file: str) -> int:
         return 0
 
@@ -131,7 +137,7 @@ class Keyed:
 
     def __init__(self, path: Path, names: Names):
         self.features, self.names = Features(path, flat=True), names
-        self.shape = self.features.vdim
+        self.shape, self.shared = self.features.vdim, bool(names.aliases)
 
     def find(self, file: str) -> str | None:
         # LMDB's keys are short, and not empty.
@@ -146,21 +152,34 @@ class Lookup:
     """Something that is there for some pictures, in a file at `path`."""
 
     path: Path
+    shared = False  # whether pictures may have the same
 
-    def __contains__(self, file: str) -> bool:
+    def find(self, file: str) -> tuple[Key | None, ...]:
+        """The keys of a picture, None where there is none."""
         raise NotImplementedError
 
+    def __contains__(self, file: str) -> bool:
+        return None not in self.find(file)
+
     def check(self, files: Sequence[str]) -> None:
-        """Look for some pictures.
+        """Look for some pictures, each named once.
 
         Raises:
-            ValueError: some are missing; says how many, and names a few.
+            ValueError: some are missing; says how many, and names a few. Or two have the same.
         """
-        if missing := [file for file in files if file not in self]:
+        found = {file: self.find(file) for file in files}
+        if missing := [file for file, keys in found.items() if None in keys]:
             raise ValueError(
                 f"{self.path} lacks {len(missing)} of {len(files)} pictures: "
                 + ", ".join(missing[:NAMED])
                 + (", ..." if len(missing) > NAMED else "")
+            )
+        owners = {keys: file for file, keys in found.items()}
+        if not self.shared and len(owners) < len(found):
+            file, keys = next((f, k) for f, k in found.items() if owners[k] != f)
+            raise ValueError(
+                f"{self.path}: {file} and {owners[keys]} would both have {keys[0]!r}: names and "
+                "numbers must tell pictures apart, or a list (labels) say which is whose"
             )
 
 
@@ -176,10 +195,11 @@ class Vectors(Lookup):
         if len({shape[:-1] for shape in shapes}) != 1:
             raise ValueError(f"{path} lists none, or shapes that do not fit side by side: {shapes}")
         self.path, self.tables = path, tables
+        self.shared = any(table.shared for table in tables)
         self.vdim = (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def __contains__(self, file: str) -> bool:
-        return all(table.find(file) is not None for table in self.tables)
+    def find(self, file: str) -> tuple[Key | None, ...]:
+        return tuple(table.find(file) for table in self.tables)
 
     def read(self, files: Sequence[str]) -> NDArray[np.float32]:
         """The numbers of some pictures, of shape (B, *vdim).
@@ -258,10 +278,27 @@ def _h5(path: Path) -> Array:
         if not isinstance(file.get("data"), h5py.Dataset):
             raise ValueError("it has no dataset `data`")
         data = file["data"]
-        offset = data.id.get_offset()  # None: in chunks
-        if offset is None or data.dtype.kind not in "fiu":
-            return np.asarray(data)
-        return np.memmap(path, data.dtype, "r", offset, data.shape)
+        offset = data.id.get_offset()
+        if offset is not None:
+            mapped: Array = np.memmap(path, data.dtype, "r", offset, data.shape)
+            return mapped
+    chunked: Any = Chunked(h5py.File(path, "r")["data"])
+    return chunked  # type: ignore[no-any-return]  # enough of an array here
+
+
+class Chunked:
+    """An HDF5 dataset in chunks, perhaps compressed: rows are read when they are asked for."""
+
+    def __init__(self, data: Any):
+        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, rows: Any) -> Array:
+        each, places = np.unique(rows, return_inverse=True)  # it wants them ascending
+        found: Array = self.data[each]
+        return found[places]
 
 
 def _bin(path: Path) -> Array:

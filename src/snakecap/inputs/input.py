@@ -110,6 +110,7 @@ class Input:
 
     table: str | None = None
     name = ""  # in the system
+    made_elsewhere = False  # of a user's own photo nothing can be read here
 
     def __init__(self, place: torch.device):
         self.place = place

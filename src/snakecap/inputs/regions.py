@@ -31,6 +31,7 @@ class RegionsInput(Input):
     kind = "regions"
     opens = "snakecap.formats.regions:opened"
     mirrors = False
+    made_elsewhere = True
 
     def __init__(self, *, place: torch.device, source: str, limit: int = 100):
         super().__init__(place)

@@ -36,6 +36,7 @@ class VectorsInput(Input):
     kind = "{output}"
     opens = "snakecap.formats.vectors:opened"
     mirrors = False
+    made_elsewhere = True
 
     def __init__(
         self,

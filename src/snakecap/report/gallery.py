@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from snakecap.formats import pictures as picture_files
 from snakecap.formats.images import Images
@@ -132,11 +132,13 @@ def panels(
 ) -> list[Panel]:
     """The figure's panels: the last stage of each system (its first seed), then a reference.
 
-    With the layout that the first system reads, on plain paper when there are no images.
+    With the layout that the first system reads, on plain paper when there are no images; without
+    either a panel has its file's name.
     """
     chosen = colours(entries)
     drawings = [_outlines(picture, entries, layouts, whole=_whole(images)) for picture in shown]
-    pixels = stored(images, shown) if images else map(_blank, shown)
+    blank = (_blank(picture, named=not layouts) for picture in shown)
+    pixels = stored(images, shown) if images else blank
     first = {entry.family: entry.system for entry in reversed(entries)}
     # A later stage replaces an earlier one; other seeds do not count.
     final = {entry.family: entry for entry in entries if entry.system == first[entry.family]}
@@ -184,8 +186,11 @@ def _whole(images: Path | None) -> bool:
     return images is None or Images(images).mode == "squash"
 
 
-def _blank(picture: Picture) -> Image.Image:
+def _blank(picture: Picture, *, named: bool) -> Image.Image:
     square = Image.new("RGB", (PLAIN, PLAIN), "white")
+    if named:
+        font, middle = ImageFont.load_default(28), (PLAIN / 2, PLAIN / 2)
+        ImageDraw.Draw(square).text(middle, Path(picture.file).name, "grey", font, anchor="mm")
     return stretch(square, picture.width, picture.height)
 
 

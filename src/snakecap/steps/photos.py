@@ -180,6 +180,9 @@ def _possible(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> list[
     Raises:
         ValueError: none has.
     """
+    for one in loaded.inputs.values():
+        if one.made_elsewhere:
+            asked[0].request.array(one.name)  # which says what to do instead
     blind = bool(loaded.layouts) and loaded.detector is None
     lacking = [one for one in asked if blind and one.request.layout is None]
     if not lacking:

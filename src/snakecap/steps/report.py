@@ -57,7 +57,7 @@ def report(
         table_csv: output, CSV with every digit.
         curves: output, SVG.
         page: output, HTML.
-        images: images.h5; without it the page and the figure show layouts alone.
+        images: images.h5; without it the page and the figure show layouts, or names alone.
         controls: scores JSON of each system's shuffled-image control.
         histories: history.json of each.
         trained: the systems that have one, where not all do.
@@ -73,11 +73,8 @@ def report(
 
     Raises:
         ValueError: the lists do not match, a file is not what it should be, a picture or its
-            layout is unknown, the README has no markers, or a figure is asked for without
-            images and layouts.
+            layout is unknown, or the README has no markers.
     """
-    if figure is not None and images is None and not layouts:
-        raise ValueError("a figure needs images, or layouts: give images.h5")
     optional = controls or [], histories or [], reads or [], trained or []
     wanted = (
         None

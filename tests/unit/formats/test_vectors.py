@@ -107,6 +107,22 @@ def test_a_row_goes_by_its_label(tmp_path, text):
     assert "0.jpg" not in found
 
 
+def test_two_pictures_of_one_row_or_key_are_no_accident(tmp_path):
+    """train/0.jpg and val/0.jpg, whose numbers are the same."""
+    files = ["train/0.jpg", "train/1.jpg", "val/0.jpg"]
+    for path in (npy(tmp_path / "x.npy", VALUES), by_file(tmp_path / "x.lmdb", VALUES)):
+        with pytest.raises(
+            ValueError, match=r"x\.\w+: train/0\.jpg and val/0\.jpg would both have"
+        ):
+            opened(path).check(files)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(files))
+    found = opened(tmp_path / "x.npy", labels=str(labels))
+    found.check(files)
+    np.testing.assert_array_equal(found.read(files), VALUES)
+    opened(npy(tmp_path / "x-mean.npy", VALUES)).check(files)
+
+
 def test_a_missing_vector_falls_through_to_the_alias(tmp_path):
     """Spec D8: of an item's indices the first whose vector does not begin with NaN."""
     values = VALUES.copy()

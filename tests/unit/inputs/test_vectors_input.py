@@ -16,6 +16,7 @@ from snakecap.inputs.vectors import VectorsInput
 from snakecap.models.captioner import build
 from snakecap.steps.encode import encode
 from snakecap.steps.features import Extraction, features
+from snakecap.steps.photos import photos
 from snakecap.workflow.plan import Plan
 
 STAGE = {
@@ -91,6 +92,9 @@ def test_a_system_is_trained_and_captions_without_an_image_and_arrays_say_the_sa
     ):
         with pytest.raises(ValueError, match=message):
             loaded.caption(wrong)
+    mine = [next((data / "shapes").rglob("*.jpg"))]
+    with pytest.raises(ValueError, match=r"made elsewhere.*\{\"a\": \.\.\.\}"):
+        photos(model=model, photos=mine, device="cpu")
     np.save(tmp_path / "a.npy", a[:, :4])
     with pytest.raises(ValueError, match=r"a\.npy has 4 features, the model reads 5"):
         caption_test(data, model, tmp_path / "x.json", [tmp_path / "a.npy", files[1]])
