@@ -110,8 +110,10 @@ def needs(family: str, name: str) -> set[str]:
 
 
 def takes(family: str, name: str, argument: str) -> bool:
-    """Whether a part's constructor has a keyword argument, with a default or without."""
-    return any(one.arg == argument for one, _ in _keywords(family, name))
+    """Whether a part's constructor has an argument, with a default or without."""
+    node = _constructor(family, name)
+    given = [*node.args.args, *node.args.kwonlyargs] if node else []
+    return any(one.arg == argument for one in given)
 
 
 def constant(family: str, name: str, attribute: str) -> Any:
@@ -128,11 +130,16 @@ def _assigned(body: list[ast.stmt], attribute: str) -> Any:
 
 def _keywords(family: str, name: str) -> list[tuple[ast.arg, ast.expr | None]]:
     """The keyword arguments of a part's constructor, and their defaults."""
-    node: ast.FunctionDef | ast.ClassDef | None = _definition(family, name)
-    if isinstance(node, ast.ClassDef):
-        methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
-        node = methods.get("__init__")
+    node = _constructor(family, name)
     return list(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)) if node else []
+
+
+def _constructor(family: str, name: str) -> ast.FunctionDef | None:
+    node = _definition(family, name)
+    if isinstance(node, ast.FunctionDef):
+        return node
+    methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+    return methods.get("__init__")
 
 
 def _definition(family: str, name: str) -> ast.FunctionDef | ast.ClassDef:

@@ -23,8 +23,12 @@ def test_what_settings_are_told_of_an_encoder_is_true(name):
         "boxes": torch.rand(2, 2, 4),
     }
     reads = options.constant("encoder", name, "reads")
-    seen = {name: inputs[name] for name in ("categories", "boxes")}
-    seen = seen if reads == "layout" else {reads: inputs[reads]}
+    regions = {"features": inputs["grid"], "geometry": torch.rand(2, 4, 5)}
+    several = {
+        "layout": {name: inputs[name] for name in ("categories", "boxes")},
+        "regions": {**regions, "mask": torch.ones(2, 4, dtype=torch.bool)},
+    }
+    seen = several.get(reads) or {reads: inputs[reads]}
     sizes = {"width": 8, "categories": 3, "size": 3}
     encoded = options.build("encoder", name, {}, sizes)(seen)
     gives = bool(options.constant("encoder", name, "gives_regions"))
