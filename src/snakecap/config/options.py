@@ -111,9 +111,9 @@ def needs(family: str, name: str) -> set[str]:
 
 def takes(family: str, name: str, argument: str) -> bool:
     """Whether a part's constructor has an argument, with a default or without."""
-    node: ast.FunctionDef | None = _constructor(_definition(family, name))
+    node = _constructor(family, name)
     given = [*node.args.args, *node.args.kwonlyargs] if node else []
-    return argument in {one.arg for one in given}
+    return any(one.arg == argument for one in given)
 
 
 def constant(family: str, name: str, attribute: str) -> Any:
@@ -130,12 +130,12 @@ def _assigned(body: list[ast.stmt], attribute: str) -> Any:
 
 def _keywords(family: str, name: str) -> list[tuple[ast.arg, ast.expr | None]]:
     """The keyword arguments of a part's constructor, and their defaults."""
-    node = _constructor(_definition(family, name))
+    node = _constructor(family, name)
     return list(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)) if node else []
 
 
-def _constructor(node: ast.FunctionDef | ast.ClassDef) -> ast.FunctionDef | None:
-    """A function itself, of a class its ``__init__``."""
+def _constructor(family: str, name: str) -> ast.FunctionDef | None:
+    node = _definition(family, name)
     if isinstance(node, ast.FunctionDef):
         return node
     methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}

@@ -10,14 +10,17 @@ regions, V vocabulary, D width, H hidden, S attention.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from snakecap.models.decoders.decoder import Decoder, State, Words
-from snakecap.models.decoders.lstm import LSTMDecoder
 from snakecap.models.encoded import Encoded, Memory
+
+if TYPE_CHECKING:
+    from snakecap.models.decoders.lstm import LSTMDecoder
 
 
 def regions_of(encoded: Encoded) -> Tensor:

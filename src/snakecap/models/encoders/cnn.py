@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from snakecap.models.encoded import Encoded
 
+ACTIVATIONS = {"relu": nn.ReLU, "selu": nn.SELU, "none": nn.Identity}
+
 
 class CNNEncoder(nn.Module):
     """A picture's pooled features, projected to the decoder's width.
@@ -37,7 +39,7 @@ class CNNEncoder(nn.Module):
         *,
         width: int,
         size: int,
-        activation: Literal["relu", "none"] = "relu",
+        activation: Literal["relu", "selu", "none"] = "relu",
         batch_norm: bool = False,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         standardise: bool = False,
@@ -47,7 +49,7 @@ class CNNEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(size, width)
         self.normalise = Normalise(width, momentum=0.01) if batch_norm else nn.Identity()
-        self.activate = nn.ReLU() if activation == "relu" else nn.Identity()
+        self.activate = ACTIVATIONS[activation]()
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """Encode ``pooled`` of shape (B, F)."""
