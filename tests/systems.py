@@ -27,15 +27,15 @@ def packed(
     said: Sequence[Sequence[Sequence[int]]],
     longest: int,
     splits: Sequence[str] = (),
-    words: int = 5,
+    words: int = 0,
 ) -> Captions:
-    """Each picture's captions as ids; the pictures are 0.jpg and so on, all for training."""
+    """Each picture's captions as ids, all for training; the vocabulary has all, or `words`."""
     labels, lengths = pack([caption for row in said for caption in row], longest)
     ends = np.cumsum([len(row) for row in said])
     starts = ends - [len(row) for row in said]
     files = tuple(f"{i}.jpg" for i in range(len(said)))
     chosen = tuple(splits) or ("train",) * len(said)
-    names = tuple(map(str, range(1, labels.max() + 1)))
+    names = tuple(map(str, range(1, (words or labels.max()) + 1)))
     return Captions(labels, starts, ends, lengths, files, chosen, tuple(range(len(said))), names)
 
 

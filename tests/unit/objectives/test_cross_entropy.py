@@ -33,7 +33,7 @@ def batch():
 @pytest.mark.parametrize("name", registry.OBJECTIVES)
 def test_every_objective_gives_finite_losses_that_reach_all_parameters(name):
     captioner = model()
-    references = packed([[[1, 2], [2]], [[2, 3]]] * 4, 3)
+    references = packed([[[1, 2], [2]], [[2, 3]]] * 4, 3, words=4)
     available = {"model": captioner, "references": references, "epoch_length": 10, "mirror": None}
     losses = options.build("objective", name, {}, available)(batch(), 0)
     assert losses and all(value.shape == () and value.isfinite() for value in losses.values())

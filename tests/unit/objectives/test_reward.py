@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.bleu.bleu import Bleu as OfficialBleu
 from pycocoevalcap.cider.cider import Cider as OfficialCider
@@ -31,8 +31,9 @@ def array(said):
 
 @settings(deadline=None)
 @given(pictures)
+@example([([], [1, 4], [[2]])])
 def test_it_is_the_official_cider_d_and_bleu(found):
-    agree = Reward(packed([references for *_, references in found], LONGEST))
+    agree = Reward(packed([references for *_, references in found], LONGEST, words=4))
     ours = agree(np.arange(len(found)), array([row[:2] for row in found]))
     truth = {number: list(map(text, row[2])) for number, row in enumerate(found)}
     for place in range(2):
