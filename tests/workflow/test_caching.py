@@ -339,7 +339,9 @@ def test_one_tokenizers_code_redoes_its_vocabulary_alone(finished):
 
 
 def test_a_search_redoes_the_captions_of_the_systems_that_use_it(finished):
-    with edited(finished, "src/snakecap/search/beam.py", "class _Done", "A = 1\n\n\nclass _Done"):
+    with edited(
+        finished, "src/snakecap/search/beam.py", "class Finished", "A = 1\n\n\nclass Finished"
+    ):
         assert finished.planned() == after_training(NEURALTALK2 | OBJ2TEXT) | REPORT
     with edited(finished, "src/snakecap/search/sample.py", "def search(", "A = 1\n\n\ndef search("):
         assert finished.planned() == set()
