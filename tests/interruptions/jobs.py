@@ -117,7 +117,7 @@ def arguments(stage, data, out):
         },
         "caption": lambda: {
             **pictures, **makes("captions", "shuffled"), **here, "inputs": [data / "images.h5"],
-            "model": data / "model.safetensors", "settings": rows["decoding"],
+            "model": [data / "model.safetensors"], "settings": rows["decoding"],
         },
         "score": lambda: {
             "results": [data / "results.json", data / "shuffled.json"], "scores": made,

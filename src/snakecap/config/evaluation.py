@@ -33,7 +33,9 @@ class Decoding(Section):
     )
     max_length: Positive = Field(16, description="words; a caption that gets there is cut")
     min_length: Count = Field(0, description="words before a caption may end")
-    no_bad_endings: bool = Field(False, description="forbid captions that end in a, of, with ...")
+    no_bad_endings: bool = Field(
+        False, description="forbid END after a, of, with ...; captions that are cut may end so"
+    )
     temperature: Annotated[float, Field(ge=0.001)] = Field(
         1.0, description="sampling: logits are divided by it; towards 0 it is greedy"
     )

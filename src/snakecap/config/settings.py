@@ -83,7 +83,11 @@ class Settings(Section):
     detectors: dict[Name, Detector] = Field({}, description="what finds objects")
     layouts: dict[Name, Layout] = Field({}, description="objects as systems read them")
     systems: dict[Name, System] = Field({}, description="what is compared")
-    ensembles: dict[Name, Ensemble] = Field({}, description="systems that caption together")
+    ensembles: dict[Name, Ensemble] = Field(
+        {},
+        description="systems that caption together; run where all of them are compared and there "
+        "are two models or more, such as those of several seeds",
+    )
     score: Score = Field(Score(), description="how captions are judged")
     report: Report = Field(Report(), description="what people look at")
     threads: Positive = Field(1, description="CPU threads of a training or feature job")
@@ -142,16 +146,22 @@ class Settings(Section):
         return self
 
     def _check_ensemble(self, name: str, ensemble: Ensemble) -> None:
-        compared = {one: self.systems[one] for one in self.compare or self.systems}
         for one in ensemble.systems:
-            _row("systems", one, "systems that are compared", compared)
+            _row("systems", one, "systems", self.systems)
         if name in self.runs() or name in self.systems:
             raise ValueError("a system has that name")
-        if len(self.members(ensemble)) < 2:
-            raise ValueError("one model is no ensemble: name several systems, or set `seeds`")
-        words = dict.fromkeys(compared[one].vocabulary for one in ensemble.systems)
+        words = dict.fromkeys(self.systems[one].vocabulary for one in ensemble.systems)
         if len(words) > 1:
             raise ValueError(f"its systems need one vocabulary; they have {', '.join(words)}")
+
+    def joint(self) -> dict[str, Ensemble]:
+        """The ensembles to run: of systems that are compared, and of two models or more."""
+        compared = set(self.compare or self.systems)
+        return {
+            name: one
+            for name, one in self.ensembles.items()
+            if compared.issuperset(one.systems) and len(self.members(one)) > 1
+        }
 
     def members(self, ensemble: Ensemble) -> list[str]:
         """The runs whose models are in an ensemble."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ class Lineage(NamedTuple):
 
     Attributes:
         records: of the result and of what it was made from, nearest first, by their steps' names; a
-            stage of training is ``train STAGE``, further ones of a step have their file's name too.
+            stage of training is ``train STAGE``, further ones of a name are numbered from 2 on.
         sources: checksums of what no step made, such as a data set's files, by step and argument.
     """
 
@@ -69,7 +70,7 @@ def trace(path: Path) -> Lineage:
         job = name, record.get("started"), repr(record.get("settings"))
         if job not in jobs:  # else another output of the same job: a control's captions
             jobs.add(job)
-            name = name if name not in records else f"{name} {here.stem}"
+            name = _free(name, records)
             records[name] = record
         for row in record["inputs"]:
             source = sidecar.resolve(row["path"], here.parent)
@@ -82,6 +83,11 @@ def trace(path: Path) -> Lineage:
                 if sources.setdefault(place, digest) != digest:  # several files of one argument
                     sources[f"{place} {source.name}"] = digest
     return Lineage(records, sources)
+
+
+def _free(name: str, records: Mapping[str, Record]) -> str:
+    numbered = (f"{name} {number}" if number > 1 else name for number in count(1))
+    return next(one for one in numbered if one not in records)
 
 
 def _name(record: Record) -> str:

@@ -26,6 +26,7 @@ from snakecap.search.hypothesis import (
     normaliser,
     refuse_nan,
     select,
+    widen,
 )
 
 # Of the options of `decoding` that not all methods read.
@@ -94,7 +95,7 @@ def extend(
     offsets = total.flatten() - normaliser(logits)
     constraints.apply(logits, said.flatten(0, 1))
     if penalty is not None:
-        logits -= penalty.repeat_interleave(beams, 0)
+        logits = widen(logits) - penalty.repeat_interleave(beams, 0)
     ends = (logits[:, END] + offsets).view(pictures, beams)
     scores, places = best(logits[:, 1:], offsets, pictures, width)
     better = (scores.unsqueeze(1) > ends.unsqueeze(2)).sum(2)

@@ -15,7 +15,16 @@ from torch import Tensor
 
 from snakecap.config.settings import Decoding
 from snakecap.search.beam import Finished, extend
-from snakecap.search.hypothesis import NONE, Constraints, Hypothesis, State, Step, device_of, select
+from snakecap.search.hypothesis import (
+    NONE,
+    Constraints,
+    Hypothesis,
+    State,
+    Step,
+    device_of,
+    select,
+    widen,
+)
 
 # Of the options of `decoding` that not all methods read.
 READS = ("beam_width", "diversity", "groups", "length_normalisation", "n_best")
@@ -78,12 +87,13 @@ def _extend(
     diversity: float,
 ) -> tuple[Tensor, ...]:
     """`beam.extend` of one group after the other; results of shape (P, G, ...)."""
-    penalty = torch.zeros_like(logits[:, 0, 0])
+    penalty = torch.zeros_like(widen(logits[:, 0, 0]))
     found = []
     for group in range(logits.shape[1]):
         rows = logits[:, group].clone().flatten(0, 1)
         found.append(extend(rows, total[:, group], said[:, group], width, constraints, penalty))
-        penalty.scatter_add_(1, found[-1][3], torch.full_like(found[-1][1], diversity))
+        words = found[-1][3]
+        penalty.scatter_add_(1, words, torch.full_like(words, diversity, dtype=penalty.dtype))
     return tuple(torch.stack(one, 1) for one in zip(*found, strict=True))
 
 

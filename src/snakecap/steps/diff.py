@@ -21,9 +21,11 @@ def diff(*, a: Path, b: Path, json: bool = False) -> None:
         ValueError: one of them has no record beside it.
     """
     one, other = lineage.trace(a), lineage.trace(b)
+    alone = one.records.keys() ^ other.records.keys()  # steps that only one of them has
     found = {
-        "settings": lineage.differences(one.settings, other.settings),
-        "made of": lineage.differences(one.facts, other.facts),
+        "steps": {name: (name in one.records, name in other.records) for name in sorted(alone)},
+        "settings": _between(one.settings, other.settings, alone),
+        "made of": _between(one.facts, other.facts, alone),
     }
     if json:
         print(javascript.dumps({"a": str(a), "b": str(b), **found}, indent=1))
@@ -34,6 +36,12 @@ def diff(*, a: Path, b: Path, json: bool = False) -> None:
         width = max(map(len, rows), default=0)
         for place, (left, right) in rows.items():
             print(f"  {place:<{width}}  {_text(left)} -> {_text(right)}")
+
+
+def _between(one: dict[str, Any], other: dict[str, Any], alone: set[str]) -> dict[str, Any]:
+    """The differences, but those of steps that only one side has."""
+    rows = lineage.differences(one, other)
+    return {k: v for k, v in rows.items() if k.partition(".")[0] not in alone}
 
 
 def _text(value: Any) -> str:

@@ -84,8 +84,11 @@ def photos(
     if output is not None and output.is_dir():
         raise ValueError(f"the output {output} is a folder: give the name of a file")
     failed: list[str] = []
-    models = [model, *(path for path in photos if path.suffix == MODEL)]
-    asked = requests([path for path in photos if path.suffix != MODEL], failed)
+    models = [model, *(path for path in photos if path.suffix.lower() == MODEL)]
+    rest = [path for path in photos if path.suffix.lower() != MODEL]
+    if not rest:
+        raise ValueError("no photo was given: models come first, then photos or folders")
+    asked = requests(rest, failed)
     if not asked:
         raise ValueError(failed[0])
     if output is not None and any(_same(one.request.photo, output) for one in asked):
@@ -237,7 +240,11 @@ def as_text(records: list[dict[str, Any]], format: Format) -> str:
         return json_text(records, indent=1) + "\n"
     if format == "jsonl":
         return "".join(json_text(record) + "\n" for record in records)
-    each = [{**record, **best} for record in records for best in record.get("n_best", [record])]
+    each = [
+        {**record, **best, "alternatives": [] if place else record.get("alternatives", [])}
+        for record in records
+        for place, best in enumerate(record.get("n_best", [record]))
+    ]
     if format == "text":
         return "".join(_line(row) for row in each)
     for row in each:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ def results(
 ) -> None:
     """List every scored result: its scores, time, code and data, and the settings that differ.
 
+    The table shows settings that all results have; csv and json show all.
+
     Args:
         folders: searched with all that is in them; results by default.
         format: a table to read, or all columns for other programs.
@@ -33,7 +36,8 @@ def results(
         ValueError: nothing was found, or there is no such column.
     """
     places = folders or [Path("results")]
-    rows = [row for place in places for row in _rows(place)]
+    paths = dict.fromkeys(path.resolve() for place in places for path in _found(place))
+    rows = list(_rows(paths))
     if not rows:
         raise ValueError(f"no scored results in {', '.join(map(str, places))}")
     table = pd.DataFrame([row for row, _ in rows])
@@ -42,24 +46,32 @@ def results(
             raise ValueError(f"no column {sort!r}; there are {', '.join(map(str, table))}")
         order = table[sort].sort_values(ascending=False, kind="stable").index
         rows, table = [rows[place] for place in order], table.loc[order].reset_index(drop=True)
-    different = _different([settings for _, settings in rows])
-    if format == "table":
-        table["settings"] = [", ".join(f"{k}={v}" for k, v in row.items()) for row in different]
+    settings = [one for _, one in rows]
+    if format == "table":  # of all steps' settings lines would be endless
+        shared = set.intersection(*map(set, settings))
+        different = _different([{k: v for k, v in one.items() if k in shared} for one in settings])
+        texts = [", ".join(f"{k}={_text(v)}" for k, v in row.items()) for row in different]
+        table["settings"] = texts
         minutes = {"minutes": "{:.1f}".format}
         print(table.to_string(index=False, float_format="{:.3f}".format, formatters=minutes))
         return
-    wide = pd.concat([table, pd.DataFrame(different)], axis=1)
+    wide = pd.concat([table, pd.DataFrame(_different(settings), dtype=object)], axis=1)
     if format == "csv":
         wide.to_csv(sys.stdout, index=False)
     else:
         print(wide.to_json(orient="records", indent=1, force_ascii=False))
 
 
-def _rows(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The facts and the settings of each scored result, in the order of their paths."""
+def _found(folder: Path) -> Iterator[Path]:
+    """Scores in the order of their paths."""
     for path in sorted(folder.rglob("scores/*.json")):
-        if path.name.count(".") > 1 or path.stem.endswith(CONTROL):  # a record; a control
-            continue
+        if path.name.count(".") == 1 and not path.stem.endswith(CONTROL):  # no record, no control
+            yield path
+
+
+def _rows(paths: Iterable[Path]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The facts and the settings of each scored result."""
+    for path in paths:
         try:
             made = lineage.trace(path)
             yield _facts(path, made), made.settings
@@ -69,28 +81,30 @@ def _rows(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 def _facts(path: Path, made: lineage.Lineage) -> dict[str, Any]:
     values = read_json(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds no scores")
     training = [record for name, record in made.records.items() if name.startswith("train ")]
-    last = training[0] if training else next(iter(made.records.values()))
+    last = training or list(made.records.values())[:1]  # of an ensemble, all of its members
     control = path.with_stem(path.stem + CONTROL)
     scores = {name: value for name, value in values.items() if isinstance(value, float)}
     return {
-        "result": str(path.parent.parent),
+        "result": os.path.relpath(path.parent.parent),
         "split": path.stem,
         **scores,
         "control": read_json(control)["CIDEr"] if control.is_file() else None,
         "minutes": round(sum(record["seconds"] for record in training) / 60, 1),
-        "made": last["started"][:16].replace("T", " "),
-        "code": lineage.code_of(last),
+        "made": max(record["started"] for record in last)[:16].replace("T", " "),
+        "code": "+".join(dict.fromkeys(map(lineage.code_of, last))),
         "data": made.data,
     }
 
 
-def _different(settings: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def _different(settings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of each result the settings that are not the same for all, by names as short as can be."""
     places = dict.fromkeys(place for row in settings for place in row)
     chosen = [p for p in places if len({repr(row.get(p)) for row in settings}) > 1]
     names = dict(zip(chosen, _short(chosen), strict=True))
-    return [{names[p]: _text(row[p]) for p in chosen if p in row} for row in settings]
+    return [{names[p]: row[p] for p in chosen if p in row} for row in settings]
 
 
 def _text(value: Any) -> str:

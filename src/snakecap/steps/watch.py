@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from snakecap.formats.atomic import read_json, write_text
+from snakecap.log import logger
 from snakecap.provenance import sidecar
 from snakecap.report import curves
 from snakecap.report.entries import Entry
@@ -76,23 +77,25 @@ def watch(
 
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give the one that holds results")
+    if page is not None and page.is_dir():
+        raise ValueError(f"{page} is a folder: give the page a name")
     with contextlib.ExitStack() as ended:
         events = ended.enter_context(Events(tensorboard)) if tensorboard else None
-        seen: dict[Path, int] = {}
-        entries: list[Entry] = []
+        seen: dict[Path, tuple[int, bool]] = {}
+        entries: list[tuple[Entry, Path]] = []
 
         def look() -> Table:
             nonlocal seen, entries
-            found = sorted(folder.rglob("history.json"))
-            paths = [one for one in found if ".work" not in one.parts]
-            now = {path: path.stat().st_mtime_ns for path in paths}
+            found = [one for one in folder.rglob("history.json") if ".work" not in one.parts]
+            paths = sorted(found, key=lambda one: (sidecar.path_of(one).is_file(), one))
+            now = {one: (one.stat().st_mtime_ns, sidecar.path_of(one).is_file()) for one in paths}
             if now != seen:
-                seen, entries = now, [_entry(path, folder) for path in paths]
+                seen, entries = now, list(_entries(paths))
                 if page is not None:
-                    _write(page, entries, list(map(_row, entries, paths)))
+                    _write(page, [one for one, _ in entries], [_row(*one) for one in entries])
                 if events is not None:
-                    events.write(entries)
-            return _table(map(_row, entries, paths), console.width)  # whose clocks go on
+                    events.write(one for one, _ in entries)
+            return _table((_row(*one) for one in entries), console.width)
 
         terminal = sys.stdout.isatty()
         console = Console(width=None if terminal else 200)
@@ -105,9 +108,18 @@ def watch(
                 live.update(look(), refresh=True)
 
 
-def _entry(path: Path, folder: Path) -> Entry:
-    place = path.parent.relative_to(folder)
-    return Entry(str(place.parent), place.name, history=read_json(path))
+def _entries(paths: Iterable[Path]) -> Iterator[tuple[Entry, Path]]:
+    """Histories that are ours, those of running training first, and their files."""
+    for path in paths:
+        try:
+            past = read_json(path)
+            if not isinstance(past, dict) or not {"iteration", "loss_history"} <= past.keys():
+                raise ValueError(f"{path} is not a training history")
+        except ValueError as error:
+            logger.warning("left out: %s", error)
+            continue
+        *_, folder, system, stage = path.parent.resolve().parts
+        yield Entry(f"{folder}/{system}", stage, history=past), path
 
 
 def _row(entry: Entry, path: Path) -> tuple[str, ...]:
@@ -133,7 +145,7 @@ def _state(past: dict[str, Any], path: Path) -> str:
         return "stopped early"
     if sidecar.path_of(path).is_file():
         return f"done in {past['seconds'] / 60:.1f} min"
-    return f"written {time.time() - path.stat().st_mtime:.0f} s ago"
+    return time.strftime("written %H:%M:%S", time.localtime(path.stat().st_mtime))
 
 
 def _curve(values: Sequence[float]) -> str:
@@ -206,7 +218,8 @@ class Events:
 
 def _scalars(past: dict[str, Any]) -> Iterable[tuple[str, int, float]]:
     for tag, name in (("loss/train", "loss_history"), ("loss/validation", "val_loss_history")):
-        yield from ((tag, int(at), value) for at, value in past.get(name, {}).items())
+        rows = past.get(name, {}).items()
+        yield from ((tag, int(at), value) for at, value in rows if value is not None)
     for tag, name in (("score", "val_lang_stats_history"), ("objective", "objective_history")):
         for at, values in past.get(name, {}).items():
             yield from ((f"{tag}/{key}", int(at), value) for key, value in values.items())

@@ -57,7 +57,7 @@ class Plan:
         self.settings = settings
         self.dataset = settings.dataset
         self.systems: dict[str, System] = settings.runs()
-        self.ensembles = settings.ensembles
+        self.ensembles = settings.joint()
         inputs = [one for system in self.systems.values() for one in system.inputs.values()]
         self.features: dict[str, tuple[str, Features]] = {
             features_name(one): (one.source, one.features)
@@ -73,9 +73,10 @@ class Plan:
     def _check_names(self) -> None:
         if taken := FOLDERS & {*self.systems, *self.ensembles}:
             name = min(taken)
+            table = "systems" if name in self.systems else "ensembles"
             raise SettingsError(
-                f"systems.{name}: results/{self.dataset}/{name} holds other results: give the "
-                "system another name"
+                f"{table}.{name}: results/{self.dataset}/{name} holds other results: give it "
+                "another name"
             )
 
     def _check_roots(self) -> None:
@@ -92,10 +93,10 @@ class Plan:
         """Snakemake would keep what other weights made, and go on from there."""
         for backbone in dict.fromkeys(backbone for backbone, _ in self.features.values()):
             path = self.settings.backbones[backbone].weights
-            if path not in ("random", "torchvision") and not Path(path).is_file():
+            if path not in ("random", "torchvision", "timm") and not Path(path).is_file():
                 raise SettingsError(
                     f"backbones.{backbone}.weights: no file {path}; give a .pth, .safetensors "
-                    "or .npz state dict, `torchvision` or `random`"
+                    "or .npz state dict, `torchvision`, `timm` or `random`"
                 )
         for name, system in self.systems.items():
             for key, one in system.inputs.items():

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 from search_oracle import END, RandomModel, beam
 
 from snakecap.config.settings import Decoding
@@ -89,3 +90,19 @@ def test_the_settings_refuse_what_does_not_divide():
 def test_no_pictures():
     model = RandomModel(pictures=0, words=3, seed=1)
     assert search(model, 2, 2) == []
+
+
+def test_half_precision_is_searched_in_single():
+    model = RandomModel(pictures=8, words=40, seed=6)
+
+    def found(dtype):
+        def step(words, state, active):
+            logits, state = model.step(words, state, active)
+            return logits.bfloat16().to(dtype), state
+
+        decoding = Decoding(method="diverse", beam_width=4, groups=2, max_length=LENGTH)
+        return diverse.search(step, model.state(), decoding, 8)
+
+    for one, other in zip(found(torch.bfloat16), found(torch.float32), strict=True):
+        assert one[0].words == other[0].words
+        assert one[0].log_prob == pytest.approx(other[0].log_prob, abs=1e-4)

@@ -107,6 +107,23 @@ def test_diff_names_each_place(tmp_path, capsys):
     assert "settings: the same\nmade of: the same" in capsys.readouterr().out
 
 
+def test_every_member_of_an_ensemble_counts(tmp_path, capsys):
+    paths = [run(tmp_path / f"part{n}", rate=n / 10) for n in (1, 2, 3)]
+    members = [path.parents[1] / "model.safetensors" for path in paths]
+    for name, chosen in (("a", members), ("b", members[:2])):
+        captions = tmp_path / name / "captions/test.json"
+        captions.parent.mkdir(parents=True)
+        captions.write_text(name)
+        record(captions, "caption", [("model", one) for one in chosen])
+    made = lineage.trace(tmp_path / "a/captions/test.json")
+    last = [name for name in made.records if "last" in name]
+    assert last == ["train last", "train last 2", "train last 3"]
+    assert [made.settings[f"{name}.stage.rate"] for name in last] == [0.1, 0.2, 0.3]
+    main(["diff", *(str(tmp_path / name / "captions/test.json") for name in "ab"), "--json"])
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert steps["train last 3"] == [True, False] and "train last 2" not in steps
+
+
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [

@@ -37,16 +37,18 @@ def test_the_table_says_what_there_is(tmp_path, capsys):
     history(tmp_path / "set/two/frozen/history.json", [5.0], stopped="loss 900 is over 20 times")
     history(tmp_path / "set/three/frozen/history.json", [])
     history(tmp_path / "set/.work/x/history.json", [1.0])  # another job's own
+    (tmp_path / "set/other/tool").mkdir(parents=True)
+    (tmp_path / "set/other/tool/history.json").write_text("[]")
     main(["watch", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [
-        "set/one/frozen",
-        "set/three/frozen",
+        "set/three/frozen",  # what runs comes first
         "set/two/frozen",
+        "set/one/frozen",
     ]
-    assert "done in 1.5 min" in lines[1] and "2.000" in lines[1] and "0.500" in lines[1]
-    assert "1,234" in lines[1] or "1,235" in lines[1]
-    assert "s ago" in lines[2] and "stopped early" in lines[3]
+    assert "written " in lines[1] and "stopped early" in lines[2]
+    assert "done in 1.5 min" in lines[3] and "2.000" in lines[3] and "0.500" in lines[3]
+    assert "1,234" in lines[3] or "1,235" in lines[3]
 
 
 def test_a_curve_goes_from_the_lowest_to_the_highest():
@@ -81,6 +83,9 @@ def test_the_page_is_drawn_again_within_three_seconds(tmp_path):
         wait(lambda: page.exists() and b"4.000" in said, 60)
         history(path, [4.0, 3.125])
         wait(lambda: "3.125" in page.read_text() and b"3.125" in said, 3)
+        assert "done" not in page.read_text()
+        path.with_name("history.json.provenance.json").write_text("{}")
+        wait(lambda: "done in 1.5 min" in page.read_text(), 3)
         assert "<svg" in page.read_text() and 'content="2"' in page.read_text()
     finally:
         watching.send_signal(signal.SIGINT)
