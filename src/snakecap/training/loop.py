@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from snakecap.inputs.input import Prefetch
 from snakecap.log import bar, logger
 from snakecap.training.checkpoints import Checkpoints, History, Timer
 from snakecap.training.task import Task, Validation
+
+REFRESH_EVERY = 2.0  # seconds between histories on disk, for whoever watches
 
 
 def fit(
@@ -97,6 +100,7 @@ class _Loop:
                 "machine see the same files? Run again"
             )
         self.timer = Timer(self.history)
+        self.reported = time.monotonic()
 
     def run(self) -> None:
         """Train to the end, or until the loss explodes."""
@@ -114,6 +118,7 @@ class _Loop:
                 steps.update()
                 if self._due(self.settings.log_every):
                     steps.set_postfix_str(self._progress(value), refresh=False)
+                    self._refresh()
                 if self._due(self.validate_every) and not history.stopped:
                     self.timer.update()
                     self._validate()
@@ -196,6 +201,12 @@ class _Loop:
         self.timer.update()
         rate = self.history.captions / max(self.history.seconds, 1e-9)
         return f"loss {float(value):.3f}, {rate:.0f} {self.task.unit}/s"
+
+    def _refresh(self) -> None:
+        """Report the history when the last report is old."""
+        if self.processes.is_rank_0 and time.monotonic() - self.reported > REFRESH_EVERY:
+            self.report(self.history)
+            self.reported = time.monotonic()
 
     def _due(self, every: int) -> bool:
         """Whether this iteration is one of every so many, or the last."""

@@ -13,6 +13,7 @@ from torch import nn
 from snakecap.config.training import Learning
 from snakecap.distributed import signals
 from snakecap.inputs.batches import Batch, MicroBatch
+from snakecap.training import loop
 from snakecap.training.checkpoints import History
 from snakecap.training.loop import fit
 from snakecap.training.optimisers import Group, Numbers
@@ -252,6 +253,17 @@ def test_the_final_iteration_is_evaluated_and_reported(tmp_path):
     assert history.iteration == 13 and "13" in history.loss_history
     last = History(**json.loads(run.reports[-1]))
     assert last.iteration == 13 and last.captions == 13 * 16
+
+
+def test_between_validations_the_history_is_reported_now_and_then(tmp_path, monkeypatch):
+    def reported(seconds):
+        monkeypatch.setattr(loop, "REFRESH_EVERY", seconds)
+        run = Run(tmp_path / str(seconds), iterations=9, validate_every=9, checkpoint_every=1e6)
+        (tmp_path / str(seconds)).mkdir()
+        run.go()
+        return [json.loads(one)["iteration"] for one in run.reports]
+
+    assert set(reported(0)) == {2, 4, 6, 8, 9} and set(reported(1e6)) == {9}
 
 
 def test_an_exploding_loss_stops_training_with_a_message(tmp_path, caplog):
