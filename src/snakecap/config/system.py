@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from snakecap import registry
 from snakecap.config import options
 from snakecap.config.base import Name, Positive, Section, Seed
 from snakecap.config.data import Geometry
@@ -22,6 +23,16 @@ class Input(Part):
         description="what it is taken from: `features`: a row of `backbones`; `layout`: a row of "
         "`layouts`; others: a file"
     )
+
+    @field_validator("options")
+    @classmethod
+    def _files(cls, given: dict[str, Any], row: ValidationInfo) -> dict[str, Any]:
+        """With a folder, by which an identity tells a file from other text."""
+        part = row.data.get("part", "")
+        known = part in registry.INPUTS
+        names = (options.constant("input", part, "files") if known else None) or ()
+        files = {name: f"./{given[name]}" for name in names if _bare(given.get(name))}
+        return {**given, **files}
 
     @model_validator(mode="after")
     def _possible(self) -> Input:
@@ -90,6 +101,10 @@ class Encoder(Part):
         return bool(options.constant("encoder", self.part, "gives_constant"))
 
 
+def _bare(file: Any) -> bool:
+    return isinstance(file, str) and file != "" and "/" not in file and "." not in file
+
+
 def _sorted(inputs: dict[str, Input]) -> dict[str, Input]:
     return dict(sorted(inputs.items()))
 
@@ -135,6 +150,7 @@ class System(Section):
             self._check("encoder", encoder)
         self._check("decoder", self.decoder)
         self._check_inputs()
+        self._check_objectives()
         return self
 
     def _check(self, family: str, part: Part) -> None:
@@ -170,6 +186,20 @@ class System(Section):
                     f"pictures: set flip: true in the options of inputs.{name} too"
                 )
 
+    def _check_objectives(self) -> None:
+        decoder = self.decoder.part
+        given = any(encoder.gives_regions for encoder in self.encoders)
+        ways = ("reads_regions", "attends")
+        attends = given and any(options.constant("decoder", decoder, way) for way in ways)
+        for stage in self.stages:
+            row = stage.objective
+            chosen = options.complete("objective", row.part, row.options)
+            if chosen.get("attention_weight") and not attends:
+                raise ValueError(
+                    f"stage {stage.name} has an attention_weight, and the decoder {decoder} looks "
+                    "at no regions"
+                )
+
     def input_of(self, encoder: Encoder) -> str:
         """The name of the input that an encoder reads, or several joined with +.
 
@@ -181,6 +211,8 @@ class System(Section):
         if encoder.reads is None and len(fitting) == 1:
             return fitting[0]
         names = (encoder.reads or "").split("+")
+        if len(set(names)) < len(names):
+            raise ValueError(f"the encoder {encoder.part} reads an input twice: {encoder.reads}")
         if set(names) <= set(fitting):
             if len(names) > 1 and "size" not in options.needs("encoder", encoder.part):
                 raise ValueError(f"the encoder {encoder.part} reads one input, not {encoder.reads}")

@@ -86,7 +86,7 @@ def _sections(
     root: Path, config: str, sections: Mapping[Any, str] | None
 ) -> Iterator[tuple[str, str, _Section]]:
     path = _config(root, config)
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict({"generic": {"dataset_class": "GenericDataset"}})
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def _sections(
         for name in names.split("+"):
             try:
                 yield split, name, _section(root, _fields(parser, name))
-            except ValueError as error:
+            except (ValueError, RuntimeError) as error:  # also of ~nobody
                 raise ValueError(f"{path}: [{name}]: {error}") from None
 
 
@@ -217,8 +217,10 @@ def _trecvid(place: Path, fields: Mapping[str, str]) -> _Section:
 
 def _picsom(place: Path, fields: Mapping[str, str]) -> _Section:
     if not fields.get("root_dir"):
-        database = fields["name"].split(":")[1]
-        place = place / _needed(fields, "picsom_root") / "databases" / database
+        _, *database = fields["name"].split(":")
+        if not database:
+            raise ValueError("root_dir is missing, or a database in the name, picsom:NAME")
+        place = place / _needed(fields, "picsom_root") / "databases" / database[0]
     splits = {"train": _needed(fields, "subset")}
     return _Section(picsom, place, {"splits": splits, "texts": fields.get("caption_path") or None})
 

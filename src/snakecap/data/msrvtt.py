@@ -70,7 +70,7 @@ def read(
 def _filled(frame: str, number: int) -> str:
     try:
         return frame.format(number=number)
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, AttributeError, TypeError):
         raise ValueError(f"the option frame is {frame!r}: {{number}} alone is filled in") from None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from snakecap.data.sources import existing, sentences
+from snakecap.formats.atomic import utf8_text
 from snakecap.formats.pictures import Collection, Picture
 from snakecap.log import logger
 
@@ -63,7 +64,7 @@ def sources(root: Path, given: Mapping[str, Any]) -> list[Path | str]:
 
 
 def _texts(path: Path) -> dict[str, list[str]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = utf8_text(path).splitlines()
     pairs = (line.strip().partition(" ") for line in lines if line.strip())
     return {label: text.split(" # ") for label, _, text in pairs}
 
@@ -71,7 +72,7 @@ def _texts(path: Path) -> dict[str, list[str]]:
 def _labels(root: Path, name: str, above: tuple[str, ...]) -> Iterator[str]:
     if name in above:
         raise ValueError(f"{root / 'classes' / name} lists itself")
-    lines = existing(root, f"classes/{name}", "splits").read_text(encoding="utf-8").splitlines()
+    lines = utf8_text(existing(root, f"classes/{name}", "splits")).splitlines()
     entries = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not lines or not lines[0].startswith(META):
         yield from entries

@@ -127,6 +127,18 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="surrogatepass")
 
 
+def utf8_text(path: Path) -> str:
+    """Read somebody's text.
+
+    Raises:
+        ValueError: it is not UTF-8; names the file.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from error
+
+
 def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
     """Write JSON; floats keep every digit."""
     write_text(path, json_text(value, indent) + "\n")

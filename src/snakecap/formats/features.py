@@ -81,11 +81,18 @@ class Writer(Store):
 
 
 class _Environment:
-    """An open LMDB file, closed when nothing refers to it."""
+    """An open LMDB file, closed when nothing refers to it.
+
+    Raises:
+        ValueError: it is cut short: reading a page that is not there would kill the process.
+    """
 
     def __init__(self, path: Path):
         # lock=False: a finished file never changes, and its folder may be read-only.
         self.lmdb = lmdb.open(str(path), subdir=False, readonly=True, lock=False)
+        whole = (self.lmdb.info()["last_pgno"] + 1) * self.lmdb.stat()["psize"]
+        if path.stat().st_size < whole:
+            raise ValueError(f"{path} is cut short: {path.stat().st_size} of {whole} bytes")
 
     def __del__(self) -> None:
         if hasattr(self, "lmdb"):

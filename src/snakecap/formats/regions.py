@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import lmdb
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from snakecap.formats.features import environment
 from snakecap.formats.vectors import Lookup, Names
@@ -110,18 +110,38 @@ def unpacked(content: bytes) -> Regions:
     value = np.load(io.BytesIO(content), allow_pickle=False)
     if isinstance(value, np.ndarray):
         value = {"feat": value}
-    features = np.asarray(value["x" if "x" in value else "feat"], np.float32)
+    features = value["x" if "x" in value else "feat"]
+    if "bbox" not in value:
+        return as_regions(features)
+    size = (1.0, 1.0)
+    if "image_w" in value:
+        size = (float(value["image_w"]), float(value["image_h"]))
+    return as_regions(features, value["bbox"], size=size)
+
+
+def as_regions(
+    given: ArrayLike, corners: ArrayLike | None = None, *, size: tuple[float, float] = (1, 1)
+) -> Regions:
+    """Features, and the corners of boxes, as regions.
+
+    Args:
+        size: width and height of the picture that the corners are in.
+
+    Raises:
+        ValueError: they are not of their form.
+    """
+    features = np.asarray(given, np.float32)
     if features.ndim != 2 or not np.isfinite(features).all():
         raise ValueError(f"its features are of shape {features.shape}, or not finite")
-    if "bbox" not in value:
+    if corners is None:
         return Regions(features, None)
-    boxes = np.array(value["bbox"], np.float32)
-    if "image_w" in value:
-        width, height = float(value["image_w"]), float(value["image_h"])
-        boxes /= np.array([width, height, width, height], np.float32)
-    if boxes.shape != (len(features), 4) or not (boxes <= EDGE).all():
+    boxes: Array = np.array(corners, np.float32)
+    if boxes.shape != (len(features), 4):
+        raise ValueError(f"its boxes are of shape {boxes.shape}, not {(len(features), 4)}")
+    boxes /= np.array([*size, *size], np.float32)
+    if not (np.abs(boxes) <= EDGE).all():
         raise ValueError(
-            f"its boxes are of shape {boxes.shape}, or in pixels without image_w and image_h"
+            "its boxes are not in 0..1 of the picture: pixels want its size (image_w and image_h)"
         )
     return Regions(features, boxes)
 

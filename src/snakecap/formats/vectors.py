@@ -31,6 +31,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from snakecap.formats.atomic import utf8_text
 from snakecap.formats.features import Features
 from snakecap.log import logger
 
@@ -90,7 +91,7 @@ class Names:
 
 
 def _lines(path: Path) -> list[str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = utf8_text(path).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -108,7 +109,7 @@ class Rows:
     shared = False
 
     def __init__(self, path: Path, array: Array, names: Names):
-        if array.ndim < 2 or array.dtype.kind not in "fiu" or not len(array):
+        if array.ndim < 2 or array.dtype.kind not in "fiu" or 0 in array.shape:
             raise ValueError(f"{path} holds {array.dtype} of shape {array.shape}, not vectors")
         self.array, self.shape, self.names = array, array.shape[1:], names
         self.shared = self.shared or bool(names.aliases)

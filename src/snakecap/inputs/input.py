@@ -7,7 +7,8 @@ names the classes; each says in plain values, which the settings read without im
 - ``kind``: what encoders call it in their ``reads``; ``{option}`` stands for that option's value;
 - ``opens``: ``module:function`` that opens a `source` with its options, or says what is wrong with
   it, without torch: it is called before any job starts;
-- ``mirrors``: False: there is nothing to read of a mirrored picture.
+- ``mirrors``: False: there is nothing to read of a mirrored picture;
+- ``files``: the options that name files.
 
 Dimensions: B pictures of a batch.
 """
@@ -149,7 +150,8 @@ class Input:
 
     def join(self, parts: Sequence[Tensors]) -> Tensors:
         """What `of` gave for several pictures, as one batch."""
-        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+        shared = [name for name in parts[0] if all(name in part for part in parts)]
+        return {name: _joined([part[name] for part in parts]) for name in shared}
 
     def facts(self) -> dict[str, Any]:
         """What a model's file must say so that it can read a user's picture; JSON."""

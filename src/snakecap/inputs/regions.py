@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from snakecap import device as devices
-from snakecap.formats.regions import RegionFile, Regions
+from snakecap.formats.regions import RegionFile, Regions, as_regions
 from snakecap.inputs.input import Draw, Input, Request, Tensors
 
 
@@ -33,7 +34,9 @@ class RegionsInput(Input):
     mirrors = False
     made_elsewhere = True
 
-    def __init__(self, *, place: torch.device, source: str, limit: int = 100):
+    def __init__(
+        self, *, place: torch.device, source: str, limit: Annotated[int, Field(ge=1)] = 100
+    ):
         super().__init__(place)
         self.limit, self.size = limit, 0
         self.store: RegionFile | None = None
@@ -54,7 +57,8 @@ class RegionsInput(Input):
     def read(self, files: Sequence[str], draw: Draw | None = None) -> Tensors:
         """``features`` (B, R, D), ``geometry`` (B, R, 5), and ``mask`` (B, R), which exist.
 
-        The geometry is x1, y1, x2, y2 and area, in 0..1 of the picture, zeros without boxes.
+        The geometry is x1, y1, x2, y2 and area, in 0..1 of the picture; there is none without
+        boxes.
         """
         assert self.store is not None, "open a file first"
         return self._batch(self.store.read(files if draw is None else files[draw.part]))
@@ -69,18 +73,23 @@ class RegionsInput(Input):
                 x1, y1, x2, y2 = one.boxes[:count].T
                 geometry[row, :count] = np.stack([x1, y1, x2, y2, (x2 - x1) * (y2 - y1)], 1)
         mask = np.arange(features.shape[1]) < np.array(counts)[:, None]
-        inputs = {"features": features, "geometry": geometry, "mask": mask}
+        inputs = {"features": features, "mask": mask}
+        if all(one.boxes is not None for one in found):
+            inputs["geometry"] = geometry
         return {name: devices.send(torch.from_numpy(v), self.place) for name, v in inputs.items()}
 
     def of(self, request: Request) -> Tensors:
         """Arrays are features (R, D), or these and boxes (R, 4), x1, y1, x2, y2 in 0..1."""
         given = request.array(self.name)
-        pair = given if isinstance(given, tuple | list) else (given, None)
-        features, boxes = (None if one is None else np.asarray(one, np.float32) for one in pair)
-        if features is None or features.ndim != 2:
-            raise ValueError(f"the array of {self.name} is not of shape (R, {self.size})")
-        self._check(features.shape[1], f"the array of {self.name}")
-        return self._batch([Regions(features, boxes)])
+        try:
+            found = as_regions(*(given if isinstance(given, tuple | list) else (given,)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"the array of {self.name} is not of shape (R, {self.size}), or with boxes (R, 4): "
+                f"{error}"
+            ) from error
+        self._check(found.features.shape[1], f"the array of {self.name}")
+        return self._batch([found])
 
     def facts(self) -> dict[str, Any]:
         return {"size": self.size}

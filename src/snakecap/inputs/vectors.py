@@ -37,6 +37,7 @@ class VectorsInput(Input):
     opens = "snakecap.formats.vectors:opened"
     mirrors = False
     made_elsewhere = True
+    files = ("labels", "aliases")
 
     def __init__(
         self,
@@ -77,6 +78,9 @@ class VectorsInput(Input):
     def of(self, request: Request) -> Tensors:
         given = np.asarray(request.array(self.name), np.float32)
         self._check(given.shape, f"the array of {self.name}")
+        if self.vdim is not None and given.shape != self.vdim:  # a batch would be padded
+            cells = f"{given.shape[0]} cells, the model reads {self.vdim[0]}"
+            raise ValueError(f"the array of {self.name} has {cells}")
         if not np.isfinite(given).all():
             raise ValueError(f"the array of {self.name} has NaN or infinity")
         found: Tensor = devices.send(torch.from_numpy(given).unsqueeze(0), self.place)

@@ -64,6 +64,48 @@ def test_a_section_inherits_what_it_does_not_say(tmp_path):
         deepcaption.read(tmp_path)
 
 
+def test_what_is_wrong_names_the_section(tmp_path):
+    configure(
+        tmp_path,
+        """
+        [one]
+        dataset_class = PicSOMDataset
+        subset = train
+        picsom_root = none
+        [two]
+        dataset_class = CocoDataset
+        root_dir = ~nobody-of-this-name/x
+        caption_path = x.json
+        [three]
+        dataset_class = CocoDataset
+        root_dir = 100%
+        """,
+    )
+    for name, message in (
+        ("one", r"\[one\]: root_dir is missing, or a database in the name"),
+        ("two", r"\[two\]: .*home"),
+        ("three", r"\[three\]: caption_path is missing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["classes/train", "textdumps/gt-cooked.txt"])
+def test_picsoms_text_that_is_not_utf8_is_named(tmp_path, name):
+    options = make_picsom(tmp_path)
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"\xe9\n")
+    with pytest.raises(ValueError, match=f"{name} is not UTF-8"):
+        picsom.read(tmp_path, **options)
+
+
+@pytest.mark.parametrize("frame", ["{number.x}", "{number[0]}"])
+def test_a_frame_is_named_by_its_number_alone(tmp_path, frame):
+    FIXTURES["msrvtt"](tmp_path)
+    with pytest.raises(ValueError, match="the option frame is"):
+        msrvtt.read(tmp_path, frame=frame)
+
+
 def test_where_the_configuration_is_looked_for(tmp_path, monkeypatch):
     """Spec D2: here first, then at home."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

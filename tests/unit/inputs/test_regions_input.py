@@ -10,9 +10,11 @@ import pytest
 import torch
 from systems import CPU, caption_test, generate, train_on, training
 
+from snakecap.config.system import Input
 from snakecap.formats import pictures as records
 from snakecap.formats.regions import RegionFile
 from snakecap.inference.model import Model
+from snakecap.inputs.input import Request
 from snakecap.inputs.regions import RegionsInput
 from snakecap.models.encoders.regions import RegionsEncoder
 
@@ -86,7 +88,53 @@ def test_features_alone(tmp_path):
     values = {str(k): packed(np.save, feat=one) for k, one in zip((7, 8, 9), FEATURES, strict=True)}
     batch = opened(write(tmp_path / "x.zip", values, ".npy")).read(FILES)
     assert torch.equal(batch["features"][2], torch.from_numpy(FEATURES[2]))
-    assert not batch["geometry"].any()
+    assert "geometry" not in batch
+    RegionsEncoder(width=4, size=6)(batch)
+    with pytest.raises(ValueError, match=r"geometry: true .* no boxes"):
+        RegionsEncoder(width=4, size=6, geometry=True)(batch)
+
+
+@pytest.mark.parametrize("limit", [0, -5])
+def test_there_is_at_least_one_region(limit):
+    row = {"part": "regions", "source": "x.lmdb", "options": {"limit": limit}}
+    with pytest.raises(ValueError, match=r"limit.*greater than or equal to 1"):
+        Input(**row)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        (np.full((3, 4), 20), "not in 0..1"),
+        (np.full((3, 4), np.nan), "not in 0..1"),
+        (np.full((3, 4), -np.inf), "not in 0..1"),
+        (np.zeros((2, 4)), r"\(2, 4\), not \(3, 4\)"),
+        (np.zeros((3, 5)), r"\(3, 5\), not \(3, 4\)"),
+    ],
+)
+def test_arrays_of_boxes_that_are_something_else(boxes, message):
+    one = RegionsInput(place=CPU, source="")
+    one.name = "seen"
+    one.restore({"size": 6})
+    with pytest.raises(ValueError, match=f"the array of seen .*{message}"):
+        one.of(Request(arrays={"seen": (FEATURES[0], boxes)}))
+
+
+def test_arrays_with_and_without_boxes_are_one_batch():
+    one = RegionsInput(place=CPU, source="")
+    one.restore({"size": 6})
+    boxed = one.of(Request(arrays={"": (FEATURES[0], np.zeros((3, 4)))}))
+    plain = one.of(Request(arrays={"": FEATURES[1]}))
+    assert one.join([boxed, plain]).keys() == one.join([plain, boxed]).keys() == plain.keys()
+
+
+def test_a_file_that_is_cut_short_is_refused_before_it_is_read(tmp_path):
+    path = write(tmp_path / "x.lmdb", bottom_up())
+    content = path.read_bytes()
+    for kept in (len(content) - 1, len(content) // 2, 2 * 4096):
+        cut = tmp_path / f"{kept}.lmdb"
+        cut.write_bytes(content[:kept])
+        with pytest.raises(ValueError, match=rf"{kept}\.lmdb is cut short: {kept} of"):
+            RegionFile(cut)
 
 
 def boxed(feat=FEATURES[0], **more):
@@ -102,7 +150,7 @@ def boxed(feat=FEATURES[0], **more):
         (boxed(np.array([[{}]], dtype=object)), "7 is no .npz .*allow_pickle"),
         (boxed(FEATURES[0][0]), r"shape \(6,\)"),
         (boxed(FEATURES[0] * np.nan), "not finite"),
-        (boxed(bbox=BOXES[0]), "in pixels without image_w"),
+        (boxed(bbox=BOXES[0]), "not in 0..1"),
         (boxed(bbox=BOXES[0][:2] / 50), r"boxes are of shape \(2, 4\)"),
     ],
 )

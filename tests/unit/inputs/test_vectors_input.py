@@ -1,6 +1,7 @@
 """Features made elsewhere: from settings to captions, without an image file (spec D8, D9, D29)."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,8 @@ def test_a_system_is_trained_and_captions_without_an_image_and_arrays_say_the_sa
     ):
         with pytest.raises(ValueError, match=message):
             loaded.caption(wrong)
+    with pytest.raises(ValueError, match="the array of b has 4 cells, the model reads 6"):
+        loaded.caption([asked[0], {"a": a[0], "b": b[0, :4]}])  # neighbours would be padded
     mine = [next((data / "shapes").rglob("*.jpg"))]
     with pytest.raises(ValueError, match=r"made elsewhere.*\{\"a\": \.\.\.\}"):
         photos(model=model, photos=mine, device="cpu")
@@ -246,6 +249,23 @@ def test_a_job_depends_on_what_the_files_hold_not_on_where_they_are(data, tmp_pa
     assert identity(data, tmp_path / "other/list.txt") != before
 
 
+@pytest.mark.parametrize("option", ["labels", "aliases"])
+def test_a_job_depends_on_files_whatever_their_names(data, tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    names = (data / "labels.txt").read_text()
+    Path("names").write_text(names)
+    options = {"labels": str(data / "labels.txt"), option: "names"}
+
+    def train():
+        return Plan(settings(data, inputs={"a": row(data / "a.npy", **options)})).train(
+            "system", "train"
+        )
+
+    before = train().identity
+    Path("names").write_text("\n".join(reversed(names.split("\n"))))
+    assert train().identity != before
+
+
 def test_a_mean_takes_the_place_of_a_file_that_is_not_there(data, tmp_path):
     np.save(tmp_path / "x-mean.npy", np.ones((1, 5)))
     plan = Plan(settings(data, inputs={"a": row(tmp_path / "x.npy")}))
@@ -259,6 +279,9 @@ def test_what_is_put_side_by_side_is_of_a_kind_and_features(data):
     both = [{"part": "cnn", "reads": "a+b"}]
     with pytest.raises(SettingsError, match=r"reads pooled: say which .* a \(pooled\), b \(grid\)"):
         training(STAGE, **system(data, "a", "b") | {"encoders": both})
+    twice = [{"part": "cnn", "reads": "a+a"}]
+    with pytest.raises(SettingsError, match=r"cnn reads an input twice: a\+a"):
+        training(STAGE, **system(data, "a") | {"encoders": twice})
     objects = {one: {"part": "layout", "source": "seen"} for one in "ab"}
     with pytest.raises(SettingsError, match=r"layout_lstm reads one input, not a\+b"):
         training(STAGE, inputs=objects, encoders=[{"part": "layout_lstm", "reads": "a+b"}])

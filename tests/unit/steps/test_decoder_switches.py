@@ -6,6 +6,7 @@ import pytest
 from systems import EVERY_INPUT, TINY, caption_test, generate, train_on, training
 
 from snakecap.config import settings as configuration
+from snakecap.config.settings import SettingsError
 from snakecap.steps.features import Extraction, features
 
 STAGE = {
@@ -64,3 +65,16 @@ def test_it_trains_is_saved_and_captions(data, tmp_path, name):
     caption_test(data, model, said, inputs)
     captions = [record["caption"] for record in json.loads(said.read_text())]
     assert len(captions) == 5 and all(isinstance(caption, str) for caption in captions)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), [(GRID, "lstm"), (POOLED, "transformer")])
+def test_an_attention_weight_wants_regions_that_are_looked_at(encoder, decoder):
+    key = "grid" if encoder is GRID else "picture"
+    with pytest.raises(SettingsError, match=f"attention_weight, and the decoder {decoder} looks"):
+        training(
+            {**STAGE, "objective": ATTENTION},
+            inputs={key: EVERY_INPUT[key]},
+            encoders=[encoder],
+            decoder={"part": decoder},
+            width=16,
+        )

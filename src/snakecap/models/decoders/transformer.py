@@ -60,6 +60,8 @@ class TransformerDecoder(AttendingDecoder):
         ValueError: D is not a multiple of A.
     """
 
+    attends = True  # to regions, where there are some
+
     def __init__(
         self,
         constant_size: int = 0,

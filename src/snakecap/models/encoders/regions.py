@@ -51,6 +51,8 @@ class RegionsEncoder(nn.Module):
         if self.unit:
             features = F.normalize(features, dim=-1)
         if self.geometry:
+            if "geometry" not in inputs:
+                raise ValueError("geometry: true of the encoder regions: the regions have no boxes")
             features = torch.cat([features, inputs["geometry"]], -1)
         regions = self.dropout(self.project(features).relu()).masked_fill(~mask.unsqueeze(2), 0.0)
         number = mask.sum(1, keepdim=True).clamp(min=1)
