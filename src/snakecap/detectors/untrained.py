@@ -51,8 +51,9 @@ def cfg_for(network: Sequence[Section], anchors: int, categories: int, shapes: S
         ValueError: no boxes.
     """
     *layers, last, region = network
-    plain = Network(network)
-    found = (cluster(shapes, anchors) * plain.size / plain.stride).round(4)
+    # Each draws weights: with one network less, what is built next would begin with others.
+    size, stride = Network(network).size, Network(network).stride
+    found = (cluster(shapes, anchors) * size / stride).round(4)
     listed = ",".join(map(str, found.flatten().tolist()))
     last = _with(last, filters=anchors * (5 + categories))
     region = _with(region, anchors=listed, num=anchors, classes=categories)
