@@ -214,7 +214,7 @@ class System(Section):
         if len(set(names)) < len(names):
             raise ValueError(f"the encoder {encoder.part} reads an input twice: {encoder.reads}")
         if set(names) <= set(fitting):
-            if len(names) > 1 and "size" not in options.needs("encoder", encoder.part):
+            if len(names) > 1 and encoder.kind not in ("pooled", "grid"):
                 raise ValueError(f"the encoder {encoder.part} reads one input, not {encoder.reads}")
             return "+".join(names)
         there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())

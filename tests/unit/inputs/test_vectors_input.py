@@ -285,6 +285,9 @@ def test_what_is_put_side_by_side_is_of_a_kind_and_features(data):
     objects = {one: {"part": "layout", "source": "seen"} for one in "ab"}
     with pytest.raises(SettingsError, match=r"layout_lstm reads one input, not a\+b"):
         training(STAGE, inputs=objects, encoders=[{"part": "layout_lstm", "reads": "a+b"}])
+    regions = {one: {"part": "regions", "source": f"{one}.zip"} for one in "ab"}
+    with pytest.raises(SettingsError, match=r"regions reads one input, not a\+b"):
+        training(STAGE, inputs=regions, encoders=[{"part": "regions", "reads": "a+b"}])
 
 
 def test_a_stage_cannot_mirror_them(data):
