@@ -40,7 +40,7 @@ def check(family: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
-    """Check what a part's arguments must be to each other: a function ``check`` in its module.
+    """Check what a part's arguments must be to each other: a function ``check`` of its module.
 
     Args:
         given: its options, as `check` returns them, and what its system gives it.
@@ -48,7 +48,7 @@ def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
     Raises:
         ValueError: they do not go together; says why.
     """
-    node = _functions(registry.module(family, name)).get("check")
+    node = _rule(registry.module(family, name))
     if node is None:
         return
     space: dict[str, Any] = {}
@@ -59,6 +59,16 @@ def check_rules(family: str, name: str, given: Mapping[str, Any]) -> None:
         space["check"](**{one.arg: values[one.arg] for one in node.args.kwonlyargs})
     except ValueError as error:
         raise ValueError(f"{family} {name}: {error}") from None
+
+
+def _rule(module: str) -> ast.FunctionDef | None:
+    """A module's function ``check``, its own or one that it imports."""
+    imported = (
+        line.module
+        for line in _tree(module).body
+        if isinstance(line, ast.ImportFrom) and "check" in [one.name for one in line.names]
+    )
+    return _functions(next((one for one in imported if one), module)).get("check")
 
 
 def build(family: str, name: str, given: Mapping[str, Any], available: Mapping[str, Any]) -> Any:

@@ -13,6 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def check(*, width: int, heads: int) -> None:
+    """Each head has an equal share of the width."""
+    if width % heads:
+        raise ValueError(f"width {width} is not a multiple of {heads} heads")
+
+
 def split(vectors: Tensor, heads: int) -> Tensor:
     """Each head's share of vectors (B, N, D), of shape (B, A, N, D / A)."""
     pictures, number, width = vectors.shape  # no -1: there may be no vectors at all

@@ -21,13 +21,7 @@ from torch import Tensor, nn
 from snakecap.models.decoders.attending import AfterDecoder, normalised, regions_of
 from snakecap.models.decoders.lstm import LSTMDecoder
 from snakecap.models.encoded import Memory
-from snakecap.models.transformer import split
-
-
-def check(*, width: int, heads: int) -> None:
-    """Each head has an equal share of the width."""
-    if width % heads:
-        raise ValueError(f"width {width} is not a multiple of {heads} heads")
+from snakecap.models.transformer import check, split
 
 
 class AttentionDecoder(AfterDecoder):

@@ -3,7 +3,7 @@
 Source: Vaswani et al., "Attention Is All You Need", 2017, with the norm first (Xiong et al., 2020).
 Known deviations: the picture's summary is one more region, so that pooled features, a grid, objects
 and several of them together are all read alike, and a picture without objects is too; nothing is
-dropped of attention's weights.
+dropped of its own attention's weights.
 
 Dimensions: B captions, P pictures, T words, N tokens, R regions, V vocabulary, D width, L layers, A
 heads.
@@ -25,6 +25,7 @@ from snakecap.models.decoders.decoder import State, Words
 from snakecap.models.encoded import Encoded, Memory
 from snakecap.models.transformer import (
     EncoderLayer,
+    check,
     feed_forward,
     look_back,
     mean,
@@ -34,12 +35,6 @@ from snakecap.models.transformer import (
 )
 
 Pair = tuple[Tensor, Tensor]  # keys and values, each of shape (B, A, N, D / A)
-
-
-def check(*, width: int, heads: int) -> None:
-    """Each head has an equal share of the width."""
-    if width % heads:
-        raise ValueError(f"width {width} is not a multiple of {heads} heads")
 
 
 class TransformerDecoder(AttendingDecoder):

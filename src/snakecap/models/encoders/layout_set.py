@@ -17,13 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from snakecap.models.encoded import Encoded
-from snakecap.models.transformer import EncoderLayer
-
-
-def check(*, width: int, heads: int) -> None:
-    """Each head has an equal share of the width."""
-    if width % heads:
-        raise ValueError(f"width {width} is not a multiple of {heads} heads")
+from snakecap.models.transformer import EncoderLayer, check
 
 
 class LayoutSetEncoder(nn.Module):
