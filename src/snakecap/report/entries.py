@@ -116,6 +116,14 @@ def _finite(values: Mapping[str, float | None] | None) -> list[tuple[int, float]
     return sorted((at, float(value)) for at, value in known if math.isfinite(value))
 
 
+def by_stage(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    """The runs of each system and stage, its seeds, in the entries' order."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.family, entry.stage), []).append(entry)
+    return found
+
+
 def read(
     systems: Sequence[str],
     captions: Sequence[Path],

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from snakecap.formats import pictures as picture_files
 from snakecap.formats.images import Images
 from snakecap.formats.pictures import Picture
 from snakecap.formats.results import read_references
@@ -28,15 +27,19 @@ PLAIN = 500  # pixels of the longer side of a picture without image
 QUALITY = 80  # of 100, JPEG
 
 
-def pictures_of(pictures: Path, references: Path, entries: Iterable[Entry]) -> list[Picture]:
+def pictures_of(
+    collection: Sequence[Picture], pictures: Path, references: Path, entries: Iterable[Entry]
+) -> list[Picture]:
     """The pictures that some entry has a caption of, in the order of ``pictures.json``.
 
     Their own captions are the references.
 
+    Args:
+        collection: what the file `pictures` holds.
+
     Raises:
         ValueError: one of them is missing in either file; names the picture and the file.
     """
-    collection = picture_files.read(pictures).pictures
     known = {str(picture.id) for picture in collection}
     sentences = read_references(references)
     wanted = dict.fromkeys(key for entry in entries for key in entry.captions)

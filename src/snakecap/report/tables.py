@@ -1,34 +1,22 @@
-"""The report's tables as data frames: scores, differences, captions, detectors; their texts.
-
-The interval of a paired difference is a percentile bootstrap over pictures (Efron and Tibshirani,
-1993, chapter 13); it says nothing of the spread between seeds: a system with several enters with
-the mean over them of every picture's CIDEr.
-
-Compared are a system's consecutive stages; then the systems after their last stage, as the settings
-name them. Without names, up to `ALL_PAIRS` systems each with each. Of more, some of all intervals
-would leave out zero by chance alone: each with the one before it, for `compare` lists the rows of
-an argument one after the other, and each with the best.
-"""
+"""The report's tables as data frames: scores, captions, detectors; and all tables' texts."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from snakecap.formats.atomic import read_as, read_text, write_text
-from snakecap.log import logger
 from snakecap.metrics import diversity as varied
 from snakecap.provenance import staleness
 from snakecap.provenance.staleness import Problem
-from snakecap.report.entries import Entry
+from snakecap.report.differences import averaged, bootstrap
+from snakecap.report.entries import Entry, by_stage
 from snakecap.report.page import Strong
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
@@ -47,9 +35,6 @@ DIVERSITY_FORMATS = {
 DETECTOR_FORMATS = {**dict.fromkeys(PRECISIONS, ".3f"), "pictures": ",", "pictures/s": ",.1f"}
 FACTS = ("system", "stage", "row", "seeds", "stale", "headline")
 Row = dict[Any, Any]  # of a data frame, by column
-RESAMPLES = 2000
-SEED = 123
-ALL_PAIRS = 5  # with more systems, neighbours and the best only
 MARK = "\N{DAGGER}"
 NOTES = {
     "scores": "Square brackets: 95 % bootstrap interval over pictures, of the mean over seeds if "
@@ -83,8 +68,7 @@ def scores(entries: Sequence[Entry]) -> pd.DataFrame:
     ``control``, ``minutes``, ``parameters``. Of a mean only CIDEr has an interval.
     """
     rows: list[Row] = []
-    for family, stage in dict.fromkeys((entry.family, entry.stage) for entry in entries):
-        runs = [e for e in entries if (e.family, e.stage) == (family, stage)]
+    for (family, _), runs in by_stage(entries).items():
         alone = len(runs) == 1
         lines = [_run(one, one.system if alone else family, headline=alone) for one in runs]
         rows += lines if alone else [*_mean(runs, lines), *lines]
@@ -226,71 +210,6 @@ def show(name: str, value: float) -> str:
     return f"{value:.3f}"
 
 
-# Paired differences
-
-
-def differences(entries: Sequence[Entry], pairs: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
-    """Of stages, then of systems; the module says which.
-
-    Args:
-        pairs: systems to compare, where both have entries; none: chosen here.
-
-    Returns:
-        ``from``, ``to``; ``CIDEr``: how much better the second is, the mean over the ``pictures``
-        that both have; ``low`` and ``high`` of its 95 % interval.
-    """
-    groups: dict[str, dict[str, dict[str, float]]] = {}
-    for family, stage in dict.fromkeys((e.family, e.stage) for e in entries):
-        runs = [e.per_picture for e in entries if (e.family, e.stage) == (family, stage)]
-        groups.setdefault(family, {})[stage] = averaged(runs)
-    asked = []
-    for family, stages in groups.items():
-        for (name, before), (later, after) in pairwise(stages.items()):
-            asked.append((f"{family} / {name}", before, f"{family} / {later}", after))
-    many = len({entry.stage for entry in entries}) > 1
-    names = {
-        family: f"{family} / {list(stages)[-1]}" if many else family
-        for family, stages in groups.items()
-    }
-    last = {name: list(groups[family].values())[-1] for family, name in names.items()}
-    named = [(names[a], names[b]) for a, b in pairs if a in names and b in names]
-    if len(named) < len(pairs):
-        logger.warning("%d of the report's pairs are not compared", len(pairs) - len(named))
-    asked += [(a, last[a], b, last[b]) for a, b in (named if pairs else _pairs(last))]
-    rows = []
-    for first, before, second, after in asked:
-        shared = sorted(before.keys() & after.keys())
-        if shared:
-            change = np.array([after[key] for key in shared]) - [before[key] for key in shared]
-            rows.append((first, second, float(change.mean()), *bootstrap(change), len(shared)))
-    return pd.DataFrame(rows, columns=["from", "to", "CIDEr", "low", "high", "pictures"])
-
-
-def _pairs(last: Mapping[str, Mapping[str, float]]) -> Iterable[tuple[str, str]]:
-    if len(last) <= ALL_PAIRS:
-        return combinations(last, 2)
-    best = max(last, key=lambda name: np.mean(list(last[name].values()) or [-np.inf]))
-    neighbours = list(pairwise(last))
-    beside = {name for pair in neighbours if best in pair for name in pair}
-    return neighbours + [(name, best) for name in last if name not in beside]
-
-
-def averaged(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Each picture's mean over several runs, of the pictures that all of them have."""
-    shared = [key for key in runs[0] if all(key in run for run in runs)]
-    return {key: float(np.mean([run[key] for run in runs])) for key in shared}
-
-
-def bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the mean of values of shape (pictures,)."""
-    generator = np.random.default_rng(SEED)
-    means = np.empty(RESAMPLES)
-    for at in range(RESAMPLES):  # one resample at a time: 5,000 pictures need no 80 MB table
-        means[at] = values[generator.integers(0, len(values), len(values))].mean()
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
 # Detectors
 
 
@@ -348,8 +267,7 @@ def diversity(entries: Sequence[Entry], training: Collection[str] = ()) -> pd.Da
     """
     known = {varied.words(caption) for caption in training}
     rows: list[Row] = []
-    for family, stage in dict.fromkeys((entry.family, entry.stage) for entry in entries):
-        runs = [e for e in entries if (e.family, e.stage) == (family, stage)]
+    for (family, stage), runs in by_stage(entries).items():
         each = pd.DataFrame([_varied(entry, known) for entry in runs])
         rows.append({"system": family, "stage": stage, **each.mean()})
     found = pd.DataFrame(rows)

@@ -16,6 +16,7 @@ from snakecap.report import figure as figures
 from snakecap.report import gallery, tables
 from snakecap.report import layouts as layout_files
 from snakecap.report import page as pages
+from snakecap.report.differences import differences
 
 FIGURE_PICTURES = 4
 
@@ -76,37 +77,35 @@ def report(
             layout is unknown, or the README has no markers.
     """
     optional = controls or [], histories or [], reads or [], trained or []
-    wanted = (
-        None
-        if configuration is None
-        else staleness.read_configuration(configuration, pictures.parent)
-    )
+    folder = pictures.parent
+    wanted = None if configuration is None else staleness.read_configuration(configuration, folder)
     entries = entry_files.read(systems, captions, scores, *optional, wanted)
     named = layout_files.read(layouts or [], entries)
-    shown = gallery.pictures_of(pictures, references, entries)
+    collection = picture_files.read(pictures)
+    shown = gallery.pictures_of(collection.pictures, pictures, references, entries)
     splits = list(dict.fromkeys(picture.split for picture in shown))
-    judged = tables.detectors(detectors or [], detector_scores or [], splits)
     table = tables.scores(entries)
-    differences = tables.differences(entries, settings.pairs)
-    training = picture_files.read(pictures).split("train")
-    varied = tables.diversity(entries, {one for each in training for one in each.captions})
+    learnt = {one for picture in collection.split("train") for one in picture.captions}
     texts: dict[str, Any] = {
         "title": settings.title,
         "subtitle": f"{len(shown):,} pictures of the {' and '.join(splits)} split",
-        "tables": tables.texts(table, differences, judged, varied),
+        "tables": tables.texts(
+            table,
+            differences(entries, settings.pairs),
+            tables.detectors(detectors or [], detector_scores or [], splits),
+            tables.diversity(entries, learnt),
+        ),
     }
     if readme is not None:
         tables.insert(readme, pages.render("table.md", whole=False, **texts))
-    drawing = plots.draw(entries)
-    some = gallery.evenly(shown, settings.shown)
-    data, small = gallery.data(entries, some, images, settings.thumbnail, named)
-    html = pages.build(data=data, thumbnails=small, curves=drawing, **texts)
     if figure is not None:
         some = gallery.evenly(shown, FIGURE_PICTURES)
-        panels = gallery.panels(entries, some, images, named)
         with writing(figure) as temporary:
-            figures.draw(panels).save(temporary, "PNG")
+            drawn = figures.draw(gallery.panels(entries, some, images, named))
+            drawn.save(temporary, "PNG")
+    drawing, some = plots.draw(entries), gallery.evenly(shown, settings.shown)
+    data, small = gallery.data(entries, some, images, settings.thumbnail, named)
     write_text(table_csv, tables.comma_separated(table))
     write_text(curves, drawing)
-    write_text(page, html)
+    write_text(page, pages.build(data=data, thumbnails=small, curves=drawing, **texts))
     write_text(table_md, pages.render("table.md", whole=True, **texts))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from snakecap.report import curves, entries, figure, gallery, page, tables
+from snakecap.report.differences import bootstrap, differences
 from snakecap.report.entries import Entry, Said
-from snakecap.report.tables import bootstrap, differences
 
 
 def entry(name: str, stage: str = "frozen", ciders=(0.1, 0.2, 0.3), **changes) -> Entry:
