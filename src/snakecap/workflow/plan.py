@@ -7,29 +7,22 @@ output patterns and these methods agree, which every run shows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from snakecap import registry
-from snakecap.config import options
-from snakecap.config.detection import files_by_split
 from snakecap.config.settings import (
     VALIDATION_METRICS,
     Arrangement,
     Extraction,
     Features,
     Settings,
-    SettingsError,
     System,
 )
 from snakecap.config.system import Ensemble, Input
-from snakecap.formats import pictures
 from snakecap.provenance import code, identity, sidecar
+from snakecap.workflow import checks
 
-# A data set's results are in these; a system has a folder beside them.
-FOLDERS = {"captions", "detections", "detectors", "features", "layouts", "references", "report"}
-FOLDERS |= {"vocabularies"}
 ENSEMBLE = "ensemble"  # what stands for the stage of a model that was not trained as one
 
 
@@ -66,68 +59,11 @@ class Plan:
         }
         self.layouts = sorted({one.source for one in inputs if one.table == "layouts"})
         self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
-        self._check_names()
-        self._check_roots()
-        self._check_weights()
-
-    def _check_names(self) -> None:
-        if taken := FOLDERS & {*self.systems, *self.ensembles}:
-            name = min(taken)
-            table = "systems" if name in self.systems else "ensembles"
-            raise SettingsError(
-                f"{table}.{name}: results/{self.dataset}/{name} holds other results: give it "
-                "another name"
-            )
-
-    def _check_roots(self) -> None:
-        """A recipe's path that was not set would be noticed by the first job alone."""
-        for name in self.dataset.split("+"):
-            root = self.settings.datasets[name].root
-            if root is not None and not Path(root).expanduser().is_dir():
-                raise SettingsError(
-                    f"datasets.{name}.root: there is no folder {root}; set it to where the data "
-                    "set's files are"
-                )
-
-    def _check_weights(self) -> None:
-        """Snakemake would keep what other weights made, and go on from there."""
-        for backbone in dict.fromkeys(backbone for backbone, _ in self.features.values()):
-            path = self.settings.backbones[backbone].weights
-            if path not in ("random", "torchvision", "timm") and not Path(path).is_file():
-                raise SettingsError(
-                    f"backbones.{backbone}.weights: no file {path}; give a .pth, .safetensors "
-                    "or .npz state dict, `torchvision`, `timm` or `random`"
-                )
-        for name, system in self.systems.items():
-            for key, one in system.inputs.items():
-                if one.table is None:
-                    self._check_source(f"systems.{name}.inputs.{key}.source", one)
-        for name in self.detectors:
-            row = self.settings.detectors[name]
-            for path in row.named:
-                if not Path(path).is_file():
-                    raise SettingsError(f"detectors.{name}.options: there is no file {path}")
-            file = row.file
-            try:
-                if file is not None and not any(path.is_file() for path in files_by_split(file)):
-                    raise FileNotFoundError(f"there is no file {file}")
-            except FileNotFoundError as error:
-                raise SettingsError(f"detectors.{name}.file: {error}") from None
-
-    def _check_source(self, place: str, one: Input) -> None:
-        """A file that no step makes; its pictures too, once it is known which there are."""
-        if not one.file.is_file():
-            raise SettingsError(f"{place}: there is no file {one.source}")
-        opens = options.constant("input", one.part, "opens")
-        if opens is None:
-            return
-        pictures_json = Path(self.settings.pathvars["results"], self.dataset, "pictures.json")
-        try:
-            found = registry.named(opens)(one.file, **one.chosen)
-            if not self.settings.pixels and pictures_json.is_file():
-                found.check(_listed(pictures_json, pictures_json.stat().st_mtime_ns)[1])
-        except (ValueError, OSError) as error:
-            raise SettingsError(f"{place}: {error}") from None
+        checks.names(self.dataset, self.systems, self.ensembles)
+        checks.roots(settings)
+        checks.weights(settings, dict.fromkeys(backbone for backbone, _ in self.features.values()))
+        checks.sources(settings, self.systems)
+        checks.detectors(settings, self.detectors)
 
     # Files.
 
@@ -283,7 +219,7 @@ class Plan:
         place, made = folder / "pictures.json", folder / result
         if how == "trust" or not place.is_file():
             return ""
-        written, names = _listed(place, place.stat().st_mtime_ns)
+        written, names = checks.listed(place, place.stat().st_mtime_ns)
         root = Path(self.moved_root(dataset) or written)
         record = sidecar.read(made) if made.exists() else None
         return sidecar.photos_since(root, names, record, contents=how == "contents")[:16]
@@ -402,9 +338,3 @@ def features_name(one: Input) -> str:
     kept = one.features
     words = [one.source, kept.output]
     return "_".join(words + [word for word in ("flip", "half") if getattr(kept, word)])
-
-
-@cache
-def _listed(place: Path, changed: int) -> tuple[str, list[str]]:
-    """The root and the files of a pictures.json."""
-    return pictures.listed(place)
