@@ -58,8 +58,9 @@ class Input(Part):
             return super().of(family)
         files, lines = [self.file], []
         if self.file.suffix == ".txt":
-            lines = self.file.read_text(encoding="utf-8").splitlines()
-        files += [self.file.parent / line.strip() for line in lines if line.strip()]
+            lines = self.file.read_text(encoding="utf-8", errors="replace").splitlines()
+        listed = (line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        files += [self.file.parent / name for name in listed]
         return super().of(family) | {"source": "", "files": list(map(str, files))}
 
     @property

@@ -118,8 +118,8 @@ def _entries(paths: Iterable[Path]) -> Iterator[tuple[Entry, Path]]:
         except ValueError as error:
             logger.warning("left out: %s", error)
             continue
-        *_, folder, system, stage = path.parent.resolve().parts
-        yield Entry(f"{folder}/{system}", stage, history=past), path
+        *above, stage = path.parent.resolve().parts[-3:]
+        yield Entry("/".join(above), stage, history=past), path
 
 
 def _row(entry: Entry, path: Path) -> tuple[str, ...]:
