@@ -117,3 +117,18 @@ def test_alternatives_are_the_models_probabilities(data, models, capsys):
     assert capsys.readouterr().out.count("\t") == 1
     main([*words, "--alternatives", "2", "--format", "csv"])
     assert capsys.readouterr().out.startswith("file_name,caption,log_prob,alternatives\n")
+
+
+def test_what_may_not_be_said_is_known_by_the_vocabularys_ids(models):
+    model = snakecap.load(models[0], device="cpu")
+    asked = Decoding(no_bad_endings=True, min_length=3, no_repeat_ngram=2, no_repeat_words=True)
+    found = model.constraints(asked)
+    words = ["<end>", *model.vocabulary]
+    bad = {words[at] for at in found.bad_endings.nonzero().flatten().tolist()}
+    assert {"a", "of"} & set(words) <= bad < {"a", "an", "the", "of", "on", "in", "with", "at"}
+    assert "circle" in words and len(found.bad_endings) == len(words)
+    assert (found.min_length, found.no_repeat_ngram) == (3, 2)
+    once = {words[at] for at in found.no_repeat_words.nonzero().flatten().tolist()}
+    assert "circle" in once and "a" not in once
+    plain = model.constraints(Decoding())
+    assert plain.bad_endings is None and plain.no_repeat_words is None and not plain.min_length

@@ -119,7 +119,9 @@ def test_a_recipes_path_that_was_not_set_stops_the_plan(tmp_path):
         planned(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("recipe", ["coco_layouts", "flickr8k", "coco_photos"])
+@pytest.mark.parametrize(
+    "recipe", ["coco_layouts", "flickr8k", "flickr8k_attention", "coco_photos"]
+)
 def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
     root = Path(__file__).parents[3]
     merged = {}
@@ -129,6 +131,35 @@ def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
     merged["datasets"][dataset]["root"] = "data/not_set"
     with pytest.raises(settings.SettingsError, match=rf"datasets\.{dataset}\.root: .*data/not_set"):
         Plan(settings.read(merged))
+
+
+def test_published_weights_need_no_file_and_others_do():
+    def plan(**backbone):
+        raw = planned(Path.cwd()).settings.model_dump(mode="json")
+        raw["backbones"]["tiny"] = {"preprocess": {"crop": None}, **backbone}
+        return Plan(settings.read(raw))
+
+    plan(architecture="resnet18", weights="torchvision")
+    plan(architecture="timm/resnet18", weights="timm")
+    with pytest.raises(
+        settings.SettingsError, match=r"tiny\.weights: no file mine\.pth"
+    ):
+        plan(architecture="timm/resnet18", weights="mine.pth")
+
+
+def test_deepcaptions_and_the_fields_recipes_for_coco_are_planned(tmp_path):
+    root, merged = Path(__file__).parents[3], {}
+    names = ("config", *(f"workflow/recipes/{n}" for n in ("datasets", "deepcaption")))
+    for name in names:
+        update_config(merged, yaml.safe_load((root / f"{name}.yaml").read_text()))
+    evaluated = Plan(settings.read(merged)).evaluated()
+    assert ("deepcaption_smoke", "self_critical") in evaluated and len(evaluated) == 3
+    theirs = root / "workflow/recipes/captioning_coco.yaml"
+    update_config(merged, yaml.safe_load(theirs.read_text()))
+    with pytest.raises(settings.SettingsError, match="there is no file data/bottomup"):
+        Plan(settings.read(merged))
+    merged["compare"] = ["newfc"]
+    assert len(Plan(settings.read(merged)).evaluated()) == 2
 
 
 def test_obj2texts_recipe_for_coco_needs_darknets_files(tmp_path):
