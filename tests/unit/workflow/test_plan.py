@@ -141,9 +141,7 @@ def test_published_weights_need_no_file_and_others_do():
 
     plan(architecture="resnet18", weights="torchvision")
     plan(architecture="timm/resnet18", weights="timm")
-    with pytest.raises(
-        settings.SettingsError, match=r"tiny\.weights: no file mine\.pth"
-    ):
+    with pytest.raises(settings.SettingsError, match=r"tiny\.weights: no file mine\.pth"):
         plan(architecture="timm/resnet18", weights="mine.pth")
 
 
