@@ -12,6 +12,7 @@ from typing import Any
 INPUTS = {
     "features": "snakecap.inputs.features:FeaturesInput",
     "layout": "snakecap.inputs.layout:LayoutInput",
+    "photos": "snakecap.inputs.photos:PhotosInput",
     "regions": "snakecap.inputs.regions:RegionsInput",
     "vectors": "snakecap.inputs.vectors:VectorsInput",
 }
@@ -63,6 +64,7 @@ DATASETS = {
 TOKENIZERS = {
     "neuraltalk2": "snakecap.text.neuraltalk2:tokenize",
     "treebank": "snakecap.text.treebank:tokenize",
+    "densecap": "snakecap.text.densecap:tokenize",
 }
 SEARCHES = {
     "beam": "snakecap.search.beam:search",

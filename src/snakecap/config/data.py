@@ -73,6 +73,11 @@ class Resize(Geometry):
 class Vocabulary(Section):
     """A row of `vocabularies`: captions to words to ids."""
 
+    # Which file is read follows from it, and that counts by its contents.
+    of: Annotated[Literal["captions", "regions"], NoEffect] = Field(
+        "captions",
+        description="what is said of pictures, or the phrases of their regions, for dense systems",
+    )
     tokenizer: str = Field("neuraltalk2", description="a name in registry.TOKENIZERS")
     min_count: Count = Field(5, description="NeuralTalk2 keeps words seen more than 5 times")
     inclusive: bool = Field(
@@ -81,7 +86,9 @@ class Vocabulary(Section):
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = Field(
         ("train",), description="splits that are counted; the original counted all of them"
     )
-    max_length: Positive = Field(16, description="words; longer captions are clipped")
+    max_length: Positive = Field(
+        16, description="words; longer captions are clipped, regions of longer phrases left out"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Vocabulary:

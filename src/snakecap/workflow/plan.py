@@ -18,6 +18,7 @@ from snakecap.config.settings import (
     Features,
     Settings,
     System,
+    Vocabulary,
 )
 from snakecap.config.system import Ensemble, Input
 from snakecap.provenance import code, identity, sidecar
@@ -78,6 +79,18 @@ class Plan:
 
     def captions(self, dataset: str, system: str) -> str:
         return f"<results>/{dataset}/captions/{self.systems[system].vocabulary}.h5"
+
+    def described(self, dataset: str, vocabulary: str) -> str:
+        """The pictures whose captions, or regions' phrases, are counted and packed."""
+        of_regions = self.settings.vocabularies[vocabulary].of == "regions"
+        return f"<results>/{dataset}/" + (
+            f"regions/{vocabulary}.json" if of_regions else "pictures.json"
+        )
+
+    def encoded_images(self, dataset: str, vocabulary: str) -> list[str]:
+        """The squares that packed captions are of; dense systems read photos."""
+        of_regions = self.settings.vocabularies[vocabulary].of == "regions"
+        return [] if of_regions else self.images(dataset)
 
     def words(self, dataset: str, system: str) -> str:
         return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
@@ -227,6 +240,14 @@ class Plan:
     def resize(self, dataset: str) -> Job:
         return self.job("resize", self.settings.resize, photos=self.photos(dataset, "images.h5"))
 
+    def regions(self, dataset: str, vocabulary: str) -> Job:
+        """Choosing the regions that are learnt; which words are frequent changes nothing."""
+        row = self.settings.vocabularies[vocabulary]
+        read = Vocabulary(tokenizer=row.tokenizer, max_length=row.max_length)
+        photos = self.photos(dataset, f"regions/{vocabulary}.json")
+        parts = [registry.location("tokenizer", row.tokenizer)]
+        return self.job("regions", read, parts, photos=photos)
+
     def text(self, rule: str, vocabulary: str) -> Job:
         """Counting words (`vocabulary`), or packing captions (`encode`)."""
         row = self.settings.vocabularies[vocabulary]
@@ -310,6 +331,8 @@ class Plan:
         if self.settings.pixels:
             yield "images.h5", self.resize(self.dataset)
         for name in dict.fromkeys(system.vocabulary for system in self.systems.values()):
+            if self.settings.vocabularies[name].of == "regions":
+                yield f"regions/{name}.json", self.regions(self.dataset, name)
             yield f"vocabularies/{name}.json", self.text("vocabulary", name)
             yield f"captions/{name}.h5", self.text("encode", name)
         for name in self.features:

@@ -115,6 +115,11 @@ STEPS = {
         "captions to ids: captions.h5",
         need=Need(1000, 12, 3, 10, 1000, 1000),
     ),
+    "regions": Step(
+        "steps.regions:regions",
+        "the regions that dense systems learn, whose phrases become captions",
+        need=Need(1500, 40, 6, 20, 50, 50),
+    ),
     "references": Step(
         "steps.references:references",
         "a split's captions as COCO JSON",
