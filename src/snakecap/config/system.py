@@ -75,6 +75,11 @@ class Input(Part):
         return str(options.constant("input", self.part, "kind").format(**self.chosen))
 
     @property
+    def cached(self) -> bool:
+        """Whether its backbone's features are, for stages that do not train it."""
+        return self.kind in ("pooled", "grid")
+
+    @property
     def features(self) -> Features:
         return Features(**self.chosen)
 
@@ -149,6 +154,16 @@ class System(Section):
     )
     seed: Seed | None = Field(None, description="overrides every stage's seed")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives(cls, given: Any) -> Any:
+        """Stages of the task dense learn by its objective."""
+        if not isinstance(given, dict) or given.get("task") != "dense":
+            return given
+        stages = given.get("stages", ())
+        filled = [{"objective": {"part": "dense"}, **one} for one in stages]
+        return {**given, "stages": filled}
+
     @model_validator(mode="after")
     def _consistent(self) -> System:
         names = [stage.name for stage in self.stages]
@@ -172,7 +187,7 @@ class System(Section):
                 raise ValueError(f"{name}: the task {self.task} has none")
         if not dense and not self.encoders:
             raise ValueError("encoders: a captioner needs one")
-        if dense and [one.kind for one in self.inputs.values()] != ["photos"]:
+        if dense and [one.kind for one in self.inputs.values()] != ["photo"]:
             raise ValueError("inputs: the task dense reads one, of the part photos")
         objectives = {stage.objective.part for stage in self.stages}
         if dense != ("dense" in objectives) or (dense and len(objectives) > 1):
@@ -209,7 +224,7 @@ class System(Section):
                     f"a stage with flip: true mirrors what it reads, and of inputs.{name} there is "
                     "nothing mirrored: set flip: false"
                 )
-            if mirrored and one.table == "backbones" and not one.features.flip:
+            if mirrored and one.cached and not one.features.flip:
                 raise ValueError(
                     "a stage with flip: true and a frozen backbone reads the features of mirrored "
                     f"pictures: set flip: true in the options of inputs.{name} too"

@@ -54,9 +54,7 @@ class Plan:
         self.ensembles = settings.joint()
         inputs = [one for system in self.systems.values() for one in system.inputs.values()]
         self.features: dict[str, tuple[str, Features]] = {
-            features_name(one): (one.source, one.features)
-            for one in inputs
-            if one.table == "backbones"
+            features_name(one): (one.source, one.features) for one in inputs if one.cached
         }
         self.layouts = sorted({one.source for one in inputs if one.table == "layouts"})
         self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
@@ -91,6 +89,10 @@ class Plan:
         """The squares that packed captions are of; dense systems read photos."""
         of_regions = self.settings.vocabularies[vocabulary].of == "regions"
         return [] if of_regions else self.images(dataset)
+
+    def pictures(self, dataset: str, system: str) -> str:
+        """The records that a system learns from."""
+        return self.described(dataset, self.systems[system].vocabulary)
 
     def words(self, dataset: str, system: str) -> str:
         return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
@@ -144,6 +146,8 @@ class Plan:
                 found.append(f"{folder}/layouts/{one.source}.h5")
             elif one.table is None:
                 found.append(str(one.file))
+            elif not one.cached:
+                found.append(self.pictures(dataset, system))
             elif pixels:
                 found.append(f"{folder}/images.h5")
             else:
@@ -295,6 +299,7 @@ class Plan:
         metrics = VALIDATION_METRICS if row.language_eval else ()
         parts = [
             *self.parts(self.systems[system]),
+            registry.location("task", training.task),
             registry.location("objective", row.objective.part),
             registry.location("schedule", row.schedule.name),
             *(registry.location("optimiser", optimiser.name) for optimiser in optimisers),

@@ -8,7 +8,7 @@ Source: Girshick et al., "Rich feature hierarchies" (CVPR 2014), appendix C; den
 ApplyBoxTransform, InvertBoxTransform, MakeAnchors. Known deviation: its pixels are counted from 1,
 so that its first field's centre, 8.5 at a stride of 16, is 8 here.
 
-Dimensions: N boxes, A anchors of a place, h and w cells of a map.
+Dimensions: N boxes, K anchors of a place, h and w cells of a map.
 """
 
 from __future__ import annotations
@@ -55,20 +55,22 @@ def inside(boxes: Tensor, size: Tensor) -> Tensor:
     return (boxes[:, :2] >= 0).all(1) & (boxes[:, 2:] <= size).all(1)
 
 
-def anchors(shapes: Tensor, height: int, width: int, stride: float) -> Tensor:
+def anchors(shapes: Tensor, cells: tuple[int, int], stride: float) -> Tensor:
     """A box of every shape around the centre of every cell's pixels.
 
     Args:
-        shapes: widths and heights in pixels, of shape (A, 2).
+        shapes: widths and heights in pixels, of shape (K, 2).
+        cells: h and w.
 
     Returns:
-        Of shape (A * h * w, 4): shape by shape, and row by row in each.
+        Of shape (K * h * w, 4): shape by shape, and row by row in each.
     """
     rows, columns = (
         (torch.arange(number, device=shapes.device, dtype=shapes.dtype) + 0.5) * stride
-        for number in (height, width)
+        for number in cells
     )
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    centres = torch.stack([x, y], -1).expand(len(shapes), height, width, 2)
+    centres = torch.stack([x, y], -1).expand(len(shapes), *cells, 2)
     sides = shapes[:, None, None].expand_as(centres)
-    return box_convert(torch.cat([centres, sides], -1).reshape(-1, 4), "cxcywh", "xyxy")
+    whole: Tensor = box_convert(torch.cat([centres, sides], -1).view(-1, 4), "cxcywh", "xyxy")
+    return whole

@@ -1,9 +1,10 @@
 """Pictures to regions, and each region to what a decoder reads.
 
-Source: Johnson, Karpathy and Fei-Fei, "DenseCap: Fully Convolutional Localization Networks for Dense
-Captioning" (CVPR 2016), and its code. docs/systems.md lists what differs.
+Source: Johnson, Karpathy and Fei-Fei, "DenseCap: Fully Convolutional Localization Networks for
+Dense Captioning" (CVPR 2016), and its code. docs/systems.md lists what differs.
 
-Dimensions: B pictures, R regions of each, N regions of all, C channels, S side, F numbers of a code.
+Dimensions: B pictures, R regions of each, N regions of all, C channels, S side, F numbers of a
+code.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from snakecap.models.dense.pooling import pool
 from snakecap.models.dense.proposals import ProposalNetwork
 from snakecap.models.dense.recognition import RecognitionNetwork, RegionEncoder
 from snakecap.models.dense.trunk import Trunk
-from snakecap.models.encoded import Encoded
 
 Inputs = Mapping[str, Mapping[str, Tensor]]
 
@@ -76,27 +76,23 @@ class DenseCaptioner(nn.Module):
         """The features (B, R, C, S, S) of boxes (B, R, 4)."""
         return pool(seen.map, boxes, seen.frame, self.side)
 
-    def context(self, seen: Seen) -> Tensor | None:
-        """The code of each whole picture, (B, F); None where no decoder reads it."""
+    def in_context(self, seen: Seen, codes: Tensor, owners: Tensor) -> Tensor:
+        """Codes (N, F) of regions of pictures `owners` (N,), each beside its picture's if asked for.
+
+        Returns:
+            What the decoder's reading is made of, of shape (N, F) or (N, 2 F).
+        """
         if not self.encoder.context:
-            return None
+            return codes
         whole = torch.cat([torch.zeros_like(seen.sizes), seen.sizes], 1).unsqueeze(1)
-        codes: Tensor = self.recognition.base(self.pool(seen, whole).squeeze(1))
-        return codes
-
-    def encode(
-        self, codes: Tensor, regions: Tensor, context: Tensor | None, owners: Tensor
-    ) -> Encoded:
-        """Regions of pictures `owners` (N,) as the decoder reads them; it prepares them itself."""
-        if context is not None:
-            codes = torch.cat([codes, context[owners]], 1)
-        encoded: Encoded = self.encoder(codes, regions)
-        return encoded
-
+        pictures = self.recognition.base(self.pool(seen, whole).squeeze(1))
+        return torch.cat([codes, pictures[owners]], 1)
 
 def _without_padding(pixels: Tensor, sizes: Tensor) -> Tensor:
     """Preprocessed pixels (B, 3, H, W) with zeros outside of the pictures, as convolutions pad."""
-    columns, rows = (torch.arange(side, device=pixels.device) for side in (pixels.shape[3], pixels.shape[2]))
+    columns, rows = (
+        torch.arange(side, device=pixels.device) for side in (pixels.shape[3], pixels.shape[2])
+    )
     inside = (columns < sizes[:, :1])[:, None, None] & (rows < sizes[:, 1:])[:, None, :, None]
     return pixels * inside
 
@@ -108,7 +104,7 @@ def build(training: Training, *, vocabulary_size: int, published: bool) -> Dense
         published: whether the backbone has its row's weights; of VGG the region's two layers
             are then its fc6 and fc7.
     """
-    [(name, row)] = training.backbones.items()
+    [row] = training.backbones.values()
     given = training.regions
     backbone: Backbone = registry.load("backbone", row.family)(row.architecture, row.class_scores)
     if published:

@@ -3,8 +3,8 @@
 Source: Ren et al., "Faster R-CNN" (NeurIPS 2015), 3.1; densecap's LocalizationLayer (build_rpn,
 forward_test). Known deviation: anchors of several pictures at once.
 
-Dimensions: B pictures, C channels, h and w cells of a map, K anchors of a cell, A = K h w anchors of
-a picture, R regions of the picture that has most.
+Dimensions: B pictures, C channels, h and w cells of a map, K anchors of a cell, A = K h w anchors
+of a picture, R regions of the picture that has most.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class ProposalNetwork(nn.Module):
         stride: pixels of a cell.
     """
 
+    shapes: Tensor
+
     def __init__(
         self, channels: int, *, filters: int, anchors: Sequence[tuple[float, float]], stride: int
     ):
@@ -59,13 +61,15 @@ class ProposalNetwork(nn.Module):
     def forward(self, features: Tensor) -> Proposals:
         """Of maps (B, C, h, w)."""
         hidden = F.relu(self.convolution(features))
-        anchors = geometry.anchors(self.shapes, *features.shape[2:], self.stride)
+        height, width = features.shape[2:]
+        anchors = geometry.anchors(self.shapes, (height, width), self.stride)
         transforms, scores = self._rows(self.box(hidden), 4), self._rows(self.score(hidden), 2)
         return Proposals(anchors, transforms.float(), scores.float())
 
     def _rows(self, raw: Tensor, numbers: int) -> Tensor:
         """Channels (B, K * n, h, w), anchor by anchor, as rows (B, A, n)."""
-        split = raw.unflatten(1, (len(self.shapes), numbers))
+        pictures, _, height, width = raw.shape
+        split = raw.view(pictures, -1, numbers, height, width)
         return split.permute(0, 1, 3, 4, 2).flatten(1, 3)
 
 
@@ -89,6 +93,6 @@ def choose(proposals: Proposals, sizes: Tensor, *, overlap: float, limit: int) -
 
 def padded(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Each picture's boxes as one tensor (B, R, 4), and which of them exist, (B, R)."""
-    rows = nn.utils.rnn.pad_sequence(list(boxes), batch_first=True)
+    rows: Tensor = nn.utils.rnn.pad_sequence(list(boxes), batch_first=True)
     counts = torch.tensor([len(row) for row in boxes], device=rows.device)
     return rows, torch.arange(rows.shape[1], device=rows.device) < counts.unsqueeze(1)

@@ -76,4 +76,5 @@ def _upto(net: nn.Module, layers: Sequence[str]) -> nn.Module:
     if unknown := [name for name in layers if name not in known]:
         names = ", ".join(name for name in known if name and name.count(".") < 2)
         raise ValueError(f"the backbone has no layer {unknown[0]!r}; it has: {names}")
-    return create_feature_extractor(net, {name: name for name in layers})
+    cut: nn.Module = create_feature_extractor(net, {name: name for name in layers})
+    return cut
