@@ -65,6 +65,11 @@ STEPS = {
         positional=("results", "references"),
         need=Need(5000, 4, 2, 20, 100, 100),
     ),
+    "score-dense": Step(
+        "steps.score_dense:score_dense",
+        "mAP of dense captions, of any model's predictions",
+        positional=("predictions", "regions"),
+    ),
     "info": Step(
         "steps.info:info",
         "what a result was made from, and whether that changed",
