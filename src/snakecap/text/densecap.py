@@ -15,14 +15,13 @@ _SPELT = str.maketrans(
 _DELETE = str.maketrans("", "", string.punctuation)
 
 
-def tokenize(phrase: str) -> list[str]:
+def tokenize(caption: str) -> list[str]:
     """The words of a phrase; punctuation is deleted, not replaced by a space.
 
     >>> tokenize("5° slope, ½ a man's red-shirt!")
     ['5', 'degree', 'slope', 'half', 'a', 'mans', 'redshirt']
     """
-    if not phrase.isascii():
-        composed = unicodedata.normalize("NFC", phrase).translate(_SPELT)
-        plain = unicodedata.normalize("NFKD", composed).encode("ascii", "ignore")
-        phrase = plain.decode("ascii")
-    return phrase.lower().translate(_DELETE).split()
+    if not caption.isascii():
+        spelt = unicodedata.normalize("NFC", caption).translate(_SPELT)
+        caption = unicodedata.normalize("NFKD", spelt).encode("ascii", "ignore").decode("ascii")
+    return caption.lower().translate(_DELETE).split()
