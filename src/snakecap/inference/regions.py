@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, box_convert
 
 from snakecap import registry
 from snakecap.config.dense import Describing
+from snakecap.formats.dense import Described
+from snakecap.formats.pictures import Picture
 from snakecap.models.captioner import stepper
 from snakecap.models.dense import boxes as geometry
 from snakecap.models.dense.dense_captioner import DenseCaptioner, Inputs, Seen
@@ -67,9 +70,7 @@ def recognise(model: DenseCaptioner, inputs: Inputs, boxes: Sequence[Tensor]) ->
     return _recognised(model, model.see(inputs), boxes)[0]
 
 
-def _recognised(
-    model: DenseCaptioner, seen: Seen, boxes: Sequence[Tensor]
-) -> tuple[Found, Tensor]:
+def _recognised(model: DenseCaptioner, seen: Seen, boxes: Sequence[Tensor]) -> tuple[Found, Tensor]:
     """The regions in these boxes, and the transforms (N, 4) to better ones."""
     rows, there = padded(boxes)
     owners = there.nonzero()[:, 0]
@@ -90,3 +91,41 @@ def captions(
     number = len(encoded.summary)
     found = search(step, state, settings, number, constraints) if number else []
     return [best[0] for best in found]
+
+
+def described(
+    pictures: Sequence[Picture],
+    sizes: Tensor,
+    found: Found,
+    said: Sequence[str],
+    log_probs: Sequence[float] | None = None,
+) -> list[Described]:
+    """The regions of pictures in pixels of the originals.
+
+    Args:
+        pictures: their records, which say how large they are.
+        sizes: widths and heights of them in the network's image, (B, 2).
+        said: N captions.
+        log_probs: of the captions.
+    """
+    boxes = box_convert(found.boxes, "xyxy", "xywh").double().cpu().numpy()
+    logits, owners = found.logits.double().cpu().numpy(), found.owners.cpu().numpy()
+    results = []
+    for at, (picture, size) in enumerate(zip(pictures, sizes.tolist(), strict=True)):
+        own = np.flatnonzero(owners == at).tolist()
+        scales = np.array([picture.width / size[0], picture.height / size[1]] * 2)
+        chances = None if log_probs is None else np.array([log_probs[place] for place in own])
+        results.append(
+            Described(
+                picture.id,
+                boxes[own] * scales,
+                1 / (1 + np.exp(-logits[own])),
+                tuple(said[place] for place in own),
+                logits[own],
+                chances,
+                picture.file,
+                picture.width,
+                picture.height,
+            )
+        )
+    return results

@@ -88,13 +88,14 @@ class DenseBatches:
         parts = []
         for part, times in split(len(rows), self.stage.accumulate, self.processes):
             inputs = self.photos.read(files, Draw(generator, flip, part))
-            targets = self._targets(rows[part], None if flip is None else flip[part])
+            targets = self.targets(rows[part], None if flip is None else flip[part])
             batch = Batch(rows[part], {self.photos.name: inputs}, targets)
             share = (part.stop - part.start) / len(rows) / times
             parts.append(MicroBatch(batch, share, len(rows)))
         return parts
 
-    def _targets(self, rows: Tensor, flip: Tensor | None) -> RegionTargets:
+    def targets(self, rows: Tensor, flip: Tensor | None = None) -> RegionTargets:
+        """The regions of some pictures, as a batch; mirrored where a (B,) tensor is true."""
         spans = [range(self.packed.starts[row], self.packed.ends[row]) for row in rows.tolist()]
         chosen = torch.tensor([region for span in spans for region in span])
         owners = torch.arange(len(rows)).repeat_interleave(torch.tensor(list(map(len, spans))))

@@ -131,7 +131,7 @@ class DenseObjective:
         words, places, targets = enforced(words, encoded.summary.device)
         states = decoder.hidden(memory, words)
         each = predicted(decoder, states, places, targets, reduction="none")
-        return each @ shares[places // states.shape[1]]
+        return (each * shares[places // states.shape[1]]).sum()
 
 
 @dataclass(frozen=True)
@@ -181,4 +181,4 @@ def box_loss(transforms: Tensor, boxes: Tensor, drawn: Drawn) -> Tensor:
     distance = F.smooth_l1_loss(
         torch.where(near, transforms, zero), torch.where(near, wanted, zero), reduction="none"
     )
-    return distance.mean(1) @ drawn.shares
+    return (distance.mean(1) * drawn.shares).sum()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from snakecap.formats import pictures as records
 from snakecap.formats.dense import Described
 from snakecap.formats.pictures import Picture
 from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inference.regions import captions, find
+from snakecap.inference.regions import captions, described, find, recognise
 from snakecap.inputs.batches import Batch
 from snakecap.inputs.dense import DenseBatches, RegionTargets
 from snakecap.inputs.input import build_inputs
@@ -29,6 +31,7 @@ from snakecap.inputs.photos import PhotosInput
 from snakecap.metrics.dense import Pair, evaluate
 from snakecap.models.backbones.backbone import set_mode, trainable
 from snakecap.models.dense.dense_captioner import DenseCaptioner, build
+from snakecap.objectives.cross_entropy import caption_loss
 from snakecap.tasks.files import Files
 from snakecap.training.optimisers import Group, make_group
 from snakecap.training.task import Validation
@@ -54,8 +57,9 @@ def task(
     model = build(settings, vocabulary_size=len(words), published=fresh)
     files.fill(model, words, inputs)
     share(model.to(place), processes)
-    batches = DenseBatches(packed, collection.pictures, photos, stage, place, processes)
-    validation = DenseValidation(model, photos, collection.split("val"), words, stage, processes)
+    pictures = collection.pictures
+    batches = DenseBatches(packed, pictures, photos, stage, place, processes)
+    validation = DenseValidation(model, batches, pictures, words, stage, processes)
     return DenseTask(model, batches, validation, photos, words, stage)
 
 
@@ -134,9 +138,10 @@ class DenseValidation:
     """How well the same pictures of the split are described, each time.
 
     The score is DenseCap's mAP with the words' F1 in METEOR's place, which would start a Java
-    program each time. The loss is 1 minus detmAP: what is drawn at random for the losses says less.
+    program each time. The loss is that of the true regions' captions, by token.
 
     Args:
+        batches: what it trains on, which has the split's regions too.
         processes: share the pictures.
 
     Raises:
@@ -146,44 +151,61 @@ class DenseValidation:
     def __init__(
         self,
         model: DenseCaptioner,
-        photos: PhotosInput,
+        batches: DenseBatches,
         pictures: Sequence[Picture],
         vocabulary: Vocabulary,
         stage: Stage,
         processes: ProcessGroup = ProcessGroup(),
     ):
-        if not pictures:
-            raise ValueError("the validation split has no described regions: nothing to choose by")
+        rows = batches.packed.rows("val")
+        if not len(rows):
+            raise ValueError("the validation split has no regions: nothing to choose by")
         number = stage.validation_pictures
-        self.pictures = pictures if number < 0 else pictures[:number]
-        self.model, self.photos, self.vocabulary = model, photos, vocabulary
-        self.precision, self.processes = stage.precision, processes
+        self.rows = rows.tolist() if number < 0 else rows[:number].tolist()
+        self.pictures, self.model, self.batches = pictures, model, batches
+        self.vocabulary, self.precision, self.processes = vocabulary, stage.precision, processes
         self.settings = Describing()
 
     @torch.no_grad()  # inference_mode would cast the weights anew for every word
     def __call__(self) -> Validation | None:
         """Evaluate the model as it is; no random number is drawn. The result is rank 0's."""
         self.model.eval()
-        own = self.processes.mine(self.pictures)
-        found: list[Described] = []
-        size = self.settings.batch_size
-        for start in range(0, len(own), size):
-            found += self._described(own[start : start + size])
-        shares = self.processes.gather(found)
+        own, size = self.processes.mine(self.rows), self.settings.batch_size
+        each = [self._judged(own[at : at + size]) for at in range(0, len(own), size)]
+        shares = self.processes.gather(each)
         if not shares:
             return None
-        predictions = {str(one.image_id): one for share in shares for one in share}
-        references = {str(picture.id): picture.regions for picture in self.pictures}
+        totals, tokens, found = zip(*(batch for share in shares for batch in share), strict=True)
+        predictions = {str(one.image_id): one for batch in found for one in batch}
+        judged = [self.pictures[row] for row in self.rows]
+        references = {str(picture.id): picture.regions for picture in judged}
         scores = evaluate(predictions, references, word_f1)
         values = {name: getattr(scores, name) for name in ("mAP", "detmAP", "exact")}
-        return Validation(1 - scores.detmAP, values, [], "mAP")
+        return Validation(sum(totals) / sum(tokens), values, [], "mAP")
 
-    def _described(self, pictures: Sequence[Picture]) -> list[Described]:
-        inputs = {self.photos.name: self.photos.read([one.file for one in pictures])}
-        place = next(self.model.parameters()).device
-        with devices.autocast(self.precision, place):
+    def _judged(self, rows: Sequence[int]) -> tuple[float, int, list[Described]]:
+        """The loss and the tokens of the true regions, and the regions that are found."""
+        pictures = [self.pictures[row] for row in rows]
+        photos, targets = self.batches.photos, self.batches.targets(torch.tensor(rows))
+        inputs = {photos.name: photos.read([one.file for one in pictures])}
+        with devices.autocast(self.precision, targets.boxes.device):
+            true = recognise(self.model, inputs, [targets.of(at)[0] for at in range(len(rows))])
+            memory = self.model.decoder.prepare(true.encoded)
+            loss = float(caption_loss(self.model.decoder, memory, targets.words, reduction="sum"))
             found = find(self.model, inputs, self.settings)
-            said = captions(self.model, found.encoded, self.settings)
-        texts = [self.vocabulary.decode(one.words) for one in said]
-        sizes = self.photos_sizes(inputs)
-        return described(pictures, found, texts, sizes)
+            # Weights that exploded say nothing; the loop stops at the next loss that it reads.
+            said = captions(self.model, found.encoded, self.settings) if isfinite(loss) else []
+        tokens = int((targets.words != 0).sum()) + len(targets.words)
+        texts = [self.vocabulary.decode(one.words) for one in said] or [""] * len(found.boxes)
+        return loss, tokens, described(pictures, inputs[photos.name]["sizes"], found, texts)
+
+
+def word_f1(pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """For captions and their references the best F1 of the words, (N,)."""
+    return np.array([max(map(partial(_f1, said), references)) for said, references in pairs])
+
+
+def _f1(said: str, reference: str) -> float:
+    one, other = Counter(said.split()), Counter(reference.split())
+    shared = (one & other).total()
+    return 2 * shared / max(one.total() + other.total(), 1)

@@ -77,16 +77,17 @@ class DenseCaptioner(nn.Module):
         return pool(seen.map, boxes, seen.frame, self.side)
 
     def in_context(self, seen: Seen, codes: Tensor, owners: Tensor) -> Tensor:
-        """Codes (N, F) of regions of pictures `owners` (N,), each beside its picture's if asked for.
+        """Codes (N, F) of regions of pictures `owners` (N,) as `encoder` reads them.
 
         Returns:
-            What the decoder's reading is made of, of shape (N, F) or (N, 2 F).
+            The same, or with a context (N, 2 F): each beside its whole picture's.
         """
         if not self.encoder.context:
             return codes
         whole = torch.cat([torch.zeros_like(seen.sizes), seen.sizes], 1).unsqueeze(1)
         pictures = self.recognition.base(self.pool(seen, whole).squeeze(1))
         return torch.cat([codes, pictures[owners]], 1)
+
 
 def _without_padding(pixels: Tensor, sizes: Tensor) -> Tensor:
     """Preprocessed pixels (B, 3, H, W) with zeros outside of the pictures, as convolutions pad."""

@@ -31,8 +31,8 @@ def pool(features: Tensor, boxes: Tensor, size: tuple[int, int], side: int = 7) 
     shape = (pictures, regions, side, side)
     grid = torch.stack([x.unsqueeze(2).expand(shape), y.unsqueeze(3).expand(shape)], -1)
     sampled = F.grid_sample(
-        features,
-        grid.flatten(1, 2).to(features.dtype),  # all regions of a picture, one below the other
+        features.to(grid.dtype),  # half precision would move boxes by pixels
+        grid.flatten(1, 2),  # all regions of a picture, one below the other
         mode="bilinear",
         padding_mode="zeros",
         align_corners=True,
