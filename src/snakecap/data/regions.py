@@ -8,14 +8,47 @@ without pixels, and clipped boxes to a square instead of the photo.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from snakecap.formats.pictures import Picture, Region
 from snakecap.objects.object import Box
 
 Tokenizer = Callable[[str], list[str]]
 Size = tuple[int, int]  # width and height in pixels
+
+
+class Judged(NamedTuple):
+    """A region, and whether it is learnt.
+
+    Attributes:
+        box: in pixels of the photo and inside it, or None.
+        fault: why it is left out, or None.
+    """
+
+    region: Region
+    words: list[str]
+    box: Box | None
+    fault: str | None
+
+
+def judged(picture: Picture, size: Size, tokenize: Tokenizer, max_words: int) -> Iterator[Judged]:
+    """All regions of a picture; see `learnt`."""
+    width, height = size
+    scale = (width / (picture.width or width), height / (picture.height or height))
+    for region in picture.regions:
+        words, box = tokenize(region.phrase), inside(region.box, scale, size)
+        fault = _fault(words, max_words)
+        if box is None:
+            fault = f"the box {list(region.box)} has no pixel inside the photo, {width} x {height}"
+        yield Judged(region, words, box, fault and f"{region.phrase!r}: {fault}")
+
+
+def _fault(words: Sequence[str], most: int) -> str | None:
+    if not words:
+        return "no words"
+    return f"{len(words)} words, more than {most}" if 0 < most < len(words) else None
 
 
 def learnt(
@@ -30,27 +63,11 @@ def learnt(
     Returns:
         The picture, and for each region that is left out a line that says which and why.
     """
-    width, height = size
-    scale = (width / (picture.width or width), height / (picture.height or height))
-    kept, lost = [], []
-    for region in picture.regions:
-        box = inside(region.box, scale, size)
-        why = _fault(len(tokenize(region.phrase)), max_words)
-        if box is None:
-            why = f"the box {list(region.box)} has no pixel inside the photo of {width} x {height}"
-        if box is None or why:
-            lost.append(f"{region.phrase!r}: {why}")
-        else:
-            kept.append(Region(region.phrase, box))
+    regions = list(judged(picture, size, tokenize, max_words))
+    kept = tuple(Region(one.region.phrase, one.box) for one in regions if one.box and not one.fault)
+    lost = [one.fault for one in regions if one.fault]
     said = tuple(region.phrase for region in kept)
-    new = replace(picture, captions=said, regions=tuple(kept), width=width, height=height)
-    return new, lost
-
-
-def _fault(words: int, most: int) -> str | None:
-    if words == 0:
-        return "no words"
-    return f"{words} words, more than {most}" if 0 < most < words else None
+    return replace(picture, captions=said, regions=kept, width=size[0], height=size[1]), lost
 
 
 def inside(box: Box, scale: tuple[float, float], size: Size) -> Box | None:

@@ -56,12 +56,8 @@ class PhotosInput(Input):
 
     def open(self, path: Path, keep: Sequence[str] = ()) -> None:
         """Take the photos that a pictures.json lists."""
-        self.use(records.read(path))
-
-    def use(self, collection: records.Collection) -> None:
-        """Take the photos of records that were read already."""
-        self.root = collection.root
-        self.known = frozenset(picture.file for picture in collection.pictures)
+        root, files = records.listed(path)
+        self.root, self.known = Path(root), frozenset(files)
 
     def has(self, file: str) -> bool:
         return file in self.known

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from snakecap import log, registry
-from snakecap.config.data import Vocabulary
+from snakecap.config.data import Phrases
 from snakecap.data.regions import Size, learnt
 from snakecap.formats import decode, rejected
 from snakecap.formats import pictures as records
@@ -27,7 +27,7 @@ def regions(
     pictures: Annotated[Path, Photos],
     regions: Annotated[Path, Output],
     left_out: Annotated[Path, Output],
-    settings: Vocabulary = Vocabulary(tokenizer="densecap", max_length=15),
+    settings: Phrases = Phrases(),
     root: Path | None = None,
     workers: int | None = None,
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from snakecap import registry
+from snakecap.config.data import Phrases
 from snakecap.config.settings import (
     VALIDATION_METRICS,
     Arrangement,
@@ -18,7 +19,6 @@ from snakecap.config.settings import (
     Features,
     Settings,
     System,
-    Vocabulary,
 )
 from snakecap.config.system import Ensemble, Input
 from snakecap.provenance import code, identity, sidecar
@@ -247,10 +247,10 @@ class Plan:
     def regions(self, dataset: str, vocabulary: str) -> Job:
         """Choosing the regions that are learnt; which words are frequent changes nothing."""
         row = self.settings.vocabularies[vocabulary]
-        read = Vocabulary(tokenizer=row.tokenizer, max_length=row.max_length)
+        chosen = Phrases(**{name: getattr(row, name) for name in Phrases.model_fields})
         photos = self.photos(dataset, f"regions/{vocabulary}.json")
         parts = [registry.location("tokenizer", row.tokenizer)]
-        return self.job("regions", read, parts, photos=photos)
+        return self.job("regions", chosen, parts, photos=photos)
 
     def text(self, rule: str, vocabulary: str) -> Job:
         """Counting words (`vocabulary`), or packing captions (`encode`)."""

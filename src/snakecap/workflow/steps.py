@@ -131,6 +131,9 @@ STEPS = {
         need=Need(1000, 12, 3, 10, 1000, 1000),
     ),
     "raw": Step("steps.raw:raw", "pictures.json as NeuralTalk2's coco_raw.json"),
+    "densecap-h5": Step(
+        "steps.densecap_h5:densecap_h5", "regions and photos as DenseCap's VG-regions.h5 and JSON"
+    ),
     "features": Step(
         "steps.features:features",
         "a backbone's features, cached",

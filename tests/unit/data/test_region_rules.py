@@ -69,7 +69,7 @@ def test_boxes_come_out_in_pixels_of_the_photo_whatever_they_were_recorded_in():
 def test_a_box_without_a_pixel_inside_is_named_and_left_out(box):
     found, lost = learnt(picture(("a dog", box), ("a cat", BOX)), (20, 10), str.split, 15)
     assert found.captions == ("a cat",)
-    assert lost == [f"'a dog': the box {list(box)} has no pixel inside the photo of 20 x 10"]
+    assert lost == [f"'a dog': the box {list(box)} has no pixel inside the photo, 20 x 10"]
 
 
 edges = st.integers(-40, 40).map(float)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from snakecap.config.training import Stage
+from snakecap.formats import pictures as records
 from snakecap.formats.captions import Captions, pack
 from snakecap.formats.pictures import Collection, Picture, Region
 from snakecap.inputs.dense import DenseBatches
@@ -57,7 +58,8 @@ def batches(data, processes=None, size=96, **stage):
     packed, collection = data
     photos = PhotosInput(place=CPU, source="tiny", size=size)
     photos.name = "photo"
-    photos.use(collection)
+    records.write(collection.root / "pictures.json", collection)
+    photos.open(collection.root / "pictures.json")
     row = Stage(name="train", **{"batch_size": 2, **stage})
     more = [processes] if processes else []
     return DenseBatches(packed, collection.pictures, photos, row, CPU, *more)

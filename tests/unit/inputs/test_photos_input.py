@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from snakecap.formats import pictures as records
 from snakecap.formats.decode import Unreadable
 from snakecap.formats.pictures import Collection, Picture
 from snakecap.inputs.input import Draw, Request
@@ -24,7 +25,8 @@ def photos(tmp_path):
         Image.fromarray(noise(*size, seed)).save(tmp_path / name)
     found = PhotosInput(place=CPU, source="tiny", size=32)
     pictures = tuple(Picture(name, name, "train") for name in SIZES)
-    found.use(Collection(tmp_path, pictures))
+    records.write(tmp_path / "pictures.json", Collection(tmp_path, pictures))
+    found.open(tmp_path / "pictures.json")
     return found
 
 
