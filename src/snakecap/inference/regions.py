@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert
 
@@ -25,7 +26,7 @@ from snakecap.models.dense import boxes as geometry
 from snakecap.models.dense.dense_captioner import DenseCaptioner, Inputs, Seen
 from snakecap.models.dense.proposals import choose, padded
 from snakecap.models.encoded import Encoded, Selectable
-from snakecap.search.hypothesis import NONE, Constraints, Hypothesis
+from snakecap.search.hypothesis import END, NONE, Constraints, Hypothesis
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,15 @@ def captions(
     number = len(encoded.summary)
     found = search(step, state, settings, number, constraints) if number else []
     return [best[0] for best in found]
+
+
+def likelihood(model: DenseCaptioner, encoded: Encoded, words: Sequence[int]) -> Tensor:
+    """The log-probability of a caption of these words, END included, for each region: (N,)."""
+    number, place = len(encoded.summary), encoded.summary.device
+    said = torch.tensor([*words, END], device=place).expand(number, -1)
+    log_probs = model.decoder(model.decoder.prepare(encoded), said[:, :-1])
+    total: Tensor = log_probs.float().gather(2, said.unsqueeze(2)).sum((1, 2))
+    return total
 
 
 def described(

@@ -83,7 +83,8 @@ class PhotosInput(Input):
             image = decode.load_whole(request.photo)
         except decode.Unreadable as error:
             raise decode.Unreadable(f"{request.name}: {error}") from None
-        return self._joined([resized(image, self.size)])
+        original = torch.tensor([[image.shape[2], image.shape[1]]])  # the photo's own size
+        return {**self._joined([resized(image, self.size)]), "originals": original}
 
     def join(self, parts: Sequence[Tensors]) -> Tensors:
         pairs = [(part["images"][0], part["sizes"][0].tolist()) for part in parts]

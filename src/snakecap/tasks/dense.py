@@ -51,7 +51,7 @@ def task(
     [photos] = inputs.values()
     assert isinstance(photos, PhotosInput), "the settings allow no other"
     collection = records.read(files.pictures)
-    photos.use(collection)
+    photos.open(files.pictures)
     torch.manual_seed(stage.seed)
     fresh = files.previous is None
     model = build(settings, vocabulary_size=len(words), published=fresh)

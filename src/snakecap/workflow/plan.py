@@ -165,11 +165,23 @@ class Plan:
 
     def trained(self) -> list[tuple[str, str]]:
         """Those of one model, which has a history."""
+        return self._stages("caption")
+
+    def dense(self) -> list[tuple[str, str]]:
+        """The (system, stage) pairs that describe regions."""
+        return self._stages("dense")
+
+    def _stages(self, task: str) -> list[tuple[str, str]]:
         return [
             (name, stage.name)
             for name, system in self.systems.items()
             for stage in (system.stages if system.caption_stages == "all" else system.stages[-1:])
+            if system.task == task
         ]
+
+    def dense_files(self, pattern: str) -> list[str]:
+        """One file of every system and stage that describes regions."""
+        return self._files(self.dense(), pattern)
 
     def evaluated_files(self, pattern: str) -> list[str]:
         """One file of every evaluated system and stage, in the same order."""
@@ -315,6 +327,11 @@ class Plan:
         search = registry.location("search", decoding.method)
         return self.job("caption", decoding, [*parts, search])
 
+    def describe(self, system: str) -> Job:
+        row = self.systems[system]
+        search = registry.location("search", row.describing.method)
+        return self.job("describe", row.describing, [*self.parts(row), search])
+
     def score(self) -> Job:
         row = self.settings.score
         return self.job("score", row, [registry.location("metric", name) for name in row.metrics])
@@ -359,6 +376,8 @@ class Plan:
         for name, last in self.evaluated():
             yield f"{name}/{last}/captions/{split}.json", self.caption(name)
             yield f"{name}/{last}/scores/{split}.json", self.score()
+        for name, last in self.dense():
+            yield f"{name}/{last}/describe/{split}.json", self.describe(name)
 
 
 def features_name(one: Input) -> str:

@@ -69,6 +69,7 @@ STEPS = {
         "steps.score_dense:score_dense",
         "mAP of dense captions, of any model's predictions",
         positional=("predictions", "regions"),
+        need=Need(5000, 12, 12, 20, 20, 20),
     ),
     "info": Step(
         "steps.info:info",
@@ -174,6 +175,11 @@ STEPS = {
         "steps.caption:caption",
         "caption a split of a data set",
         need=Need(6000, 32, 2, 20, 2, 50),
+    ),
+    "describe-split": Step(
+        "steps.describe:describe",
+        "describe the regions of a split of a data set",
+        need=Need(10000, 40, 6, 20, 0.5, 10),
     ),
     "report": Step(
         "steps.report:report",

@@ -63,11 +63,13 @@ class RegionEncoder(nn.Module):
 
     def __init__(self, width: int, *, code: int, channels: int = 0, context: bool = False):
         super().__init__()
-        self.context = context
-        self.summary = nn.Sequential(nn.Linear(code * (1 + context), width), nn.ReLU())
+        self.context, self.size = context, code * (1 + context)
+        self.summary = nn.Sequential(nn.Linear(self.size, width), nn.ReLU())
         self.cells = nn.Linear(channels, width) if channels else None
 
-    def forward(self, codes: Tensor, regions: Tensor) -> Encoded:
+    def forward(self, codes: Tensor, regions: Tensor | None = None) -> Encoded:
         """Codes (N, F), with a context (N, 2 F), and pooled regions (N, C, S, S)."""
-        cells = None if self.cells is None else self.cells(regions.flatten(2).transpose(1, 2))
-        return Encoded(self.summary(codes), cells)
+        summary = self.summary(codes)
+        if self.cells is None or regions is None:
+            return Encoded(summary)
+        return Encoded(summary, self.cells(regions.flatten(2).transpose(1, 2)))
