@@ -59,6 +59,11 @@ STEPS = {
         "caption your own photos, or layouts of objects",
         positional=("model", "photos"),
     ),
+    "describe": Step(
+        "steps.describe_photos:describe_photos",
+        "describe the regions of your own photos",
+        positional=("model", "photos"),
+    ),
     "score": Step(
         "steps.score:score",
         "BLEU, METEOR, ROUGE-L and CIDEr of results files",
