@@ -15,7 +15,7 @@ def drawn(photo: Image.Image, described: Described, limit: int = 10) -> Image.Im
     image = photo.convert("RGB")
     pen = ImageDraw.Draw(image)
     thick = max(2, round(max(image.size) / 300))
-    font = ImageFont.load_default(max(12, round(max(image.size) / 40)))
+    font = ImageFont.load_default(max(10, round(max(image.size) / 40)))
     rows = list(zip(described.boxes.tolist(), described.captions, strict=True))[:limit]
     for number, (box, caption) in reversed(list(enumerate(rows))):  # the surest on top
         _region(pen, box, caption, COLOURS[number % len(COLOURS)], thick, font, image.size)
