@@ -183,7 +183,7 @@ class System(Section):
         """A row has what its task reads, and nothing else."""
         dense = self.task == "dense"
         for name in ("regions", "describing") if not dense else ("encoders", "decoding"):
-            if name in self.model_fields_set:
+            if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: the task {self.task} has none")
         if not dense and not self.encoders:
             raise ValueError("encoders: a captioner needs one")
