@@ -260,6 +260,7 @@ and what else the stage says about its making.
 | `downloads.json` | download | what was fetched, and its checksums |
 | `pictures.json` | annotations, combine | one record a picture |
 | `images.h5`, `rejected.tsv` | resize | squares of pixels; what could not be read |
+| `regions/{vocabulary}.json`, `_left_out.tsv` | regions | regions that are learnt |
 | `vocabularies/{vocabulary}.json` | vocabulary | words and ids |
 | `captions/{vocabulary}.h5`, `.json` | encode | captions as ids |
 | `features/{backbone}_{output}.lmdb` | features | what a backbone sees |
@@ -295,6 +296,7 @@ FILES = {
     "history": "history.json",
     "results": "captions/*.json, references/*.json",
     "scores": "scores/*.json",
+    "densecap": "VG-regions.h5, VG-regions-dicts.json",
     "vis": "vis.json",
     "sidecar": "*.provenance.json",
     "downloads": "downloads: *.sha256, *.part",

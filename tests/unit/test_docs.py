@@ -226,6 +226,7 @@ CHECKS = [
         "D34",
     ),
     *(f"O{n}" for n in range(1, 21)),
+    *(f"R{n}" for n in range(1, 7)),
 ]
 
 

@@ -120,7 +120,8 @@ def test_a_recipes_path_that_was_not_set_stops_the_plan(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["coco_layouts", "flickr8k", "flickr8k_attention", "coco_photos"]
+    "recipe",
+    ["coco_layouts", "flickr8k", "flickr8k_attention", "coco_photos", "densecap_coco_regions"],
 )
 def test_every_recipe_with_a_path_to_set_says_so_in_a_dry_run(recipe):
     root = Path(__file__).parents[3]
@@ -194,3 +195,41 @@ def test_obj2texts_recipe_compares_every_mode_with_and_without_attention():
         for layout in whole.systems[name].sources("layouts")
     }
     assert seen == {"truth", "yolov2"}
+
+
+def test_densecaps_recipes_are_planned_and_read_photos_and_phrases(tmp_path):
+    """Words are counted and packed from the regions that are learnt, and no picture is resized."""
+    root = Path(__file__).parents[3]
+    weights = tmp_path / "weights.npz"
+    weights.touch()
+    paths = {
+        "datasets": {"coco_regions": {"root": str(tmp_path)}},
+        "backbones": {"squeezenet": {"weights": str(weights)}},
+    }
+    for recipe in ("densecap", "densecap_shapes", "densecap_coco_regions"):
+        merged = {}
+        for path in (root / "config.yaml", root / f"workflow/recipes/{recipe}.yaml"):
+            update_config(merged, yaml.safe_load(path.read_text()))
+        more = paths if recipe == "densecap_coco_regions" else {}
+        update_config(merged, more)
+        merged["compare"] = [name for name, row in merged["systems"].items() if "task" in row]
+        plan = Plan(settings.read(merged))
+        for name, row in plan.systems.items():
+            regions = f"<results>/data/regions/{row.vocabulary}.json"
+            assert plan.described("data", row.vocabulary) == regions
+            assert plan.encoded_images("data", row.vocabulary) == []
+            assert plan.train_inputs("data", name, row.stages[0].name) == [regions]
+        captions = settings.read(merged).model_copy(update={"compare": ("neuraltalk2",)})
+        assert Plan(captions).described("data", "neuraltalk2") == "<results>/data/pictures.json"
+
+
+def test_rare_words_do_not_look_at_photos_again():
+    raw = planned(Path.cwd()).settings.model_dump(mode="json")
+
+    def job(**row):
+        raw["vocabularies"]["regions"] = {"of": "regions", "max_length": 15, **row}
+        return Plan(settings.read(raw)).regions("shapes", "regions").identity
+
+    assert job() == job(min_count=9, splits=["val"])
+    assert job() != job(max_length=14)
+    assert job() != job(tokenizer="densecap")
