@@ -77,7 +77,7 @@ class Input(Part):
     @property
     def cached(self) -> bool:
         """Whether its backbone's features are, for stages that do not train it."""
-        return self.kind in ("pooled", "grid")
+        return self.table == "backbones" and self.kind in ("pooled", "grid")
 
     @property
     def features(self) -> Features:
