@@ -38,13 +38,22 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/detect.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/caption.smk"
+include: "workflow/rules/dense.smk"
 include: "workflow/rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        expand(rules.report.output, split=PLAN.settings.evaluate),
+        # Dense systems alone have no captions of pictures to report.
+        expand(
+            rules.report.output,
+            split=PLAN.settings.evaluate if PLAN.evaluated() else (),
+        ),
+        expand(
+            PLAN.dense_files("describe/{split}_scores.json"),
+            split=PLAN.settings.evaluate,
+        ),
         expand(
             PLAN.evaluated_files("captions/{split}.json"), split=PLAN.settings.caption
         ),

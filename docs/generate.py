@@ -75,6 +75,7 @@ A part is chosen by its name in a table of `src/snakecap/registry.py`; its optio
 arguments of its constructor. Adding one: docs/adding.md.
 """
 WHERE = {
+    "task": "the `task` of a row of `systems`",
     "input": "systems.*.inputs: `{part, source, options}`",
     "encoder": "systems.*.encoders: `{part, options, reads}`",
     "backbone": "backbones.*.architecture; `torchvision` stands for every name of torchvision's",

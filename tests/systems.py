@@ -71,11 +71,14 @@ def training(
     encoders: Any = (CNN,),
     decoder: dict[str, Any] | None = None,
     width: int = 12,
+    system: dict[str, Any] | None = None,
     **tables: Any,
 ) -> Training:
     """What the job of one stage is given; a small LSTM speaks unless there is a `decoder`."""
     chosen = {"part": "lstm", "options": {"hidden_size": width}} if decoder is None else decoder
-    row = {"inputs": inputs, "encoders": list(encoders), "decoder": chosen, "width": width}
+    row = {"inputs": inputs, "decoder": chosen, "width": width, **(system or {})}
+    if encoders:
+        row["encoders"] = list(encoders)
     checked = settings({**row, "stages": [stage]}, **tables)
     return checked.training(checked.systems["system"], stage["name"])
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from snakecap.inference.describer import Describer
     from snakecap.inference.model import Model
 
 __version__ = "0.1.0"
@@ -18,8 +19,10 @@ def load(
     path: str | Path | Sequence[str | Path],
     device: str = "auto",
     detector: str | Path | Mapping[str, Any] | None = None,
-) -> Model:
+) -> Model | Describer:
     """A trained model, ready to caption: ``load("model.safetensors").caption("photo.jpg")``.
+
+    That of a dense system describes regions: ``load(...).describe("photo.jpg")``.
 
     Args:
         path: model.safetensors; a list of several, of one vocabulary, captions together.
@@ -30,7 +33,14 @@ def load(
     # Imported here: the package itself must stay light, every dry run imports it.
     from importlib import import_module
 
-    module = import_module("snakecap.inference.ensemble")
     paths = [path] if isinstance(path, str | Path) else path
-    model: Model = module.load(paths, device, detector=detector)
+    header = import_module("snakecap.formats.model").read_header(Path(paths[0]))
+    if header.get("settings", {}).get("task") == "dense":
+        describer: Describer = import_module("snakecap.inference.describer").Describer(
+            *paths, device
+        )
+        return describer
+    model: Model = import_module("snakecap.inference.ensemble").load(
+        paths, device, detector=detector
+    )
     return model

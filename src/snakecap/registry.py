@@ -12,6 +12,7 @@ from typing import Any
 INPUTS = {
     "features": "snakecap.inputs.features:FeaturesInput",
     "layout": "snakecap.inputs.layout:LayoutInput",
+    "photos": "snakecap.inputs.photos:PhotosInput",
     "regions": "snakecap.inputs.regions:RegionsInput",
     "vectors": "snakecap.inputs.vectors:VectorsInput",
 }
@@ -63,6 +64,7 @@ DATASETS = {
 TOKENIZERS = {
     "neuraltalk2": "snakecap.text.neuraltalk2:tokenize",
     "treebank": "snakecap.text.treebank:tokenize",
+    "densecap": "snakecap.text.densecap:tokenize",
 }
 SEARCHES = {
     "beam": "snakecap.search.beam:search",
@@ -81,8 +83,14 @@ SCHEDULES = {
     "step": "snakecap.training.schedules.step:factor",
     "triangular": "snakecap.training.schedules.triangular:factor",
 }
+# What a system does, and so how its stages are trained; rows of `systems` say it as `task`.
+TASKS = {
+    "caption": "snakecap.tasks.caption:task",
+    "dense": "snakecap.tasks.dense:task",
+}
 OBJECTIVES = {
     "cross_entropy": "snakecap.objectives.cross_entropy:CrossEntropy",
+    "dense": "snakecap.objectives.dense:DenseObjective",
     "scheduled_sampling": "snakecap.objectives.scheduled_sampling:ScheduledSampling",
     "self_critical": "snakecap.objectives.self_critical:SelfCritical",
 }
@@ -112,6 +120,7 @@ FAMILIES = {
     "tokenizer": TOKENIZERS,
     "search": SEARCHES,
     "schedule": SCHEDULES,
+    "task": TASKS,
     "objective": OBJECTIVES,
     "optimiser": OPTIMISERS,
     "metric": METRICS,

@@ -147,7 +147,7 @@ def test_a_dry_run_needs_no_torch():
 
 def test_light_jobs_need_no_torch():
     """All scripts but those that run networks: they start in a fraction of the time."""
-    heavy = {"train", "train_detector", "features", "detect", "caption"}
+    heavy = {"train", "train_detector", "features", "detect", "caption", "describe"}
     light = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in heavy)
     code = "import sys, " + ", ".join(f"snakecap.steps.{name}" for name in light)
     done = subprocess.run(

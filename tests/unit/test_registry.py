@@ -16,6 +16,7 @@ CALLED_WITH = {
     "schedule": ["iteration", "total"],
     "optimiser": ["parameters", "gradients", "slots", "numbers"],
     "metric": ["references"],
+    "task": ["settings", "files", "place", "processes"],
 }
 # models/build.py, inputs/build.py, tasks/caption.py, inference/detector.py
 BUILT_WITH = {"width", "vocabulary_size", "size", "categories"}

@@ -1,4 +1,5 @@
-# From raw files to packed arrays: download, annotations, combine, resize, vocabulary, encode.
+# From raw files to packed arrays: download, annotations, combine, resize, regions, vocabulary,
+# encode.
 
 
 rule download:
@@ -115,10 +116,41 @@ rule resize:
         )
 
 
+rule regions:
+    # reads pictures, their regions and photos; writes the regions that dense systems learn
+    input:
+        pictures="<results>/{dataset}/pictures.json",
+    output:
+        regions="<results>/{dataset}/regions/{vocabulary}.json",
+        left_out="<results>/{dataset}/regions/{vocabulary}_left_out.tsv",
+    log:
+        "<logs>/{dataset}/regions_{vocabulary}.log",
+    conda:
+        "../../envs/snakecap.yaml"
+    threads: 8  # Snakemake gives at most --cores
+    resources:
+        **needs("regions"),
+        scripts=SCRIPTS,
+    params:
+        **job(lambda wildcards: PLAN.regions(**wildcards)),
+        root=moved_root,
+    shell:
+        run(
+            "regions",
+            "root",
+            photos="{params.job[photos]:q}",
+            settings="{params.settings:q}",
+            pictures="{input.pictures:q}",
+            regions="{output.regions:q}",
+            left_out="{output.left_out:q}",
+            workers="{threads}",
+        )
+
+
 rule vocabulary:
     # reads captions; writes the words that are kept
     input:
-        pictures="<results>/{dataset}/pictures.json",
+        pictures=lambda wildcards: PLAN.described(**wildcards),
     output:
         vocabulary="<results>/{dataset}/vocabularies/{vocabulary}.json",
     log:
@@ -142,9 +174,9 @@ rule vocabulary:
 rule encode:
     # reads captions and the vocabulary; writes NeuralTalk2's arrays of word ids
     input:
-        pictures="<results>/{dataset}/pictures.json",
+        pictures=lambda wildcards: PLAN.described(**wildcards),
         vocabulary="<results>/{dataset}/vocabularies/{vocabulary}.json",
-        images=lambda wildcards: PLAN.images(wildcards.dataset),
+        images=lambda wildcards: PLAN.encoded_images(**wildcards),
     output:
         captions="<results>/{dataset}/captions/{vocabulary}.h5",
         beside="<results>/{dataset}/captions/{vocabulary}.json",

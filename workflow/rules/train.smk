@@ -6,7 +6,7 @@ rule train:
     input:
         captions=lambda wildcards: PLAN.captions(wildcards.dataset, wildcards.system),
         vocabulary=lambda wildcards: PLAN.words(wildcards.dataset, wildcards.system),
-        pictures="<results>/{dataset}/pictures.json",
+        pictures=lambda wildcards: PLAN.pictures(wildcards.dataset, wildcards.system),
         inputs=lambda wildcards: PLAN.train_inputs(**wildcards),
         previous=lambda wildcards: PLAN.previous(**wildcards),
     output:

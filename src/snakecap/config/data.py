@@ -70,10 +70,28 @@ class Resize(Geometry):
     )
 
 
-class Vocabulary(Section):
-    """A row of `vocabularies`: captions to words to ids."""
+class Phrases(Section):
+    """What becomes of a text: its words, and how many are too many."""
 
     tokenizer: str = Field("neuraltalk2", description="a name in registry.TOKENIZERS")
+    max_length: Positive = Field(
+        16, description="words; longer captions are clipped, regions of longer phrases left out"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Phrases:
+        registry.location("tokenizer", self.tokenizer)
+        return self
+
+
+class Vocabulary(Phrases):
+    """A row of `vocabularies`: captions to words to ids."""
+
+    # Which file is read follows from it, and that counts by its contents.
+    of: Annotated[Literal["captions", "regions"], NoEffect] = Field(
+        "captions",
+        description="what is said of pictures, or the phrases of their regions, for dense systems",
+    )
     min_count: Count = Field(5, description="NeuralTalk2 keeps words seen more than 5 times")
     inclusive: bool = Field(
         False, description="true keeps words seen exactly min_count times (the tutorial's rule)"
@@ -81,9 +99,3 @@ class Vocabulary(Section):
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = Field(
         ("train",), description="splits that are counted; the original counted all of them"
     )
-    max_length: Positive = Field(16, description="words; longer captions are clipped")
-
-    @model_validator(mode="after")
-    def _known(self) -> Vocabulary:
-        registry.location("tokenizer", self.tokenizer)
-        return self

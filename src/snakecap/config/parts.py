@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from snakecap import registry
-from snakecap.config.base import Above, NoEffect, Positive, Section
+from snakecap.config.base import Above, NoEffect, Positive, Precision, Section
 from snakecap.config.options import complete
 
 
@@ -49,6 +49,7 @@ class Backbone(Section):
     batch_size: Annotated[Positive, NoEffect] = Field(
         32, description="pictures at once, when features are cached"
     )
+    precision: Precision = "auto"
 
     @model_validator(mode="after")
     def _possible(self) -> Backbone:

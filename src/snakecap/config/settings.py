@@ -224,6 +224,8 @@ class Settings(Section):
         """What the job that trains `stage` of `system` depends on, and nothing else."""
         geometry = {name: getattr(self.resize, name) for name in Geometry.model_fields}
         return Training(
+            task=system.task,
+            regions=system.regions,
             inputs=system.inputs,
             encoders=tuple(
                 encoder.model_copy(update={"reads": system.input_of(encoder)})

@@ -11,6 +11,7 @@ from snakecap import registry
 from snakecap.config import options
 from snakecap.config.base import Name, Positive, Section, Seed
 from snakecap.config.data import Geometry
+from snakecap.config.dense import Describing, Regions
 from snakecap.config.evaluation import Decoding
 from snakecap.config.parts import Backbone, Features, Part
 from snakecap.config.training import Stage
@@ -74,6 +75,11 @@ class Input(Part):
         return str(options.constant("input", self.part, "kind").format(**self.chosen))
 
     @property
+    def cached(self) -> bool:
+        """Whether its backbone's features are, for stages that do not train it."""
+        return self.kind in ("pooled", "grid")
+
+    @property
     def features(self) -> Features:
         return Features(**self.chosen)
 
@@ -114,6 +120,9 @@ def _sorted(inputs: dict[str, Input]) -> dict[str, Input]:
 Inputs = Annotated[dict[Name, Input], AfterValidator(_sorted), Field(min_length=1)]
 
 
+Task = Literal["caption", "dense"]
+
+
 class Ensemble(Section):
     """A row of `ensembles`: the last models of some systems, and of all their seeds, as one."""
 
@@ -126,19 +135,34 @@ class Ensemble(Section):
 class System(Section):
     """A row of `systems`: what it reads, parts, training stages and decoding."""
 
+    task: Task = Field(
+        "caption", description="caption: a sentence for a picture; dense: one for each region"
+    )
     vocabulary: str = Field(description="a row of `vocabularies`")
     inputs: Inputs = Field(description="what the encoders read, by a name of your own")
-    encoders: Annotated[tuple[Encoder, ...], Field(min_length=1)] = Field(
-        description="their vectors add up, their regions line up"
+    encoders: tuple[Encoder, ...] = Field(
+        (), description="their vectors add up, their regions line up; none where the task is dense"
     )
+    regions: Regions = Field(Regions(), description="dense: how regions are found")
     decoder: Part = Field(Part(part="lstm"), description="the language model")
     width: Positive = Field(512, description="size of word and picture vectors")
     stages: tuple[Stage, ...] = Field(description="run in order, each from the one before")
     decoding: Decoding = Field(Decoding(), description="how the models are asked for captions")
+    describing: Describing = Field(Describing(), description="dense: the same, and which regions")
     caption_stages: Literal["last", "all"] = Field(
         "all", description="which stages' models are captioned and scored"
     )
     seed: Seed | None = Field(None, description="overrides every stage's seed")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives(cls, given: Any) -> Any:
+        """Stages of the task dense learn by its objective."""
+        if not isinstance(given, dict) or given.get("task") != "dense":
+            return given
+        stages = given.get("stages", ())
+        filled = [{"objective": {"part": "dense"}, **one} for one in stages]
+        return {**given, "stages": filled}
 
     @model_validator(mode="after")
     def _consistent(self) -> System:
@@ -147,6 +171,7 @@ class System(Section):
             raise ValueError(f"stages need at least one row and distinct names, not {names}")
         if not self.sources("backbones") and any(stage.reads_pictures for stage in self.stages):
             raise ValueError("a stage that reads pictures needs an input of a backbone")
+        self._check_task()
         for encoder in self.encoders:
             self._check("encoder", encoder)
         self._check("decoder", self.decoder)
@@ -154,11 +179,29 @@ class System(Section):
         self._check_objectives()
         return self
 
+    def _check_task(self) -> None:
+        """A row has what its task reads, and nothing else."""
+        dense = self.task == "dense"
+        for name in ("regions", "describing") if not dense else ("encoders", "decoding"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: the task {self.task} has none")
+        if not dense and not self.encoders:
+            raise ValueError("encoders: a captioner needs one")
+        if dense and [one.kind for one in self.inputs.values()] != ["photo"]:
+            raise ValueError("inputs: the task dense reads one, of the part photos")
+        objectives = {stage.objective.part for stage in self.stages}
+        if dense != ("dense" in objectives) or (dense and len(objectives) > 1):
+            raise ValueError(
+                "stages: the objective `dense` is that of the task dense, which has no other"
+            )
+
     def _check(self, family: str, part: Part) -> None:
         given = options.check(family, part.part, part.options)
         options.check_rules(family, part.part, {**given, "width": self.width})
 
     def _check_inputs(self) -> None:
+        if self.task == "dense":
+            return
         read = {name for encoder in self.encoders for name in self.input_of(encoder).split("+")}
         for name, one in self.inputs.items():
             if name not in read:
@@ -181,7 +224,7 @@ class System(Section):
                     f"a stage with flip: true mirrors what it reads, and of inputs.{name} there is "
                     "nothing mirrored: set flip: false"
                 )
-            if mirrored and one.table == "backbones" and not one.features.flip:
+            if mirrored and one.cached and not one.features.flip:
                 raise ValueError(
                     "a stage with flip: true and a frozen backbone reads the features of mirrored "
                     f"pictures: set flip: true in the options of inputs.{name} too"
@@ -249,9 +292,11 @@ class System(Section):
 class Training(Section):
     """What one training job depends on: a stage, the parts it trains, and what those read."""
 
+    task: Task = Field("caption", description="see systems")
     inputs: Inputs = Field(description="see systems")
     encoders: tuple[Encoder, ...] = Field(description="see systems; `reads` is filled in")
     decoder: Part = Field(Part(part="lstm"), description="see systems")
+    regions: Regions = Field(Regions(), description="see systems")
     width: Positive = Field(512, description="size of word and picture vectors")
     backbones: dict[str, Backbone] = Field({}, description="those that the inputs are taken from")
     geometry: Geometry = Field(Geometry(), description="see resize")
@@ -264,3 +309,7 @@ class Training(Section):
             "encoders": [part.of("encoder") for part in self.encoders],
             "decoder": self.decoder.of("decoder"),
         }
+
+    def unread(self) -> set[str]:
+        """What another task alone reads."""
+        return {"task", "regions"} if self.task == "caption" else set()

@@ -87,3 +87,8 @@ def regions(scene: Scene) -> list[tuple[str, list[Shape]]]:
         if len(members) > 1:
             found.append((phrase(group, size=True), members))
     return found
+
+
+def shapes(scene: Scene) -> list[tuple[str, list[Shape]]]:
+    """Two words for every shape, ``red circle``: each right word is half of the phrase."""
+    return [(f"{shape.colour} {shape.kind}", [shape]) for shape in scene.shapes]

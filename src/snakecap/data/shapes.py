@@ -16,19 +16,20 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from snakecap import log
 from snakecap.data import phrases
-from snakecap.data.scene import Shape, draw, scene
+from snakecap.data.scene import Scene, Shape, draw, scene
 from snakecap.formats.pictures import Collection, Picture, Region
 from snakecap.objects.object import Box, Object
 from snakecap.provenance import code as provenance
 
 FIRST_IDS = {"train": 1, "val": 1_000_001, "test": 2_000_001}
 WORTH_A_POOL = 5000  # pictures; fewer are drawn before the workers have started
+Described = Callable[[Scene], list[tuple[str, list[Shape]]]]  # phrases, and what each is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def read(
     most: Annotated[int, Field(ge=1, le=9)] = 6,
     quality: Annotated[int, Field(ge=1, le=100)] = 90,
     seed: int = 123,
+    regions: Literal["groups", "shapes"] = "groups",
 ) -> Collection:
     """Generate the data set; image files that are there already are kept.
 
@@ -66,6 +68,8 @@ def read(
         most: shapes in a picture, at most.
         quality: of the JPEG files.
         seed: another one gives another data set.
+        regions: groups: "a small red circle" for each shape, and a phrase for each group; shapes:
+            two words for each shape, "red circle", in which METEOR hears every mistake.
 
     Raises:
         ValueError: `fewest` is more than `most`.
@@ -77,11 +81,16 @@ def read(
     # Another look, or another drawing code, is another folder: old files are never mixed in.
     made_by = provenance.canonical([asdict(looks), provenance.digest("snakecap.data.scene")])
     folder = root / f"shapes-{hashlib.sha256(made_by.encode()).hexdigest()[:10]}"
-    return Collection(folder, generate(folder, numbers, looks))
+    described = phrases.regions if regions == "groups" else phrases.shapes
+    return Collection(folder, generate(folder, numbers, looks, described=described))
 
 
 def generate(
-    folder: Path, numbers: dict[str, int], looks: Looks, workers: int | None = None
+    folder: Path,
+    numbers: dict[str, int],
+    looks: Looks,
+    workers: int | None = None,
+    described: Described = phrases.regions,
 ) -> tuple[Picture, ...]:
     """Draw so many pictures of each split, in order; few of them in one process."""
     jobs = [(split, k) for split, count in numbers.items() for k in range(count)]
@@ -89,7 +98,7 @@ def generate(
         (folder / split).mkdir(parents=True, exist_ok=True)
     if workers is None:
         workers = _processors() if len(jobs) >= WORTH_A_POOL else 1
-    made = _mapped(partial(_make, folder, looks), jobs, workers)
+    made = _mapped(partial(_make, folder, looks, described), jobs, workers)
     return tuple(log.progress(made, title="shapes", total=len(jobs), unit="picture"))
 
 
@@ -109,7 +118,7 @@ def _mapped(
         yield from pool.map(make, jobs, chunksize=100)
 
 
-def _make(folder: Path, looks: Looks, job: tuple[str, int]) -> Picture:
+def _make(folder: Path, looks: Looks, described: Described, job: tuple[str, int]) -> Picture:
     """One picture's record; draws its file unless it is there."""
     split, k = job
     # One stream for each purpose: other captions must not move a shape.
@@ -130,9 +139,7 @@ def _make(folder: Path, looks: Looks, job: tuple[str, int]) -> Picture:
         split=split,
         captions=phrases.captions(seen, words),
         objects=tuple(Object(s.kind, _box([s], looks.size)) for s in seen.shapes),
-        regions=tuple(
-            Region(text, _box(shapes, looks.size)) for text, shapes in phrases.regions(seen)
-        ),
+        regions=tuple(Region(text, _box(shapes, looks.size)) for text, shapes in described(seen)),
         width=looks.size,
         height=looks.size,
     )

@@ -64,7 +64,8 @@ def features(
     see = eye(backbone.to(place), settings, place)
     row = settings.backbone.model_dump(mode="json", exclude={"batch_size"})
     kept = settings.features.model_dump()
-    locked = work_folder(features, digest, place.type)
+    precision = devices.precision(settings.backbone.precision, place)
+    locked = work_folder(features, digest, place.type, precision)
     with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(locked) as folder:
         path = folder / "features.lmdb"
         shape = _shape(see, pictures.size, settings.backbone)
@@ -118,7 +119,7 @@ def eye(
     def see(images: NDArray[np.uint8]) -> Views:
         host = torch.from_numpy(images)
         pixels = (host.pin_memory() if on_gpu else host).to(place, non_blocking=True)
-        with torch.autocast(place.type, torch.bfloat16, enabled=on_gpu):
+        with devices.autocast(settings.backbone.precision, place):
             views = [look(backbone, pixels, output, **values, flip=flip) for flip in flips]
         return [view.float() for view in views]
 

@@ -5,29 +5,20 @@ Source: neuraltalk2/train.lua for the knobs and their defaults (docs/systems.md 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from safetensors.torch import load_file
 
 from snakecap import device as devices
+from snakecap import registry
 from snakecap.config.settings import Training
-from snakecap.distributed.process_group import join, share
-from snakecap.formats import captions as packing
+from snakecap.distributed.process_group import join
 from snakecap.formats import model as models
-from snakecap.formats import pictures as records
-from snakecap.formats import vocabulary as vocabularies
-from snakecap.formats.vocabulary import Vocabulary
-from snakecap.inputs.batches import CaptionBatches
-from snakecap.inputs.input import Input, build_inputs, open_inputs
 from snakecap.log import logger
-from snakecap.models.backbones.backbone import Backbone
-from snakecap.models.captioner import Captioner, build
 from snakecap.provenance import code
 from snakecap.provenance.identity import Output, step, work_folder
-from snakecap.tasks.caption import CaptionTask, CaptionValidation
+from snakecap.tasks.files import Files
 from snakecap.training.loop import fit, reporter
 
 OUT_OF_MEMORY = (
@@ -76,22 +67,10 @@ def train(
     place = devices.choose(device, threads, deterministic=stage.deterministic)
     processes = join()
     with devices.advice(OUT_OF_MEMORY), processes.on_rank_0(work_folder(model)) as work:
-        words = vocabularies.read(vocabulary)
-        packed = packing.read(captions)
-        if packed.words != words.words:
-            raise ValueError(f"{captions} was packed with another vocabulary than {vocabulary}")
-        opened = build_inputs(settings, place)
-        open_inputs(opened, inputs, stage, keep=packed.files)
-        captioner = _model(settings, words, opened, previous).to(place)
-        share(captioner, processes)
-        batches = CaptionBatches(packed, opened, stage, place, processes)
-        collection = records.read(pictures)
-        validation = CaptionValidation(
-            captioner, opened, packed, words, collection, stage, processes
-        )
-        task = CaptionTask(captioner, batches, validation, opened, words, stage)
-        parameters = sum(parameter.numel() for parameter in captioner.parameters())
-        facts = {"parameters": parameters, "words": len(words)}
+        files = Files(captions, vocabulary, pictures, inputs, previous)
+        task = registry.load("task", settings.task)(settings, files, place, processes)
+        parameters = sum(parameter.numel() for parameter in task.model.parameters())
+        facts = {"parameters": parameters, "words": len(task.vocabulary)}
         if processes.size > 1:
             facts["processes"] = processes.size
         stamp = code.stamp(settings=settings.model_dump(mode="json"), **facts)
@@ -105,31 +84,7 @@ def train(
         )
         if processes.is_rank_0:
             header = {**stamp, **task.header(), "best": past.best}
-            models.write(model, captioner.state_dict(), {**header, **past.best})
-            captioner.load_state_dict(load_file(work / "last.safetensors"), strict=False)
-            models.write(last, captioner.state_dict(), {**header, "iteration": past.iteration})
+            models.write(model, task.model.state_dict(), {**header, **past.best})
+            task.model.load_state_dict(load_file(work / "last.safetensors"), strict=False)
+            models.write(last, task.model.state_dict(), {**header, "iteration": past.iteration})
             logger.info("wrote %s", model)
-
-
-def _model(
-    settings: Training, words: Vocabulary, inputs: Mapping[str, Input], previous: Path | None
-) -> Captioner:
-    torch.manual_seed(settings.stage.seed)
-    sizes = {name: one.sizes() for name, one in inputs.items()}
-    captioner = build(settings, vocabulary_size=len(words), sizes=sizes)
-    if previous is None:
-        from snakecap.models.backbones.weights import load_weights
-
-        for name, row in settings.backbones.items():
-            backbone = captioner.backbones[name]
-            assert isinstance(backbone, Backbone)
-            load_weights(backbone, row.architecture, row.weights)
-        return captioner
-    weights, header = models.read(previous)
-    if header["vocabulary"]["words"] != list(words.words):
-        raise ValueError(f"{previous} was trained with another vocabulary than {words}")
-    for name, one in inputs.items():
-        if header["inputs"][name] != one.facts():
-            raise ValueError(f"{previous} was trained with {name} that were made differently")
-    models.fill(captioner, weights, str(previous))
-    return captioner

@@ -12,23 +12,63 @@ from torch import Tensor
 from snakecap import device as devices
 from snakecap.config import options
 from snakecap.config.evaluation import Decoding
+from snakecap.config.settings import Training
 from snakecap.config.training import VALIDATION_METRICS, Stage
-from snakecap.distributed.process_group import ProcessGroup
+from snakecap.distributed.process_group import ProcessGroup, share
+from snakecap.formats import pictures as records
 from snakecap.formats.captions import Captions
 from snakecap.formats.pictures import Collection
 from snakecap.formats.vocabulary import Vocabulary
 from snakecap.inputs.batches import Batch, CaptionBatches, CaptionTargets
-from snakecap.inputs.input import Input, Inputs
+from snakecap.inputs.input import Input, Inputs, build_inputs, open_inputs
 from snakecap.metrics.scorer import Scorer
 from snakecap.models.backbones.backbone import Backbone, set_mode, trainable
-from snakecap.models.captioner import Captioner, stepper
+from snakecap.models.captioner import Captioner, build, stepper
 from snakecap.models.encoded import Memory
 from snakecap.objectives.cross_entropy import caption_loss
 from snakecap.search import greedy
+from snakecap.tasks.files import Files
 from snakecap.training.optimisers import Group, make_group
 from snakecap.training.task import Validation
 
 VALIDATION_BATCH = 64  # pictures
+
+
+def task(
+    settings: Training, files: Files, place: torch.device, processes: ProcessGroup
+) -> CaptionTask:
+    """What the step `train` trains.
+
+    Raises:
+        ValueError: a file is not of these settings; names it.
+    """
+    stage = settings.stage
+    words, packed = files.words()
+    inputs = build_inputs(settings, place)
+    open_inputs(inputs, files.inputs, stage, keep=packed.files)
+    captioner = _model(settings, files, words, inputs).to(place)
+    share(captioner, processes)
+    batches = CaptionBatches(packed, inputs, stage, place, processes)
+    collection = records.read(files.pictures)
+    validation = CaptionValidation(captioner, inputs, packed, words, collection, stage, processes)
+    return CaptionTask(captioner, batches, validation, inputs, words, stage)
+
+
+def _model(
+    settings: Training, files: Files, words: Vocabulary, inputs: Mapping[str, Input]
+) -> Captioner:
+    torch.manual_seed(settings.stage.seed)
+    sizes = {name: one.sizes() for name, one in inputs.items()}
+    captioner = build(settings, vocabulary_size=len(words), sizes=sizes)
+    files.fill(captioner, words, inputs)
+    if files.previous is None:
+        from snakecap.models.backbones.weights import load_weights
+
+        for name, row in settings.backbones.items():
+            backbone = captioner.backbones[name]
+            assert isinstance(backbone, Backbone)
+            load_weights(backbone, row.architecture, row.weights)
+    return captioner
 
 
 class CaptionTask:

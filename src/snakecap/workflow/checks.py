@@ -18,7 +18,7 @@ from snakecap.formats import pictures
 
 # A data set's results are in these; a system has a folder beside them.
 FOLDERS = {"captions", "detections", "detectors", "features", "layouts", "references", "report"}
-FOLDERS |= {"vocabularies"}
+FOLDERS |= {"regions", "vocabularies"}
 
 
 def names(dataset: str, systems: Collection[str], ensembles: Collection[str]) -> None:

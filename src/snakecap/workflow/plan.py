@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from snakecap import registry
+from snakecap.config.data import Phrases
 from snakecap.config.settings import (
     VALIDATION_METRICS,
     Arrangement,
@@ -53,9 +54,7 @@ class Plan:
         self.ensembles = settings.joint()
         inputs = [one for system in self.systems.values() for one in system.inputs.values()]
         self.features: dict[str, tuple[str, Features]] = {
-            features_name(one): (one.source, one.features)
-            for one in inputs
-            if one.table == "backbones"
+            features_name(one): (one.source, one.features) for one in inputs if one.cached
         }
         self.layouts = sorted({one.source for one in inputs if one.table == "layouts"})
         self.detectors = sorted({settings.layouts[name].detector for name in self.layouts})
@@ -78,6 +77,22 @@ class Plan:
 
     def captions(self, dataset: str, system: str) -> str:
         return f"<results>/{dataset}/captions/{self.systems[system].vocabulary}.h5"
+
+    def described(self, dataset: str, vocabulary: str) -> str:
+        """The pictures whose captions, or regions' phrases, are counted and packed."""
+        of_regions = self.settings.vocabularies[vocabulary].of == "regions"
+        return f"<results>/{dataset}/" + (
+            f"regions/{vocabulary}.json" if of_regions else "pictures.json"
+        )
+
+    def encoded_images(self, dataset: str, vocabulary: str) -> list[str]:
+        """The squares that packed captions are of; dense systems read photos."""
+        of_regions = self.settings.vocabularies[vocabulary].of == "regions"
+        return [] if of_regions else self.images(dataset)
+
+    def pictures(self, dataset: str, system: str) -> str:
+        """The records that a system learns from."""
+        return self.described(dataset, self.systems[system].vocabulary)
 
     def words(self, dataset: str, system: str) -> str:
         return f"<results>/{dataset}/vocabularies/{self.systems[system].vocabulary}.json"
@@ -131,6 +146,8 @@ class Plan:
                 found.append(f"{folder}/layouts/{one.source}.h5")
             elif one.table is None:
                 found.append(str(one.file))
+            elif not one.cached:
+                found.append(self.pictures(dataset, system))
             elif pixels:
                 found.append(f"{folder}/images.h5")
             else:
@@ -148,11 +165,23 @@ class Plan:
 
     def trained(self) -> list[tuple[str, str]]:
         """Those of one model, which has a history."""
+        return self._stages("caption")
+
+    def dense(self) -> list[tuple[str, str]]:
+        """The (system, stage) pairs that describe regions."""
+        return self._stages("dense")
+
+    def _stages(self, task: str) -> list[tuple[str, str]]:
         return [
             (name, stage.name)
             for name, system in self.systems.items()
             for stage in (system.stages if system.caption_stages == "all" else system.stages[-1:])
+            if system.task == task
         ]
+
+    def dense_files(self, pattern: str) -> list[str]:
+        """One file of every system and stage that describes regions."""
+        return self._files(self.dense(), pattern)
 
     def evaluated_files(self, pattern: str) -> list[str]:
         """One file of every evaluated system and stage, in the same order."""
@@ -227,6 +256,14 @@ class Plan:
     def resize(self, dataset: str) -> Job:
         return self.job("resize", self.settings.resize, photos=self.photos(dataset, "images.h5"))
 
+    def regions(self, dataset: str, vocabulary: str) -> Job:
+        """Choosing the regions that are learnt; which words are frequent changes nothing."""
+        row = self.settings.vocabularies[vocabulary]
+        chosen = Phrases(**{name: getattr(row, name) for name in Phrases.model_fields})
+        photos = self.photos(dataset, f"regions/{vocabulary}.json")
+        parts = [registry.location("tokenizer", row.tokenizer)]
+        return self.job("regions", chosen, parts, photos=photos)
+
     def text(self, rule: str, vocabulary: str) -> Job:
         """Counting words (`vocabulary`), or packing captions (`encode`)."""
         row = self.settings.vocabularies[vocabulary]
@@ -274,6 +311,7 @@ class Plan:
         metrics = VALIDATION_METRICS if row.language_eval else ()
         parts = [
             *self.parts(self.systems[system]),
+            registry.location("task", training.task),
             registry.location("objective", row.objective.part),
             registry.location("schedule", row.schedule.name),
             *(registry.location("optimiser", optimiser.name) for optimiser in optimisers),
@@ -288,6 +326,11 @@ class Plan:
         parts = dict.fromkeys(part for row in members for part in self.parts(row))
         search = registry.location("search", decoding.method)
         return self.job("caption", decoding, [*parts, search])
+
+    def describe(self, system: str) -> Job:
+        row = self.systems[system]
+        search = registry.location("search", row.describing.method)
+        return self.job("describe", row.describing, [*self.parts(row), search])
 
     def score(self) -> Job:
         row = self.settings.score
@@ -310,6 +353,8 @@ class Plan:
         if self.settings.pixels:
             yield "images.h5", self.resize(self.dataset)
         for name in dict.fromkeys(system.vocabulary for system in self.systems.values()):
+            if self.settings.vocabularies[name].of == "regions":
+                yield f"regions/{name}.json", self.regions(self.dataset, name)
             yield f"vocabularies/{name}.json", self.text("vocabulary", name)
             yield f"captions/{name}.h5", self.text("encode", name)
         for name in self.features:
@@ -331,6 +376,8 @@ class Plan:
         for name, last in self.evaluated():
             yield f"{name}/{last}/captions/{split}.json", self.caption(name)
             yield f"{name}/{last}/scores/{split}.json", self.score()
+        for name, last in self.dense():
+            yield f"{name}/{last}/describe/{split}.json", self.describe(name)
 
 
 def features_name(one: Input) -> str:

@@ -59,6 +59,11 @@ STEPS = {
         "caption your own photos, or layouts of objects",
         positional=("model", "photos"),
     ),
+    "describe": Step(
+        "steps.describe_photos:describe_photos",
+        "describe the regions of your own photos",
+        positional=("model", "photos"),
+    ),
     "score": Step(
         "steps.score:score",
         "BLEU, METEOR, ROUGE-L and CIDEr of results files",
@@ -69,6 +74,7 @@ STEPS = {
         "steps.score_dense:score_dense",
         "mAP of dense captions, of any model's predictions",
         positional=("predictions", "regions"),
+        need=Need(5000, 12, 12, 20, 20, 20),
     ),
     "info": Step(
         "steps.info:info",
@@ -120,12 +126,20 @@ STEPS = {
         "captions to ids: captions.h5",
         need=Need(1000, 12, 3, 10, 1000, 1000),
     ),
+    "regions": Step(
+        "steps.regions:regions",
+        "the regions that dense systems learn, whose phrases become captions",
+        need=Need(1500, 40, 6, 20, 50, 50),
+    ),
     "references": Step(
         "steps.references:references",
         "a split's captions as COCO JSON",
         need=Need(1000, 12, 3, 10, 1000, 1000),
     ),
     "raw": Step("steps.raw:raw", "pictures.json as NeuralTalk2's coco_raw.json"),
+    "densecap-h5": Step(
+        "steps.densecap_h5:densecap_h5", "regions and photos as DenseCap's VG-regions.h5 and JSON"
+    ),
     "features": Step(
         "steps.features:features",
         "a backbone's features, cached",
@@ -166,6 +180,11 @@ STEPS = {
         "steps.caption:caption",
         "caption a split of a data set",
         need=Need(6000, 32, 2, 20, 2, 50),
+    ),
+    "describe-split": Step(
+        "steps.describe:describe",
+        "describe the regions of a split of a data set",
+        need=Need(10000, 40, 6, 20, 0.5, 10),
     ),
     "report": Step(
         "steps.report:report",

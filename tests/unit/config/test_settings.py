@@ -51,7 +51,7 @@ MISTAKES = [
     (("systems", "neuraltalk2", "width"), 1.5, ["neuraltalk2.width", "integer", "it is 1.5"]),
     (("systems",), None, ["systems:", "dictionary", "None"]),
     (("systems", "neuraltalk2"), 3, ["systems.neuraltalk2:", "dictionary", "it is 3"]),
-    (("systems", "neuraltalk2", "encoders"), [], ["systems.neuraltalk2.encoders", "at least 1"]),
+    (("systems", "neuraltalk2", "encoders"), [], ["systems.neuraltalk2", "encoders", "needs one"]),
     (("evaluate",), "test", ["evaluate:", "list", "'test'"]),
     (("evaluate",), ["tset"], ["evaluate.0", "'train', 'val', 'test' or 'extra'", "'tset'"]),
     (

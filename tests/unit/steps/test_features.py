@@ -24,9 +24,9 @@ NAMES = ["b/2.jpg", "a.jpg", "ü.png", "c.jpg", "d.jpg"]
 PREPROCESS = {"crop": 16, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
 
-def extraction(**kept: object) -> Extraction:
-    size = {"batch_size": kept.pop("batch_size", 2)}
-    backbone = {"architecture": "tiny", "weights": "random", "preprocess": PREPROCESS, **size}
+def extraction(batch_size: int = 2, precision: str = "auto", **kept: object) -> Extraction:
+    how = {"preprocess": PREPROCESS, "batch_size": batch_size, "precision": precision}
+    backbone = {"architecture": "tiny", "weights": "random", **how}
     return Extraction.model_validate({"backbone": backbone, "features": kept})
 
 
@@ -191,6 +191,7 @@ def test_kill_9_keeps_whole_transactions(tmp_path):
     names = [f"{k}.jpg" for k in range(40)]
     images = make_images(tmp_path / "images.h5", names)
     output = tmp_path / "f.lmdb"
+    settings = extraction(precision="float32").model_dump(mode="json")
     code = f"""
 import time
 from pathlib import Path
@@ -201,7 +202,7 @@ def slow(self, *rows):
     put(self, *rows); print("put", flush=True); time.sleep(0.3)
 lmdb_file.Writer.put = slow
 features(images=Path({str(images)!r}), features=Path({str(output)!r}), device="cpu",
-         settings=Extraction.model_validate({extraction().model_dump(mode="json")!r}))
+         settings=Extraction.model_validate({settings!r}))
 """
     child = subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SOURCE)},
@@ -362,3 +363,13 @@ def test_deepcaptions_own_files_are_read(tmp_path):
     assert theirs.read(["COCO_1.jpg"]).tolist() == [[0, 1, 2, 3]] and theirs.stamp == {}
     with pytest.raises(ValueError, match=r"'cut\.jpg' has 3 bytes"):
         theirs.read(["cut.jpg"])
+
+
+def test_precision_is_the_devices_or_what_is_asked_for(images, tmp_path, monkeypatch):
+    plain = run(images, tmp_path / "plain.lmdb").read(NAMES)
+    monkeypatch.setattr("snakecap.device.cpu_has_bfloat16", lambda: True)
+    short = run(images, tmp_path / "short.lmdb").read(NAMES)
+    asked = run(images, tmp_path / "asked.lmdb", precision="float32")
+    np.testing.assert_array_equal(asked.read(NAMES), plain)
+    np.testing.assert_allclose(short, plain, rtol=0.05, atol=0.02)
+    assert not np.array_equal(short, plain)
