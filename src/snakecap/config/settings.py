@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from snakecap.config import errors
+from snakecap.config import errors, options
 from snakecap.config.base import Count, Name, Positive, Section, Seed, SettingsError, Split
 from snakecap.config.cluster import Cluster
 from snakecap.config.data import Dataset, Download, Geometry, Resize, Vocabulary
@@ -118,6 +118,7 @@ class Settings(Section):
         for name, system in self.systems.items():
             place = f"systems.{name}"
             _row(f"{place}.vocabulary", system.vocabulary, "vocabularies", self.vocabularies)
+            self._check_sentences(place, system)
             for key, one in system.inputs.items():
                 if one.table is not None:
                     _row(
@@ -144,6 +145,17 @@ class Settings(Section):
         if "CIDEr" not in self.score.metrics:
             raise ValueError("score.metrics: the report compares systems by CIDEr: add it")
         return self
+
+    def _check_sentences(self, place: str, system: System) -> None:
+        """A decoder of paragraphs hears where a sentence ends."""
+        decoder, tokenizer = system.decoder.part, self.vocabularies[system.vocabulary].tokenizer
+        keeps = options.literal("tokenizer", tokenizer, "KEEPS_FULL_STOPS")
+        if "full_stop" in options.needs("decoder", decoder) and not keeps:
+            raise ValueError(
+                f"{place}: the decoder {decoder} says sentences that end in a full stop, of which "
+                f"the tokenizer {tokenizer} keeps none: take treebank in vocabularies."
+                f"{system.vocabulary}"
+            )
 
     def _check_ensemble(self, name: str, ensemble: Ensemble) -> None:
         for one in ensemble.systems:

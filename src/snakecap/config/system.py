@@ -195,6 +195,11 @@ class System(Section):
         for stage in self.stages:
             row = stage.objective
             chosen = options.complete("objective", row.part, row.options)
+            needed = options.constant("objective", row.part, "needs_decoder")
+            if needed not in (None, decoder):
+                raise ValueError(
+                    f"stage {stage.name}: the objective {row.part} needs the decoder {needed}"
+                )
             if chosen.get("attention_weight") and not attends:
                 raise ValueError(
                     f"stage {stage.name} has an attention_weight, and the decoder {decoder} looks "

@@ -1,8 +1,9 @@
 """`shapes`: a generated data set that needs no download and no knowledge of the world.
 
-Scenes of a few coloured shapes, with boxes, region phrases and five captions each. A caption needs
-its picture: with another picture's, CIDEr falls several times (docs/log.md). Picture `k` of a split
-depends on the seed and on `k` alone, not on how many are asked for nor on how many workers draw.
+Scenes of a few coloured shapes, with boxes, region phrases and five captions or paragraphs each. A
+caption needs its picture: with another picture's, CIDEr falls several times (docs/log.md). Picture
+`k` of a split depends on the seed and on `k` alone, not on how many are asked for nor on how many
+workers draw.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from pydantic import Field
 
 from snakecap import log
 from snakecap.data import phrases
-from snakecap.data.scene import Shape, draw, scene
+from snakecap.data.scene import Scene, Shape, draw, scene
 from snakecap.formats.pictures import Collection, Picture, Region
 from snakecap.objects.object import Box, Object
 from snakecap.provenance import code as provenance
 
 FIRST_IDS = {"train": 1, "val": 1_000_001, "test": 2_000_001}
+Say = Callable[[Scene, Random], tuple[str, ...]]
 WORTH_A_POOL = 5000  # pictures; fewer are drawn before the workers have started
 
 
@@ -53,6 +55,7 @@ def read(
     most: Annotated[int, Field(ge=1, le=9)] = 6,
     quality: Annotated[int, Field(ge=1, le=100)] = 90,
     seed: int = 123,
+    paragraphs: bool = False,
 ) -> Collection:
     """Generate the data set; image files that are there already are kept.
 
@@ -66,6 +69,7 @@ def read(
         most: shapes in a picture, at most.
         quality: of the JPEG files.
         seed: another one gives another data set.
+        paragraphs: of two to four sentences, in place of captions of one.
 
     Raises:
         ValueError: `fewest` is more than `most`.
@@ -77,11 +81,16 @@ def read(
     # Another look, or another drawing code, is another folder: old files are never mixed in.
     made_by = provenance.canonical([asdict(looks), provenance.digest("snakecap.data.scene")])
     folder = root / f"shapes-{hashlib.sha256(made_by.encode()).hexdigest()[:10]}"
-    return Collection(folder, generate(folder, numbers, looks))
+    said = phrases.paragraphs if paragraphs else phrases.captions
+    return Collection(folder, generate(folder, numbers, looks, said))
 
 
 def generate(
-    folder: Path, numbers: dict[str, int], looks: Looks, workers: int | None = None
+    folder: Path,
+    numbers: dict[str, int],
+    looks: Looks,
+    said: Say = phrases.captions,
+    workers: int | None = None,
 ) -> tuple[Picture, ...]:
     """Draw so many pictures of each split, in order; few of them in one process."""
     jobs = [(split, k) for split, count in numbers.items() for k in range(count)]
@@ -89,7 +98,7 @@ def generate(
         (folder / split).mkdir(parents=True, exist_ok=True)
     if workers is None:
         workers = _processors() if len(jobs) >= WORTH_A_POOL else 1
-    made = _mapped(partial(_make, folder, looks), jobs, workers)
+    made = _mapped(partial(_make, folder, looks, said), jobs, workers)
     return tuple(log.progress(made, title="shapes", total=len(jobs), unit="picture"))
 
 
@@ -109,7 +118,7 @@ def _mapped(
         yield from pool.map(make, jobs, chunksize=100)
 
 
-def _make(folder: Path, looks: Looks, job: tuple[str, int]) -> Picture:
+def _make(folder: Path, looks: Looks, said: Say, job: tuple[str, int]) -> Picture:
     """One picture's record; draws its file unless it is there."""
     split, k = job
     # One stream for each purpose: other captions must not move a shape.
@@ -128,7 +137,7 @@ def _make(folder: Path, looks: Looks, job: tuple[str, int]) -> Picture:
         id=FIRST_IDS[split] + k,
         file=name,
         split=split,
-        captions=phrases.captions(seen, words),
+        captions=said(seen, words),
         objects=tuple(Object(s.kind, _box([s], looks.size)) for s in seen.shapes),
         regions=tuple(
             Region(text, _box(shapes, looks.size)) for text, shapes in phrases.regions(seen)

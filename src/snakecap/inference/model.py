@@ -72,8 +72,10 @@ class Model:
             ) from None
         self._check_detector()
         sizes = {name: one.sizes() for name, one in self.inputs.items()}
-        size = len(self.vocabulary)
-        self.captioner = build(self.training, vocabulary_size=size, sizes=sizes)
+        words = self.vocabulary
+        self.captioner = build(
+            self.training, vocabulary_size=len(words), sizes=sizes, full_stop=words.full_stop
+        )
         models.fill(self.captioner, weights, str(path))
         self.captioner.eval().to(self.place)
 

@@ -116,7 +116,7 @@ def _model(
 ) -> Captioner:
     torch.manual_seed(settings.stage.seed)
     sizes = {name: one.sizes() for name, one in inputs.items()}
-    captioner = build(settings, vocabulary_size=len(words), sizes=sizes)
+    captioner = build(settings, vocabulary_size=len(words), sizes=sizes, full_stop=words.full_stop)
     if previous is None:
         from snakecap.models.backbones.weights import load_weights
 
