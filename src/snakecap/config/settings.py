@@ -196,6 +196,8 @@ class Settings(Section):
         if taken:
             raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
         for name, system in runs.items():
+            if system.start is not None:
+                _check_start(name, system, runs)
             for backbone in system.sources("backbones"):
                 self._check_backbone(name, system, backbone)
             looks = None if self.pixels else self._looks_at_pictures(name, system)
@@ -254,10 +256,29 @@ class Settings(Section):
         if not self.seeds:
             return chosen
         return {
-            f"{name}_seed{seed}": system.model_copy(update={"seed": seed})
+            f"{name}_seed{seed}": system.model_copy(
+                update={"seed": seed, "start": system.start and f"{system.start}_seed{seed}"}
+            )
             for name, system in chosen.items()
             for seed in self.seeds
         }
+
+
+def _check_start(name: str, system: System, runs: Mapping[str, System]) -> None:
+    """What a system starts from is run too, starts from nothing itself, and knows its words."""
+    place, first = f"systems.{name}.start", runs.get(system.start or "")
+    if first is None:
+        raise ValueError(f"{place}: {system.start} is not run: name it in `compare` too")
+    if first.start is not None:
+        raise ValueError(f"{place}: {system.start} starts from another system itself")
+    if first.vocabulary != system.vocabulary:
+        raise ValueError(f"{place}: {system.start} has the vocabulary {first.vocabulary}")
+    cached = next((stage.name for stage in system.stages if not stage.reads_pictures), None)
+    if cached and system.sources("backbones") and first.changed_backbone(first.stages[-1].name):
+        raise ValueError(
+            f"{place}: stage {cached} reads cached features, and {system.start} fine-tuned their "
+            "backbone: fine-tune it there too"
+        )
 
 
 def _row(place: str, name: str, table: str, rows: Mapping[str, Any]) -> None:

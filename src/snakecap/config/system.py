@@ -134,6 +134,11 @@ class System(Section):
     decoder: Part = Field(Part(part="lstm"), description="the language model")
     width: Positive = Field(512, description="size of word and picture vectors")
     stages: tuple[Stage, ...] = Field(description="run in order, each from the one before")
+    start: Name | None = Field(
+        None,
+        description="another system, whose last model the first stage starts from; a decoder "
+        "`hierarchical` takes an `lstm` for its words; null: fresh weights",
+    )
     decoding: Decoding = Field(Decoding(), description="how the models are asked for captions")
     caption_stages: Literal["last", "all"] = Field(
         "all", description="which stages' models are captioned and scored"

@@ -30,6 +30,7 @@ from snakecap.provenance.identity import Output, step, work_folder
 from snakecap.tasks.caption import CaptionTask, CaptionValidation
 from snakecap.training.loop import fit, reporter
 
+DECODER = "decoder."  # what the names of a decoder's weights begin with
 OUT_OF_MEMORY = (
     "set the stage's `accumulate` to 2 or more (the same result in smaller parts), or lower its "
     "`batch_size`"
@@ -65,7 +66,8 @@ def train(
         last: where the last model goes.
         history: where losses and scores go; readable while training.
         settings: the stage, and the parts it trains.
-        previous: model of the stage before; without one the weights start fresh.
+        previous: model of the stage before, or of the system that this one starts from; without
+            one the weights start fresh.
         device: auto, cpu or cuda.
         threads: CPU threads.
 
@@ -131,5 +133,9 @@ def _model(
     for name, one in inputs.items():
         if header["inputs"][name] != one.facts():
             raise ValueError(f"{previous} was trained with {name} that were made differently")
-    models.fill(captioner, weights, str(previous))
+    of_decoder = {name for name in weights if name.startswith(DECODER)}
+    said = captioner.decoder.adopt({n.removeprefix(DECODER): weights[n] for n in of_decoder})
+    kept = {name: weight for name, weight in weights.items() if name not in of_decoder}
+    kept |= {DECODER + name: weight for name, weight in said.items()}
+    models.fill(captioner, kept, str(previous))
     return captioner

@@ -14,6 +14,7 @@ of a paragraph, W of the longest sentence, V vocabulary, D width, H hidden, M se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -78,6 +79,12 @@ class HierarchicalDecoder(Decoder):
         self.topic = perceptron(hidden_size, topic_size, width, topic_dropout)
         self.stop = nn.Sequential(nn.Dropout(stop_dropout), nn.Linear(hidden_size, 1))
         self.coupling = Coupling(hidden_size, topic_size, width) if coherent else None
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A flat decoder's weights are the word network's; what it lacks stays as it is."""
+        flat = not any(name.startswith("language.") for name in weights)
+        named = {f"language.{name}" if flat else name: one for name, one in weights.items()}
+        return self.state_dict() | named
 
     def prepare(self, encoded: Encoded) -> Memory:
         """Topics (P, S, D), logits of stopping after each (P, S), and a `Coupling`'s (P, D)."""
