@@ -18,7 +18,7 @@ CALLED_WITH = {
     "metric": ["references"],
 }
 # models/build.py, inputs/build.py, tasks/caption.py, inference/detector.py
-BUILT_WITH = {"width", "vocabulary_size", "size", "categories"}
+BUILT_WITH = {"width", "vocabulary_size", "full_stop", "size", "categories"}
 BUILT_WITH |= {"source", "backbones", "geometry", "model", "vocabulary"}
 BUILT_WITH |= {"file", "min_score", "overlap", "limit", "place", "ids"}
 BUILT_WITH |= {"references", "mirror", "epoch_length", "validations"}
