@@ -7,6 +7,7 @@ from systems import PICTURE, generate, train_on, training
 from snakecap.config import settings as configuration
 from snakecap.formats import model as models
 from snakecap.inference.model import Model
+from snakecap.search.hypothesis import Hypothesis
 from snakecap.steps.encode import encode
 from snakecap.steps.vocabulary import vocabulary
 
@@ -85,3 +86,13 @@ def test_captions_without_any_full_stop_are_no_paragraphs(data, tmp_path):
     given = {"vocabulary": words, "captions": captions}
     with pytest.raises(ValueError, match="hierarchical needs full_stop"):
         train_on(data, tmp_path, chosen, [images], **given)
+
+
+def test_a_text_that_was_changed_has_no_attention_of_the_words_as_said(data, tmp_path):
+    loaded = Model(learn(data, tmp_path, FLAT))
+    found = [[Hypothesis((1, 2), -1.0, -1.0)]]
+    for write, kept in ((str, True), (str.upper, False)):
+        (record,) = loaded.results([1], ["1.jpg"], found, [[[1.0], [1.0]]], write)
+        assert (
+            record["caption"] == write(loaded.text(found[0][0])) and ("attention" in record) == kept
+        )
