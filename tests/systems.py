@@ -54,7 +54,7 @@ def settings(system: dict[str, Any], **tables: Any) -> configuration.Settings:
         {
             "datasets": {"shapes": {"reader": "shapes"}},
             "resize": {"size": 32},
-            "vocabularies": {"words": {"min_count": 0}},
+            "vocabularies": {"words": {"min_count": 0, "tokenizer": "treebank"}},
             "backbones": {"tiny": TINY},
             "detectors": {"truth": {"part": "truth"}},
             "layouts": {"seen": {"detector": "truth"}},
@@ -83,10 +83,10 @@ def training(
     return checked.training(checked.systems["system"], stage["name"])
 
 
-def generate(folder, train=16, val=4, test=5):
+def generate(folder, train=16, val=4, test=5, **more):
     """Generated pictures through every step before features and layouts."""
     pictures, images = folder / "pictures.json", folder / "images.h5"
-    options = {"train": train, "val": val, "test": test, "size": 32}
+    options = {"train": train, "val": val, "test": test, "size": 32, **more}
     shapes = configuration.Dataset(reader="shapes", options=options)
     annotations(pictures=pictures, folder=folder / "shapes", settings=shapes)
     rejected = folder / "rejected.tsv"
@@ -103,10 +103,9 @@ def generate(folder, train=16, val=4, test=5):
 def train_on(data, folder, chosen, inputs, **files):
     """Train a stage on what `generate` made; its model's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    given = {"vocabulary": data / "vocabulary.json", **files}
+    given = {"vocabulary": data / "vocabulary.json", "captions": data / "captions.h5", **files}
     model = folder / "model.safetensors"
     train(
-        captions=data / "captions.h5",
         pictures=data / "pictures.json",
         inputs=inputs,
         model=model,

@@ -32,6 +32,7 @@ BACKBONES = {
 }
 DECODERS = {
     "lstm": "snakecap.models.decoders.lstm:LSTMDecoder",
+    "hierarchical": "snakecap.models.decoders.hierarchical:HierarchicalDecoder",
     "attention": "snakecap.models.decoders.attention:AttentionDecoder",
     "soft_attention": "snakecap.models.decoders.soft_attention:SoftAttentionDecoder",
     "spatial_attention": "snakecap.models.decoders.spatial_attention:SpatialAttentionDecoder",
@@ -91,6 +92,7 @@ TASKS = {
 OBJECTIVES = {
     "cross_entropy": "snakecap.objectives.cross_entropy:CrossEntropy",
     "dense": "snakecap.objectives.dense:DenseObjective",
+    "paragraphs": "snakecap.objectives.paragraphs:Paragraphs",
     "scheduled_sampling": "snakecap.objectives.scheduled_sampling:ScheduledSampling",
     "self_critical": "snakecap.objectives.self_critical:SelfCritical",
 }

@@ -19,7 +19,7 @@ CALLED_WITH = {
     "task": ["settings", "files", "place", "processes"],
 }
 # models/build.py, inputs/build.py, tasks/caption.py, inference/detector.py
-BUILT_WITH = {"width", "vocabulary_size", "size", "categories"}
+BUILT_WITH = {"width", "vocabulary_size", "full_stop", "size", "categories"}
 BUILT_WITH |= {"source", "backbones", "geometry", "model", "vocabulary"}
 BUILT_WITH |= {"file", "min_score", "overlap", "limit", "place", "ids"}
 BUILT_WITH |= {"references", "mirror", "epoch_length", "validations"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -49,6 +50,16 @@ class Decoding(Section):
     no_repeat_ngram: Count = Field(0, description="forbid a second n-gram of this size; 0: allow")
     no_repeat_words: bool = Field(False, description="forbid a second use of a content word")
     suppress_unknown: bool = Field(True, description="never say UNK")
+    no_repeat_sentences: bool = Field(
+        False, description="leave out sentences that were said before"
+    )
+    only_complete_sentences: bool = Field(
+        False, description="leave out what follows the last full stop, if there is one"
+    )
+    lemma_rules: str | None = Field(
+        None, description="file of lines `lemma POS word`; a caption's `lemma POS` become the word"
+    )
+    written: bool = Field(False, description="with capitals, and no space before punctuation")
     n_best: Positive = Field(1, description="captions a picture, with their log-probabilities")
     batch_size: Positive = Field(64, description="pictures at once")
     voters: Positive = Field(
@@ -75,6 +86,8 @@ class Decoding(Section):
             raise ValueError(
                 f"beam_width {self.beam_width} is not a multiple of groups {self.groups}"
             )
+        if self.lemma_rules is not None and not Path(self.lemma_rules).is_file():
+            raise ValueError(f"lemma_rules: there is no file {self.lemma_rules}")
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is over max_length {self.max_length}")
         return self

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from snakecap.config import errors
+from snakecap.config import errors, options
 from snakecap.config.base import Count, Name, Positive, Section, Seed, SettingsError, Split
 from snakecap.config.cluster import Cluster
 from snakecap.config.data import Dataset, Download, Geometry, Resize, Vocabulary
@@ -118,6 +118,7 @@ class Settings(Section):
         for name, system in self.systems.items():
             place = f"systems.{name}"
             _row(f"{place}.vocabulary", system.vocabulary, "vocabularies", self.vocabularies)
+            self._check_sentences(place, system)
             for key, one in system.inputs.items():
                 if one.table is not None:
                     _row(
@@ -144,6 +145,17 @@ class Settings(Section):
         if "CIDEr" not in self.score.metrics:
             raise ValueError("score.metrics: the report compares systems by CIDEr: add it")
         return self
+
+    def _check_sentences(self, place: str, system: System) -> None:
+        """A decoder of paragraphs hears where a sentence ends."""
+        decoder, tokenizer = system.decoder.part, self.vocabularies[system.vocabulary].tokenizer
+        keeps = options.literal("tokenizer", tokenizer, "KEEPS_FULL_STOPS")
+        if "full_stop" in options.needs("decoder", decoder) and not keeps:
+            raise ValueError(
+                f"{place}: the decoder {decoder} says sentences that end in a full stop, of which "
+                f"the tokenizer {tokenizer} keeps none: take treebank in vocabularies."
+                f"{system.vocabulary}"
+            )
 
     def _check_ensemble(self, name: str, ensemble: Ensemble) -> None:
         for one in ensemble.systems:
@@ -184,6 +196,8 @@ class Settings(Section):
         if taken:
             raise ValueError(f"systems.{min(taken)}: with `seeds`, another system gets that name")
         for name, system in runs.items():
+            if system.start is not None:
+                _check_start(name, system, runs)
             for backbone in system.sources("backbones"):
                 self._check_backbone(name, system, backbone)
             looks = None if self.pixels else self._looks_at_pictures(name, system)
@@ -244,10 +258,29 @@ class Settings(Section):
         if not self.seeds:
             return chosen
         return {
-            f"{name}_seed{seed}": system.model_copy(update={"seed": seed})
+            f"{name}_seed{seed}": system.model_copy(
+                update={"seed": seed, "start": system.start and f"{system.start}_seed{seed}"}
+            )
             for name, system in chosen.items()
             for seed in self.seeds
         }
+
+
+def _check_start(name: str, system: System, runs: Mapping[str, System]) -> None:
+    """What a system starts from is run too, starts from nothing itself, and knows its words."""
+    place, first = f"systems.{name}.start", runs.get(system.start or "")
+    if first is None:
+        raise ValueError(f"{place}: {system.start} is not run: name it in `compare` too")
+    if first.start is not None:
+        raise ValueError(f"{place}: {system.start} starts from another system itself")
+    if first.vocabulary != system.vocabulary:
+        raise ValueError(f"{place}: {system.start} has the vocabulary {first.vocabulary}")
+    cached = next((stage.name for stage in system.stages if not stage.reads_pictures), None)
+    if cached and system.sources("backbones") and first.changed_backbone(first.stages[-1].name):
+        raise ValueError(
+            f"{place}: stage {cached} reads cached features, and {system.start} fine-tuned their "
+            "backbone: fine-tune it there too"
+        )
 
 
 def _row(place: str, name: str, table: str, rows: Mapping[str, Any]) -> None:

@@ -147,6 +147,11 @@ class System(Section):
     decoder: Part = Field(Part(part="lstm"), description="the language model")
     width: Positive = Field(512, description="size of word and picture vectors")
     stages: tuple[Stage, ...] = Field(description="run in order, each from the one before")
+    start: Name | None = Field(
+        None,
+        description="another system, whose last model the first stage starts from; a decoder "
+        "`hierarchical` takes an `lstm` for its words; null: fresh weights",
+    )
     decoding: Decoding = Field(Decoding(), description="how the models are asked for captions")
     describing: Describing = Field(Describing(), description="dense: the same, and which regions")
     caption_stages: Literal["last", "all"] = Field(
@@ -238,6 +243,11 @@ class System(Section):
         for stage in self.stages:
             row = stage.objective
             chosen = options.complete("objective", row.part, row.options)
+            needed = options.constant("objective", row.part, "needs_decoder")
+            if needed not in (None, decoder):
+                raise ValueError(
+                    f"stage {stage.name}: the objective {row.part} needs the decoder {needed}"
+                )
             if chosen.get("attention_weight") and not attends:
                 raise ValueError(
                     f"stage {stage.name} has an attention_weight, and the decoder {decoder} looks "

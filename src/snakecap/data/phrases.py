@@ -1,7 +1,7 @@
-"""What people would say of a generated scene: five captions, and a phrase for each region.
+"""What people would say of a generated scene: captions or paragraphs, and phrases of regions.
 
-The captions of a scene agree on what there is (counts, colours, shapes, the largest group first)
-and differ in how they say it, as those of COCO do.
+The five captions of a scene agree on what there is (counts, colours, shapes, the largest group
+first) and differ in how they say it, as those of COCO do; and so do its paragraphs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ CAPTIONS = 5
 
 def captions(scene: Scene, random: Random) -> tuple[str, ...]:
     """Five different captions of a scene."""
-    # The largest first, as one sees them: a large shape counts for four small ones.
-    groups = sorted(scene.groups, key=lambda one: -one.count * (4 if one.size == "large" else 1))
+    groups = _largest_first(scene)
     names = joined([phrase(group) for group in groups])
     sized = joined([phrase(group, size=True) for group in groups])
     several = sum(group.count for group in scene.groups)
@@ -37,6 +36,40 @@ def captions(scene: Scene, random: Random) -> tuple[str, ...]:
     chosen += random.sample(related, CAPTIONS - len(chosen))
     random.shuffle(chosen)
     return tuple(chosen)
+
+
+def _largest_first(scene: Scene) -> list[Group]:
+    """The groups as one sees them: a large shape counts for four small ones."""
+    return sorted(scene.groups, key=lambda one: -one.count * (4 if one.size == "large" else 1))
+
+
+def paragraphs(scene: Scene, random: Random) -> tuple[str, ...]:
+    """Five different paragraphs: a sentence on the whole, and one on each group."""
+    count = sum(group.count for group in scene.groups)
+    shapes = f"{number(count)} shape{'s' * (count > 1)}"
+    openings = [
+        f"there {'are' if count > 1 else 'is'} {shapes}.",
+        f"a picture of {shapes}.",
+        f"{shapes} on a {scene.background} background.",
+        f"the background is {scene.background}.",
+        "a picture of some groups of shapes.",
+    ]
+    random.shuffle(openings)
+    groups = [_about(group, scene) for group in _largest_first(scene)]
+    return tuple(" ".join([one, *map(random.choice, groups)]) for one in openings)
+
+
+def _about(group: Group, scene: Scene) -> list[str]:
+    """Sentences on a group; where it is, if that is clear to see."""
+    verb = "is" if group.count == 1 else "are"
+    name, sized = phrase(group), phrase(group, size=True)
+    said = [f"there {verb} {name}.", f"we see {sized}.", f"{sized} can be seen."]
+    if scene.arrangement == "scattered" or len(scene.groups) == 1:
+        return said
+    columns = scene.arrangement == "columns"
+    first, last = ("on the left", "on the right") if columns else ("at the top", "at the bottom")
+    place = {scene.groups[0]: first, scene.groups[-1]: last}.get(group, "in the middle")
+    return [*said, f"{name} {verb} {place}.", f"{place} {verb} {name}."]
 
 
 def _related(scene: Scene) -> list[str]:

@@ -1,8 +1,9 @@
 """`shapes`: a generated data set that needs no download and no knowledge of the world.
 
-Scenes of a few coloured shapes, with boxes, region phrases and five captions each. A caption needs
-its picture: with another picture's, CIDEr falls several times (docs/log.md). Picture `k` of a split
-depends on the seed and on `k` alone, not on how many are asked for nor on how many workers draw.
+Scenes of a few coloured shapes, with boxes, region phrases and five captions or paragraphs each. A
+caption needs its picture: with another picture's, CIDEr falls several times (docs/log.md). Picture
+`k` of a split depends on the seed and on `k` alone, not on how many are asked for nor on how many
+workers draw.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from snakecap.objects.object import Box, Object
 from snakecap.provenance import code as provenance
 
 FIRST_IDS = {"train": 1, "val": 1_000_001, "test": 2_000_001}
+Say = Callable[[Scene, Random], tuple[str, ...]]
 WORTH_A_POOL = 5000  # pictures; fewer are drawn before the workers have started
 Described = Callable[[Scene], list[tuple[str, list[Shape]]]]  # phrases, and what each is about
 
@@ -55,6 +57,7 @@ def read(
     quality: Annotated[int, Field(ge=1, le=100)] = 90,
     seed: int = 123,
     regions: Literal["groups", "shapes"] = "groups",
+    paragraphs: bool = False,
 ) -> Collection:
     """Generate the data set; image files that are there already are kept.
 
@@ -70,6 +73,7 @@ def read(
         seed: another one gives another data set.
         regions: groups: "a small red circle" for each shape, and a phrase for each group; shapes:
             two words for each shape, "red circle", in which METEOR hears every mistake.
+        paragraphs: of two to four sentences, in place of captions of one.
 
     Raises:
         ValueError: `fewest` is more than `most`.
@@ -81,16 +85,18 @@ def read(
     # Another look, or another drawing code, is another folder: old files are never mixed in.
     made_by = provenance.canonical([asdict(looks), provenance.digest("snakecap.data.scene")])
     folder = root / f"shapes-{hashlib.sha256(made_by.encode()).hexdigest()[:10]}"
+    said = phrases.paragraphs if paragraphs else phrases.captions
     described = phrases.regions if regions == "groups" else phrases.shapes
-    return Collection(folder, generate(folder, numbers, looks, described=described))
+    return Collection(folder, generate(folder, numbers, looks, said, described))
 
 
 def generate(
     folder: Path,
     numbers: dict[str, int],
     looks: Looks,
-    workers: int | None = None,
+    said: Say = phrases.captions,
     described: Described = phrases.regions,
+    workers: int | None = None,
 ) -> tuple[Picture, ...]:
     """Draw so many pictures of each split, in order; few of them in one process."""
     jobs = [(split, k) for split, count in numbers.items() for k in range(count)]
@@ -98,7 +104,7 @@ def generate(
         (folder / split).mkdir(parents=True, exist_ok=True)
     if workers is None:
         workers = _processors() if len(jobs) >= WORTH_A_POOL else 1
-    made = _mapped(partial(_make, folder, looks, described), jobs, workers)
+    made = _mapped(partial(_make, folder, looks, said, described), jobs, workers)
     return tuple(log.progress(made, title="shapes", total=len(jobs), unit="picture"))
 
 
@@ -118,7 +124,9 @@ def _mapped(
         yield from pool.map(make, jobs, chunksize=100)
 
 
-def _make(folder: Path, looks: Looks, described: Described, job: tuple[str, int]) -> Picture:
+def _make(
+    folder: Path, looks: Looks, said: Say, described: Described, job: tuple[str, int]
+) -> Picture:
     """One picture's record; draws its file unless it is there."""
     split, k = job
     # One stream for each purpose: other captions must not move a shape.
@@ -137,7 +145,7 @@ def _make(folder: Path, looks: Looks, described: Described, job: tuple[str, int]
         id=FIRST_IDS[split] + k,
         file=name,
         split=split,
-        captions=phrases.captions(seen, words),
+        captions=said(seen, words),
         objects=tuple(Object(s.kind, _box([s], looks.size)) for s in seen.shapes),
         regions=tuple(Region(text, _box(shapes, looks.size)) for text, shapes in described(seen)),
         width=looks.size,

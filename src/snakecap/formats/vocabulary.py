@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from snakecap.formats.atomic import read_as, write_json
 
 UNKNOWN = "UNK"
+FULL_STOP = "."
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Vocabulary:
     def unknown(self) -> int | None:
         """The id of UNK, or None when no word was left out."""
         return len(self.words) if self.words and self.words[-1] == UNKNOWN else None
+
+    @property
+    def full_stop(self) -> int | None:
+        """The id of the word that ends a sentence, or None where the tokenizer keeps none."""
+        return self.ids.get(FULL_STOP)
 
     @property
     def rarity(self) -> list[float]:

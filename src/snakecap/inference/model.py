@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from snakecap.models.captioner import build
 from snakecap.objects.categories import canonical
 from snakecap.search.hypothesis import Constraints, Hypothesis, State, Step, widen
 from snakecap.text.function_words import BAD_ENDINGS, content_words
+from snakecap.text.written import writer
 
 Alternatives = list[list[tuple[str, float]]]  # of a caption: for each place, words and chances
 Weights = list[list[float]]  # of a caption: for each of its words, one for each object
@@ -72,8 +73,10 @@ class Model:
             ) from None
         self._check_detector()
         sizes = {name: one.sizes() for name, one in self.inputs.items()}
-        size = len(self.vocabulary)
-        self.captioner = build(self.training, vocabulary_size=size, sizes=sizes)
+        words = self.vocabulary
+        self.captioner = build(
+            self.training, vocabulary_size=len(words), sizes=sizes, full_stop=words.full_stop
+        )
         models.fill(self.captioner, weights, str(path))
         self.captioner.eval().to(self.place)
 
@@ -121,11 +124,11 @@ class Model:
         if not isinstance(requests, list | tuple):
             return self.caption([requests], chosen)[0]
         asked = [as_request(request) for request in requests]
-        texts: list[Any] = []
+        texts, write = list[Any](), writer(chosen)
         for start in range(0, len(asked), chosen.batch_size):
             some = [self.read(request) for request in asked[start : start + chosen.batch_size]]
             for best in self.search(self.join(some), seeded(chosen, start)):
-                said = [self.text(hypothesis) for hypothesis in best]
+                said = [write(self.text(hypothesis)) for hypothesis in best]
                 texts.append(said if chosen.n_best > 1 else said[0])
         return texts
 
@@ -229,18 +232,20 @@ class Model:
         files: Sequence[str],
         found: Sequence[list[Hypothesis]],
         attention: Sequence[Weights] | None = None,
+        write: Callable[[str], str] = str,
     ) -> list[dict[str, Any]]:
         """COCO results of some pictures: the best caption, its log-probability, and the n-best.
 
-        With `attention`, also how much each of its words looks at each object.
+        With `attention`, also how much each of its words looks at each object, unless `write`,
+        which makes texts of captions, changed them.
         """
         records = []
         for at, (key, file, best) in enumerate(zip(ids, files, found, strict=True)):
-            each = [{"caption": self.text(one), "log_prob": one.log_prob} for one in best]
+            each = [{"caption": write(self.text(one)), "log_prob": one.log_prob} for one in best]
             record: dict[str, Any] = {"image_id": key, "file_name": file, **each[0]}
             if len(best) > 1:
                 record["n_best"] = each
-            if attention is not None:
+            if attention is not None and record["caption"] == self.text(best[0]):
                 record["attention"] = attention[at]
             records.append(record)
         return records

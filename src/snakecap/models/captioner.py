@@ -125,12 +125,17 @@ def stepper(decoder: Decoder, memory: Memory) -> Step:
 
 
 def build(
-    training: settings.Training, *, vocabulary_size: int, sizes: Mapping[str, Mapping[str, int]]
+    training: settings.Training,
+    *,
+    vocabulary_size: int,
+    sizes: Mapping[str, Mapping[str, int]],
+    full_stop: int | None = None,
 ) -> Captioner:
     """Compose the model of a training job, with fresh weights.
 
     Args:
         vocabulary_size: V, words without START and END.
+        full_stop: the word that ends a sentence, for decoders that ask for it.
         sizes: arguments of encoders that follow from what an input reads, by the input's name.
     """
     backbones = {
@@ -157,6 +162,7 @@ def build(
         "width": training.width,
         "vocabulary_size": vocabulary_size,
         "constant_size": sum(getattr(encoder, "constant_size", 0) for encoder in encoders),
+        **({} if full_stop is None else {"full_stop": full_stop}),
     }
     decoder = options.build("decoder", training.decoder.part, training.decoder.options, given)
     return Captioner(encoders, decoder, reads, backbones, looks)

@@ -21,6 +21,7 @@ from snakecap.inputs.input import Inputs, Prefetch, open_inputs
 from snakecap.log import progress
 from snakecap.provenance.identity import Output, step
 from snakecap.search.hypothesis import Hypothesis
+from snakecap.text.written import writer
 
 # The hypotheses of each picture of a batch, best first, and the attention of the best ones.
 Captioned = tuple[list[list[Hypothesis]], list[Weights] | None]
@@ -75,13 +76,13 @@ def caption(
     each = processes.merged(shares)
     found = [best for batch, _ in each for best in batch]
     attention = [weights for _, batch in each for weights in batch or ()]
-    names = [picture.file for picture in chosen]
+    names, write = [picture.file for picture in chosen], writer(settings)
     ids = [picture.id for picture in chosen]
     if shuffled is not None:
         order = derangement(len(chosen), settings.seed)
         others = [found[place] for place in order]
-        result_files.write(shuffled, loaded.results(ids, names, others))
-    result_files.write(captions, loaded.results(ids, names, found, attention or None))
+        result_files.write(shuffled, loaded.results(ids, names, others, write=write))
+    result_files.write(captions, loaded.results(ids, names, found, attention or None, write))
 
 
 def _captions(

@@ -205,8 +205,9 @@ def _caption(
     loaded: Model, asked: Sequence[Asked], settings: Decoding, failed: list[str], alternatives: int
 ) -> list[dict[str, Any]]:
     from snakecap.inference.model import seeded
+    from snakecap.text.written import writer
 
-    records: list[dict[str, Any]] = []
+    records, write = list[dict[str, Any]](), writer(settings)
     size = settings.batch_size
     for start in progress(range(0, len(asked), size), title="caption", unit="batch"):
         read = list(_read(loaded, asked[start : start + size], failed))
@@ -214,7 +215,7 @@ def _caption(
             inputs = loaded.join([inputs for _, inputs in read])
             found = loaded.search(inputs, seeded(settings, start))
             ids = [one.id for one, _ in read]
-            some = loaded.results(ids, [one.name for one, _ in read], found)
+            some = loaded.results(ids, [one.name for one, _ in read], found, write=write)
             if alternatives:
                 best, precision = [each[0] for each in found], settings.precision
                 places = loaded.alternatives(inputs, best, alternatives, precision)

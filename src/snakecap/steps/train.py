@@ -56,7 +56,8 @@ def train(
         last: where the last model goes.
         history: where losses and scores go; readable while training.
         settings: the stage, and the parts it trains.
-        previous: model of the stage before; without one the weights start fresh.
+        previous: model of the stage before, or of the system that this one starts from; without
+            one the weights start fresh.
         device: auto, cpu or cuda.
         threads: CPU threads.
 

@@ -15,6 +15,7 @@ from snakecap.config.evaluation import Decoding
 from snakecap.config.settings import Training
 from snakecap.config.training import VALIDATION_METRICS, Stage
 from snakecap.distributed.process_group import ProcessGroup, share
+from snakecap.formats import model as models
 from snakecap.formats import pictures as records
 from snakecap.formats.captions import Captions
 from snakecap.formats.pictures import Collection
@@ -31,6 +32,7 @@ from snakecap.tasks.files import Files
 from snakecap.training.optimisers import Group, make_group
 from snakecap.training.task import Validation
 
+DECODER = "decoder."  # what the names of a decoder's weights begin with
 VALIDATION_BATCH = 64  # pictures
 
 
@@ -59,16 +61,25 @@ def _model(
 ) -> Captioner:
     torch.manual_seed(settings.stage.seed)
     sizes = {name: one.sizes() for name, one in inputs.items()}
-    captioner = build(settings, vocabulary_size=len(words), sizes=sizes)
-    files.fill(captioner, words, inputs)
-    if files.previous is None:
-        from snakecap.models.backbones.weights import load_weights
+    captioner = build(settings, vocabulary_size=len(words), sizes=sizes, full_stop=words.full_stop)
+    if files.previous is not None:
+        weights = _adopted(captioner, files.weights(words, inputs))
+        models.fill(captioner, weights, str(files.previous))
+        return captioner
+    from snakecap.models.backbones.weights import load_weights
 
-        for name, row in settings.backbones.items():
-            backbone = captioner.backbones[name]
-            assert isinstance(backbone, Backbone)
-            load_weights(backbone, row.architecture, row.weights)
+    for name, row in settings.backbones.items():
+        backbone = captioner.backbones[name]
+        assert isinstance(backbone, Backbone)
+        load_weights(backbone, row.architecture, row.weights)
     return captioner
+
+
+def _adopted(captioner: Captioner, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of another system, whose decoder's may be those of another kind of decoder."""
+    said = {n.removeprefix(DECODER): w for n, w in weights.items() if n.startswith(DECODER)}
+    kept = {name: weight for name, weight in weights.items() if not name.startswith(DECODER)}
+    return kept | {DECODER + n: w for n, w in captioner.decoder.adopt(said).items()}
 
 
 class CaptionTask:

@@ -19,6 +19,7 @@ from snakecap.config.dense import Describing
 from snakecap.config.settings import Training
 from snakecap.config.training import Stage
 from snakecap.distributed.process_group import ProcessGroup, share
+from snakecap.formats import model as models
 from snakecap.formats import pictures as records
 from snakecap.formats.dense import Described
 from snakecap.formats.pictures import Picture
@@ -55,7 +56,8 @@ def task(
     torch.manual_seed(stage.seed)
     fresh = files.previous is None
     model = build(settings, vocabulary_size=len(words), published=fresh)
-    files.fill(model, words, inputs)
+    if files.previous is not None:
+        models.fill(model, files.weights(words, inputs), str(files.previous))
     share(model.to(place), processes)
     pictures = collection.pictures
     batches = DenseBatches(packed, pictures, photos, stage, place, processes)

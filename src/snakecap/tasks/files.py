@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor
 
 from snakecap.formats import captions as packing
 from snakecap.formats import model as models
@@ -38,15 +38,14 @@ class Files(NamedTuple):
             )
         return words, packed
 
-    def fill(self, model: nn.Module, words: Vocabulary, inputs: Mapping[str, Input]) -> None:
-        """Give a model the weights of the stage before, if there was one.
+    def weights(self, words: Vocabulary, inputs: Mapping[str, Input]) -> dict[str, Tensor]:
+        """Of the model that the stage starts from; there must be one.
 
         Raises:
             ValueError: it was another system's; names the file.
         """
-        if self.previous is None:
-            return
-        weights, header = models.read(self.previous)
+        assert self.previous is not None, "a first stage starts from fresh weights"
+        found, header = models.read(self.previous)
         if header["vocabulary"]["words"] != list(words.words):
             raise ValueError(f"{self.previous} was trained with another vocabulary than {words}")
         for name, one in inputs.items():
@@ -54,4 +53,4 @@ class Files(NamedTuple):
                 raise ValueError(
                     f"{self.previous} was trained with {name} that were made differently"
                 )
-        models.fill(model, weights, str(self.previous))
+        return found

@@ -20,6 +20,7 @@ import re
 from functools import lru_cache
 
 _SHORT = "dr mr mrs ms prof st jr sr vs etc inc ltd co corp ave vol approx dept gen gov sgt"
+KEEPS_FULL_STOPS = True  # what decoders of paragraphs ask for
 ABBREVIATIONS = frozenset(_SHORT.split())
 _TWO_WORDS = {
     "cannot": 3, "gimme": 3, "gonna": 3, "gotta": 3, "lemme": 3, "more'n": 4, "wanna": 3,

@@ -155,8 +155,11 @@ class Plan:
         return found
 
     def previous(self, dataset: str, system: str, stage: str) -> list[str]:
-        """The model of the stage before."""
-        before = self.systems[system].before(stage)
+        """The model of the stage before; of a first stage that of the system it starts from."""
+        row = self.systems[system]
+        before, start = row.before(stage), row.start
+        if before is None and start is not None:
+            system, before = start, self.systems[start].stages[-1].name
         return [f"<results>/{dataset}/{system}/{before}/model.safetensors"] if before else []
 
     def evaluated(self) -> list[tuple[str, str]]:

@@ -490,3 +490,53 @@ def test_checking_changes_nothing(config):
     before = copy.deepcopy(config)
     settings.read(config)
     assert config == before
+
+
+def paragraphs(config):
+    """The demo's first system as one that speaks in paragraphs, started from the third."""
+    row = config["systems"]["neuraltalk2"]
+    row["decoder"] = {"part": "hierarchical", "options": {"hidden_size": 128}}
+    row["stages"] = row["stages"][1:]
+    row["vocabulary"] = config["systems"]["show_and_tell"]["vocabulary"] = "tutorial"
+    row["start"] = "show_and_tell"
+    return row
+
+
+def test_a_system_starts_from_another_that_is_run_with_its_seed(config):
+    paragraphs(config)
+    settings.read(config)
+    config["seeds"] = [1, 2]
+    assert settings.read(config).runs()["neuraltalk2_seed2"].start == "show_and_tell_seed2"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("compare",), ["neuraltalk2"], r"start: show_and_tell is not run: name it in `compare`"),
+        (("systems", "show_and_tell", "start"), "neuraltalk2", "starts from another system itself"),
+        (
+            ("systems", "show_and_tell", "vocabulary"),
+            "neuraltalk2",
+            "has the vocabulary neuraltalk2",
+        ),
+        (("systems", "neuraltalk2", "vocabulary"), "neuraltalk2", "take treebank in vocabularies"),
+        (
+            ("systems", "show_and_tell", "stages", 0, "objective"),
+            {"part": "paragraphs"},
+            "stage frozen: the objective paragraphs needs the decoder hierarchical",
+        ),
+    ],
+)
+def test_paragraphs_that_cannot_be_are_refused(config, place, value, message):
+    paragraphs(config)
+    put(config, place, value)
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.read(config)
+
+
+def test_cached_features_are_not_those_of_a_fine_tuned_start(config):
+    paragraphs(config)["stages"][0]["finetune_from"] = None
+    settings.read(config)
+    config["systems"]["show_and_tell"]["stages"][0]["finetune_from"] = "all"
+    with pytest.raises(settings.SettingsError, match="stage finetune reads cached features, and"):
+        settings.read(config)

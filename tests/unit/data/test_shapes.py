@@ -110,6 +110,42 @@ def positions(seen: Scene, text: str, axis: int) -> list[float]:
     return [(s.x, s.y)[axis] for s in seen.shapes if (s.colour, s.kind) in named(text)]
 
 
+def test_a_paragraph_has_a_sentence_on_the_whole_and_one_on_each_group() -> None:
+    for k, seen in enumerate(SCENES):
+        said = phrases.paragraphs(seen, Random(k))
+        assert len(set(said)) == 5
+        for paragraph in said:
+            first, *others, rest = paragraph.split(".")
+            assert rest == "" and 2 <= len(others) + 1 == len(seen.groups) + 1 <= 4
+            assert not named(first)
+            groups = [named(sentence) for sentence in others]
+            assert all(len(one) == 1 for one in groups)
+            assert sum(groups, Counter()) == Counter((s.colour, s.kind) for s in seen.shapes)
+
+
+def test_paragraphs_say_the_places_of_groups_as_they_are() -> None:
+    axes = {"on the left": (0, 1), "on the right": (0, -1), "at the top": (1, 1)}
+    axes["at the bottom"] = (1, -1)
+    checked: Counter[str] = Counter()
+    for k, seen in enumerate(SCENES):
+        for sentence in " ".join(phrases.paragraphs(seen, Random(k))).split("."):
+            if match := re.search("|".join(axes), sentence):
+                axis, sign = axes[match[0]]
+                own = positions(seen, sentence, axis)
+                others = [p for p in ((s.x, s.y)[axis] for s in seen.shapes) if p not in own]
+                assert max(sign * a for a in own) < min(sign * b for b in others), sentence
+                checked[match[0]] += 1
+    assert set(checked) == set(axes)
+
+
+def test_paragraphs_are_an_option_that_draws_the_same_pictures(tmp_path: Path) -> None:
+    few = {"train": 2, "val": 1, "test": 1, "size": 32}
+    captions, paragraphs = (shapes.read(tmp_path, **few, paragraphs=on) for on in (False, True))
+    assert captions.root == paragraphs.root
+    for one, other in zip(captions.pictures, paragraphs.pictures, strict=True):
+        assert one.objects == other.objects and not set(one.captions) & set(other.captions)
+
+
 def test_the_words_are_few() -> None:
     said = " ".join(c for k, seen in enumerate(SCENES) for c in phrases.captions(seen, Random(k)))
     assert 30 <= len(set(re.findall(r"\w+", said))) <= 60

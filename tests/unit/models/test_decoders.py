@@ -19,7 +19,7 @@ from snakecap.training.optimisers import Group, Numbers
 from snakecap.training.optimisers import adam as update
 
 B, T, V, D, H, R, K = 3, 4, 6, 8, 8, 5, 3
-SMALL = {"hidden_size": H, "layers": 1}
+SMALL = {"hidden_size": H, "layers": 1, "topic_size": 2 * H}
 
 
 def variants():
@@ -44,6 +44,8 @@ def build(variant):
     torch.manual_seed(0)
     known = options.model("decoder", name).model_fields
     chosen = {option: value for option, value in SMALL.items() if option in known}
+    if "full_stop" in options.needs("decoder", name):
+        chosen["full_stop"] = V  # a word like others, but that a sentence ends with it
     return registry.load("decoder", name)(width=D, vocabulary_size=V, **{**chosen, **given})
 
 

@@ -21,6 +21,8 @@ def learnt(request):
     options = {"hidden_size": WIDTH, "width": WIDTH, "vocabulary_size": WORDS, "dropout": 0.0}
     if request.param == "transformer":
         options["layers"] = 2
+    if request.param == "hierarchical":
+        options |= {"full_stop": 3, "topic_size": WIDTH}
     decoder = registry.load("decoder", request.param)(**options)
     pictures = Encoded(torch.randn(PICTURES, WIDTH), torch.randn(PICTURES, 3, WIDTH))
     words = torch.randint(1, WORDS + 1, (PICTURES, LENGTH))

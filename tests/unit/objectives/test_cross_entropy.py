@@ -18,10 +18,10 @@ WORDS = torch.tensor([[1, 2, 0], [3, 0, 0], [2, 2, 4]])
 OWNERS = torch.tensor([0, 0, 1])
 
 
-def model():
+def model(part="lstm"):
     torch.manual_seed(0)
-    given = {"width": 6, "vocabulary_size": 4}
-    decoder = options.build("decoder", "lstm", {"hidden_size": 6, "dropout": 0.0}, given)
+    given = {"width": 6, "vocabulary_size": 4, "full_stop": 2}
+    decoder = options.build("decoder", part, {"hidden_size": 6, "dropout": 0.0}, given)
     return Captioner([CNNEncoder(width=6, size=5)], decoder, ["picture"])
 
 
@@ -32,7 +32,7 @@ def batch():
 
 @pytest.mark.parametrize("name", registry.OBJECTIVES)
 def test_every_objective_gives_finite_losses_that_reach_all_parameters(name):
-    captioner = model()
+    captioner = model(options.constant("objective", name, "needs_decoder") or "lstm")
     references = packed([[[1, 2], [2]], [[2, 3]]] * 4, 3, words=4)
     available = {"model": captioner, "references": references, "epoch_length": 10, "mirror": None}
     losses = options.build("objective", name, {}, available)(batch(), 0)

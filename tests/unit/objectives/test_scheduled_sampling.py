@@ -18,7 +18,7 @@ WORDS = torch.tensor([[1, 2, 0, 0], [3, 0, 0, 0], [2, 2, 4, 0], [4, 1, 1, 0]])
 
 def objective(decoder="lstm", epoch_length=10, **given):
     torch.manual_seed(0)
-    needs = {"width": 8, "vocabulary_size": 4}
+    needs = {"width": 8, "vocabulary_size": 4, "full_stop": 2}
     chosen = options.check("decoder", decoder, {})
     if "dropout" in options.model("decoder", decoder).model_fields:
         chosen = {"dropout": 0.0}

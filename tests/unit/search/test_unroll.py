@@ -17,7 +17,7 @@ from snakecap.search.unroll import unroll
 def test_gradients_of_sampled_captions_are_those_of_teacher_forcing(name):
     """Captions that end leave the batch; what was said of them still counts."""
     torch.manual_seed(3)
-    given = {"width": 8, "vocabulary_size": 5}
+    given = {"width": 8, "vocabulary_size": 5, "full_stop": 2}
     decoder = options.build("decoder", name, {"hidden_size": 8, "dropout": 0.0}, given)
     encoded = Encoded(torch.randn(3, 8, requires_grad=True), torch.randn(3, 4, 8))
     memory = decoder.prepare(encoded)

@@ -161,6 +161,17 @@ def test_deepcaptions_and_the_fields_recipes_for_coco_are_planned(tmp_path):
     assert len(Plan(settings.read(merged)).evaluated()) == 2
 
 
+def test_the_paragraphs_recipe_starts_one_system_from_another():
+    root, merged = Path(__file__).parents[3], {}
+    for name in ("config", "workflow/recipes/paragraphs"):
+        update_config(merged, yaml.safe_load((root / f"{name}.yaml").read_text()))
+    plan = Plan(settings.read(merged))
+    assert len(plan.evaluated()) == 4
+    model = "<results>/shapes/flat/train/model.safetensors"
+    assert plan.previous("shapes", "hierarchical_from_flat", "train") == [model]
+    assert plan.previous("shapes", "hierarchical", "train") == []
+
+
 def test_obj2texts_recipe_for_coco_needs_darknets_files(tmp_path):
     root = Path(__file__).parents[3]
     merged = {}

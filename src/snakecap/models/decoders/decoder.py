@@ -6,6 +6,8 @@ Dimensions: B captions, T words, V vocabulary, D width, H hidden, K numbers fed 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +37,10 @@ class Decoder(nn.Module):
     def prepare(self, encoded: Encoded) -> Memory:
         """What does not change while a caption is said: keys and values, projections."""
         return Memory(encoded)
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Its state dict, of that of the decoder that training starts from."""
+        return dict(weights)
 
     def hidden(self, memory: Memory, words: Tensor) -> Tensor:
         """What predicts each word and END.

@@ -80,12 +80,16 @@ class LSTMDecoder(Decoder):
             self.words.tie(self.output)
 
     def hidden(self, memory: Memory, words: Tensor) -> Tensor:
+        dropped: Tensor = self.dropout(self.states(memory, words))
+        return dropped
+
+    def states(self, memory: Memory, words: Tensor) -> Tensor:
+        """What `hidden` gives, before dropout."""
         vectors, opened = self.words(F.pad(words, (1, 0))), self._opened(memory)
         if opened is None:
             vectors = torch.cat([memory.encoded.summary.unsqueeze(1), vectors], 1)
         states, _ = self._read(vectors, memory, opened)
-        dropped: Tensor = self.dropout(states[:, 1:] if opened is None else states)
-        return dropped
+        return states[:, 1:] if opened is None else states
 
     def _opened(self, memory: Memory) -> State | None:
         return None if self.opening is None else self.opening(memory.encoded.summary)
