@@ -12,18 +12,20 @@ import torch
 from snakecap import device as devices
 from snakecap.config.settings import Decoding
 from snakecap.distributed.process_group import ProcessGroup, join
+from snakecap.formats import alphas as alpha_files
 from snakecap.formats import pictures as records
 from snakecap.formats import results as result_files
 from snakecap.formats.pictures import Picture
+from snakecap.inference.attention import Attention, joined
 from snakecap.inference.ensemble import load
-from snakecap.inference.model import Model, Weights, seeded
+from snakecap.inference.model import Model, seeded
 from snakecap.inputs.input import Inputs, Prefetch, open_inputs
 from snakecap.log import progress
 from snakecap.provenance.identity import Output, step
 from snakecap.search.hypothesis import Hypothesis
 
 # The hypotheses of each picture of a batch, best first, and the attention of the best ones.
-Captioned = tuple[list[list[Hypothesis]], list[Weights] | None]
+Captioned = tuple[list[list[Hypothesis]], Attention]
 OUT_OF_MEMORY = "lower the system's decoding.batch_size, decoding.beam_width or decoding.voters"
 
 
@@ -36,6 +38,7 @@ def caption(
     captions: Annotated[Path, Output],
     split: str = "test",
     shuffled: Annotated[Path | None, Output] = None,
+    alphas: Annotated[Path | None, Output] = None,
     settings: Decoding = Decoding(),
     device: str = "auto",
     threads: int | None = None,
@@ -54,6 +57,7 @@ def caption(
         split: train, val, test or extra.
         shuffled: output of the control: each picture's caption is that of another picture, so
             a model that does not look scores the same on both.
+        alphas: output, .npy: what each word looks at in its picture's grid, as DeepCaption has it.
         settings: how to search.
         device: auto, cpu or cuda.
         threads: CPU threads.
@@ -74,14 +78,16 @@ def caption(
         return
     each = processes.merged(shares)
     found = [best for batch, _ in each for best in batch]
-    attention = [weights for _, batch in each for weights in batch or ()]
+    attention = joined([batch for _, batch in each], settings.max_length)
     names = [picture.file for picture in chosen]
     ids = [picture.id for picture in chosen]
     if shuffled is not None:
         order = derangement(len(chosen), settings.seed)
         others = [found[place] for place in order]
         result_files.write(shuffled, loaded.results(ids, names, others))
-    result_files.write(captions, loaded.results(ids, names, found, attention or None))
+    if alphas is not None:
+        alpha_files.write(alphas, attention.alphas)
+    result_files.write(captions, loaded.results(ids, names, found, attention))
 
 
 def _captions(
@@ -103,9 +109,10 @@ def _captions(
     found: list[Captioned] = []
     with contextlib.closing(Prefetch(batch, len(starts))) as ahead:
         for number, start in enumerate(progress(starts, title=f"caption {split}", unit="batch")):
-            inputs = ahead(number)
+            inputs = loaded.seen(ahead(number), settings.precision)
             best = loaded.search(inputs, seeded(settings, start))
-            found.append((best, loaded.attention(inputs, [several[0] for several in best])))
+            first = [several[0] for several in best]
+            found.append((best, loaded.attention(inputs, first, settings.precision)))
     return found
 
 
