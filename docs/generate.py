@@ -274,6 +274,7 @@ and what else the stage says about its making.
 | `references/{split}.json` | references | COCO captions |
 | `{system}/{stage}/captions/{split}.json` | caption | COCO results |
 | `{system}/{stage}/captions/{split}_shuffled.json` | caption | the shuffled-image control's |
+| `{system}/{stage}/captions/{split}_alphas.npy` | caption | what words look at in a grid |
 | `{system}/{stage}/scores/{split}.json`, `_shuffled` | score | what they scored |
 | `report/{split}/` | report | `table.md`, `table.csv`, `curves.svg`, `figure.png`, `index.html` |
 | `NAME.provenance.json`, beside every `NAME` | all | what `NAME` was made from |
@@ -295,6 +296,7 @@ FILES = {
     "model": "model.safetensors",
     "history": "history.json",
     "results": "captions/*.json, references/*.json",
+    "alphas": "captions/*_alphas.npy",
     "scores": "scores/*.json",
     "densecap": "VG-regions.h5, VG-regions-dicts.json",
     "vis": "vis.json",

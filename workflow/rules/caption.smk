@@ -10,6 +10,7 @@ rule caption:
     output:
         captions="<results>/{dataset}/{system}/{stage}/captions/{split}.json",
         shuffled="<results>/{dataset}/{system}/{stage}/captions/{split}_shuffled.json",
+        alphas="<results>/{dataset}/{system}/{stage}/captions/{split}_alphas.npy",
     log:
         "<logs>/{dataset}/caption_{system}_{stage}_{split}.log",
     conda:
@@ -30,6 +31,7 @@ rule caption:
             split="{wildcards.split}",
             captions="{output.captions:q}",
             shuffled="{output.shuffled:q}",
+            alphas="{output.alphas:q}",
             device="{resources.device}",
             threads="{threads}",
         )

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakecap.inference.model import Model, Weights
+from snakecap.inference.attention import Attention
+from snakecap.inference.model import Model
 from snakecap.inputs.input import Inputs, Request
 from snakecap.search.ensemble import joined
 from snakecap.search.hypothesis import Hypothesis, State, Step
@@ -60,8 +61,14 @@ class Ensemble(Model):
         read = [member.read(request) for member in self.members]
         return {f"{n}.{name}": one for n, own in enumerate(read) for name, one in own.items()}
 
-    def attention(self, inputs: Inputs, best: Sequence[Hypothesis]) -> list[Weights] | None:
-        return None
+    def seen(self, inputs: Inputs, precision: str = "auto") -> Inputs:
+        each = [one.seen(self._own(inputs, n), precision) for n, one in enumerate(self.members)]
+        return {f"{n}.{name}": one for n, own in enumerate(each) for name, one in own.items()}
+
+    def attention(
+        self, inputs: Inputs, best: Sequence[Hypothesis], precision: str = "auto"
+    ) -> Attention:
+        return Attention()
 
 
 def load(

@@ -15,6 +15,7 @@ from snakecap.config import errors
 from snakecap.config.settings import Decoding, Training
 from snakecap.formats import model as models
 from snakecap.formats.vocabulary import VOCABULARY
+from snakecap.inference.attention import Attention, attend
 from snakecap.inputs.input import Inputs, Request, as_request, build_inputs
 from snakecap.inputs.layout import LayoutInput
 from snakecap.log import logger
@@ -25,7 +26,6 @@ from snakecap.text.function_words import BAD_ENDINGS, content_words
 from snakecap.text.written import writer
 
 Alternatives = list[list[tuple[str, float]]]  # of a caption: for each place, words and chances
-Weights = list[list[float]]  # of a caption: for each of its words, one for each object
 
 
 class Model:
@@ -150,6 +150,12 @@ class Model:
         """What a search needs: a step function, the state of each picture, and how many."""
         return self.captioner.start(inputs)
 
+    @torch.no_grad()
+    def seen(self, inputs: Inputs, precision: str = "auto") -> Inputs:
+        """With features in the place of pixels: what follows then need not look again."""
+        with devices.autocast(precision, self.place):
+            return {n: dict(one) for n, one in self.captioner.seen(inputs).items()}
+
     @torch.no_grad()  # inference_mode would cast the weights anew for every word
     def search(self, inputs: Inputs, decoding: Decoding) -> list[list[Hypothesis]]:
         """The best captions of a batch, best first."""
@@ -161,24 +167,13 @@ class Model:
             )
         return found
 
-    @torch.inference_mode()
-    def attention(self, inputs: Inputs, best: Sequence[Hypothesis]) -> list[Weights] | None:
-        """How much each word of a caption looks at each object; None without such attention."""
-        by_object = [getattr(one, "by_object", False) for one in self.captioner.encoders]
-        if not any(by_object):
-            return None
-        lengths = [len(hypothesis.words) for hypothesis in best]
-        each = self.captioner.attention(inputs, self._words(best))
-        weights = each[by_object.index(True)]
-        if weights is None:
-            return None
-        ids = next(one["categories"] for one in inputs.values() if "categories" in one)
-        objects = (ids > 0).sum(1).tolist()
-        rows = weights.double().cpu().numpy().round(3)
-        return [
-            row[:length, :number].tolist()
-            for row, length, number in zip(rows, lengths, objects, strict=True)
-        ]
+    def attention(
+        self, inputs: Inputs, best: Sequence[Hypothesis], precision: str = "auto"
+    ) -> Attention:
+        """What each word of captions looks at."""
+        side = self.training.geometry.size
+        with devices.autocast(precision, self.place):
+            return attend(self.captioner, inputs, self._words(best), side)
 
     def _words(self, best: Sequence[Hypothesis]) -> torch.Tensor:
         """Captions as ids (B, T), 0 behind the last word."""
@@ -231,13 +226,13 @@ class Model:
         ids: Sequence[int | str],
         files: Sequence[str],
         found: Sequence[list[Hypothesis]],
-        attention: Sequence[Weights] | None = None,
+        attention: Attention = Attention(),
         write: Callable[[str], str] = str,
     ) -> list[dict[str, Any]]:
         """COCO results of some pictures: the best caption, its log-probability, and the n-best.
 
-        With `attention`, also how much each of its words looks at each object, unless `write`,
-        which makes texts of captions, changed them.
+        Also how much each of its words looks at each object, and what the alphas' grid covers,
+        unless `write`, which makes texts of captions, changed the words.
         """
         records = []
         for at, (key, file, best) in enumerate(zip(ids, files, found, strict=True)):
@@ -245,8 +240,11 @@ class Model:
             record: dict[str, Any] = {"image_id": key, "file_name": file, **each[0]}
             if len(best) > 1:
                 record["n_best"] = each
-            if attention is not None and record["caption"] == self.text(best[0]):
-                record["attention"] = attention[at]
+            as_said = record["caption"] == self.text(best[0])
+            if as_said and attention.objects is not None:
+                record["attention"] = attention.objects[at]
+            if as_said and attention.alphas is not None:
+                record["grid"] = round(attention.covers, 4)
             records.append(record)
         return records
 

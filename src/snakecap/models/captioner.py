@@ -62,8 +62,12 @@ class Captioner(nn.Module):
         """All encoders' results merged."""
         return merge(self._encoded(inputs))
 
+    def seen(self, inputs: Inputs) -> Inputs:
+        """With features in the place of pixels, so that what asks several times looks once."""
+        return {name: self._seen(name, values) for name, values in inputs.items()}
+
     def _encoded(self, inputs: Inputs) -> list[Encoded]:
-        seen = {name: self._seen(name, values) for name, values in inputs.items()}
+        seen = self.seen(inputs)
         pairs = zip(self.encoders, self.reads, strict=True)
         return [encoder(_side_by_side(seen, name)) for encoder, name in pairs]
 

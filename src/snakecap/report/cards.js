@@ -65,7 +65,7 @@ function captions(picture, wanted, inside) {
     const fact = (text) => inside && numbers.append(make("span", { class: "number" }, text));
     const layout = shown.systems[at].layout;
     if (layout !== undefined && shown.layouts.length > 1) fact("reads " + shown.layouts[layout]);
-    if (said[3]) fact("attention");
+    if (looks(said)) fact("attention");
     if (said[2] !== null && said[2] !== undefined) fact("log p " + said[2].toFixed(2));
     if (!isNaN(value)) {
       const style = value === best && visible().length > 1 ? "score best" : "score";
@@ -73,7 +73,7 @@ function captions(picture, wanted, inside) {
       numbers.append(make("span", { class: style, title }, value.toFixed(2)));
     }
     /* What a search marked keeps its marks: these may span words. */
-    const text = said[3] && (inside || !wanted.length) ? [words(said, at, picture, inside)]
+    const text = looks(said) && (inside || !wanted.length) ? [words(said, at, picture, inside)]
       : inside ? inside(said[0]) : marked(said[0], wanted);
     list.append(name, make("dd", { dir: "auto" }, ...(said[0] ? text : [make("em", {}, "(empty)")])));
   }
@@ -186,7 +186,7 @@ function enlarge() {
     text.append(make("h3", {}, "References"), ...references(picture, terms(state.q)));
     text.append(make("p", { class: "note" }, "Underlined: a word that no reference has."));
   }
-  if (visible().some((at) => picture.captions[at] && picture.captions[at][3])) {
+  if (visible().some((at) => looks(picture.captions[at]))) {
     text.append(make("p", { class: "note" }, "Attention: point at a word, or use Tab and the arrows."));
   }
   const objects = make("div", { class: "objects" });

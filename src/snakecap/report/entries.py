@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from snakecap.formats import alphas as alpha_files
+from snakecap.formats.alphas import Alphas
 from snakecap.formats.atomic import Id, read_as
 from snakecap.provenance.staleness import Configuration, Known, Problem, problems
 
@@ -28,6 +30,7 @@ class Said:
     caption: str
     log_prob: float | None = None
     attention: list[list[Weight]] | None = None  # for each word, of each object
+    grid: Annotated[float, Field(gt=0, le=1)] | None = None  # what the alphas' grid covers
     n_best: list[dict[str, Any]] = field(default_factory=list)  # further captions, the best first
 
 
@@ -60,6 +63,7 @@ class Entry:
         per_picture: CIDEr by picture id, ids as text.
         control: CIDEr when every picture's caption was made from another picture's image.
         history: the training history, `history.json`.
+        alphas: what each word looks at in the picture's grid, (T, R) by picture id as text.
         layout: the name of the layout that the system reads, if it reads one.
         stale: what its files, and those behind them, have against them.
     """
@@ -72,6 +76,7 @@ class Entry:
     per_picture: dict[str, float] = field(default_factory=dict)
     control: float | None = None
     history: dict[str, Any] = field(default_factory=dict)
+    alphas: Mapping[str, Alphas] = field(default_factory=dict)
     layout: str | None = None
     stale: tuple[Problem, ...] = ()
 
@@ -85,6 +90,11 @@ class Entry:
     def seed(self) -> int | None:
         match = SEEDED.fullmatch(self.system)
         return int(match["seed"]) if match else None
+
+    @property
+    def covers(self) -> float:
+        """How much of a picture's sides the alphas' grid covers."""
+        return next((one.grid for one in self.captions.values() if one.grid), 1.0)
 
     @property
     def label(self) -> str:
@@ -132,6 +142,7 @@ def read(
     histories: Sequence[Path],
     reads: Sequence[str] = (),
     trained: Sequence[str] = (),
+    alphas: Sequence[Path] = (),
     wanted: Configuration | None = None,
 ) -> list[Entry]:
     """Read the files of every ``name/stage``, in that order; `reads` names layouts, or is ".".
@@ -148,6 +159,7 @@ def read(
         "controls": (controls, systems),
         "histories": (histories, trained or systems),
         "reads": (reads, systems),
+        "alphas": (alphas, systems),
     }
     for name, (given, of) in (needed | optional).items():
         if len(given) != len(of) and (given or name in needed):
@@ -168,16 +180,19 @@ def read(
         said = read_as(captions[at], _said, "a list of image_id and caption")
         table = read_as(scores[at], _scored, SCORES)
         ciders = {key: row["CIDEr"] for key, row in table.per_image.items() if "CIDEr" in row}
+        spoken = {str(one.image_id): one for one in said}
+        looked = alpha_files.read(alphas[at], len(spoken)) if alphas else None
         entries.append(
             Entry(
                 system,
                 stage,
-                captions={str(one.image_id): one for one in said},
+                captions=spoken,
                 scores=table.metrics(),
                 intervals=table.intervals,
                 per_picture={key: value for key, value in ciders.items() if math.isfinite(value)},
                 control=read_as(controls[at], _scored, SCORES).CIDEr if controls else None,
                 history=read_as(history, _history, "a training history") if history else {},
+                alphas={} if looked is None else dict(zip(spoken, looked, strict=True)),
                 layout=reads[at] if reads and reads[at] != "." else None,
                 stale=tuple(found),
             )

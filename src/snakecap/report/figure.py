@@ -40,7 +40,7 @@ class Panel:
 
 def draw(panels: Sequence[Panel]) -> Image.Image:
     """The panels side by side, white paper, captions wrapped under their picture."""
-    plain, bold = _font("DejaVuSans.ttf", 13), _font("DejaVuSans-Bold.ttf", 11)
+    plain, bold = font("DejaVuSans.ttf", 13), font("DejaVuSans-Bold.ttf", 11)
     width = 2 * MARGIN + len(panels) * SIDE + (len(panels) - 1) * GAP
     columns = [[(s, c, _wrap(t, plain, SIDE)) for s, c, t in p.captions] for p in panels]
     slots = max(len(column) for column in columns)
@@ -62,7 +62,8 @@ def draw(panels: Sequence[Panel]) -> Image.Image:
     return paper
 
 
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+def font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """One of matplotlib's own fonts, its size in pixels before `SCALE`."""
     import matplotlib
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
@@ -108,7 +109,7 @@ def _paste(paper: Image.Image, panel: Panel, left: int) -> None:
 
 def _outline(image: Image.Image, outlines: Sequence[Outline]) -> None:
     """Boxes on an image, the largest first; a label where there is room for one."""
-    draw, font = ImageDraw.Draw(image, "RGBA"), _font("DejaVuSans-Bold.ttf", 9)
+    draw, letters = ImageDraw.Draw(image, "RGBA"), font("DejaVuSans-Bold.ttf", 9)
     labels: list[tuple[float, float, float, float]] = []
     order = sorted(outlines, key=lambda one: -one.box[2] * one.box[3])
     for one in order:
@@ -116,12 +117,12 @@ def _outline(image: Image.Image, outlines: Sequence[Outline]) -> None:
         draw.rectangle((x, y, x + width, y + height), f"{one.colour}18", one.colour, SCALE)
     for one in order:
         x, y, _, _ = _pixels(one.box, image.size)
-        place = (min(max(x, 0), image.width - font.getlength(one.label) - 10) + 5, max(y, 0) + 3)
-        left, top, right, bottom = draw.textbbox(place, one.label, font)
+        place = (min(max(x, 0), image.width - letters.getlength(one.label) - 10) + 5, max(y, 0) + 3)
+        left, top, right, bottom = draw.textbbox(place, one.label, letters)
         room = (left - 4, top - 3, right + 4, bottom + 3)
         if len(labels) < LABELS and all(_apart(room, other) for other in labels):
             draw.rectangle(room, one.colour)
-            draw.text(place, one.label, one.ink, font)
+            draw.text(place, one.label, one.ink, letters)
             labels.append(room)
 
 

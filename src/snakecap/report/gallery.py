@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from snakecap.formats.images import Images
 from snakecap.formats.pictures import Picture
 from snakecap.formats.results import read_references
+from snakecap.objects.object import Object
+from snakecap.report import attention
 from snakecap.report import layouts as layout_files
 from snakecap.report.curves import colours
 from snakecap.report.entries import Entry
@@ -71,17 +73,19 @@ def data(
         ValueError: a caption's attention is of another caption or layout; names the picture.
     """
     small = [jpeg(image, side) for image in stored(images, shown)] if images else []
+    whole = _whole(images)
     records: list[dict[str, Any]] = [
         {
             "id": picture.id,
             "file": picture.file,
             "references": picture.captions,
+            "ratio": _ratio(picture) if whole else 1,
             "captions": [_caption(entry, str(picture.id), layouts) for entry in entries],
             **({"image": at} if small else {}),
         }
         for at, picture in enumerate(shown)
     ]
-    head = layout_files.embed(records, layouts, shown, whole=_whole(images))
+    head = layout_files.embed(records, layouts, shown, whole=whole)
     return {"systems": _systems(entries, layouts), "pictures": records, **head}, small
 
 
@@ -97,6 +101,7 @@ def _systems(entries: Sequence[Entry], layouts: Sequence[NamedLayouts]) -> list[
             "colour": chosen[entry.family],
             "shown": entry.seed == first[entry.family],  # one seed of each, until asked for more
             **({"layout": places[entry.layout]} if entry.layout else {}),
+            **({"covers": entry.covers} if entry.alphas else {}),
         }
         for entry in entries
     ]
@@ -107,17 +112,44 @@ def _caption(entry: Entry, key: str, layouts: Sequence[NamedLayouts]) -> list[An
     if said is None:
         return None
     numbers = [_rounded(entry.per_picture.get(key), 4), _rounded(said.log_prob, 3)]
+    words = said.caption.split()
     objects = next((row.pictures.get(key) for row in layouts if row.name == entry.layout), None)
-    if said.attention is None or objects is None:
+    more = {"objects": _by_object(entry, key, objects), "grid": _on_grid(entry, key)}
+    if not words or not any(more.values()):
         return [said.caption, *numbers]
+    return [" ".join(words), *numbers, {name: rows for name, rows in more.items() if rows}]
+
+
+def _by_object(entry: Entry, key: str, objects: Sequence[Object] | None) -> list[list[int]]:
+    """What each word looks at, of the objects of a picture."""
+    said = entry.captions[key]
+    if said.attention is None or objects is None:
+        return []
     words = said.caption.split()
     if [len(row) for row in said.attention] != [len(objects)] * len(words):
         raise ValueError(
             f"{entry.label}: the attention of picture {key} needs a row for each of its "
             f"{len(words)} words, and in it a weight for each of the {len(objects)} objects"
         )
-    rows = [layout_files.attention(row) for row in said.attention]
-    return [" ".join(words), *numbers, *([rows] if rows else [])]
+    return [layout_files.attention(row) for row in said.attention]
+
+
+def _on_grid(entry: Entry, key: str) -> list[tuple[int, str]]:
+    """The same of the picture's grid."""
+    if key not in entry.alphas:
+        return []
+    words, alphas = entry.captions[key].caption.split(), entry.alphas[key]
+    if len(words) > len(alphas):
+        raise ValueError(
+            f"{entry.label}: the caption of picture {key} has {len(words)} words, and its alphas "
+            f"room for {len(alphas)}"
+        )
+    return attention.embed(alphas[: len(words)])
+
+
+def _ratio(picture: Picture) -> float:
+    known = picture.width and picture.height
+    return round(picture.width / picture.height, 4) if known else 1
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -95,8 +95,10 @@ function drawing(picture, which, [wide, tall]) {
   return svg;
 }
 
-/* A picture's frame with a layout over it. `weights`: percent by object, for what is asked. */
-function fill(frame, which = state.layout, weights = null, numbers = false) {
+/* A picture's frame with a layout over it. `weights`: percent by object, for what is asked;
+   `letters`: of the grid, which `covers` so much of the picture. */
+function fill(frame, which = state.layout, weights = null, numbers = false, letters = "", covers = 1) {
+  veil(frame, letters, covers);
   let svg = frame.querySelector(".layout");
   if (svg && Number(svg.dataset.which) !== which) {
     svg.remove();
@@ -151,10 +153,17 @@ function sentence(weights, objects) {
   return most.map(([at, percent]) => name(at) + " " + percent + " %").join(", ");
 }
 
+/* Whether there is something that the words of a caption look at. */
+const looks = (said) => Boolean(said && said[3] && (said[3].objects || said[3].grid));
+
 /* A caption word by word; in the large view they are buttons, and Tab stops once a caption. */
-function words([text, , , rows], at, picture, inside) {
+function words([text, , , { objects: rows, grid }], at, picture, inside) {
   const group = make("span", { class: "words" });
-  const objects = picture.layouts[shown.systems[at].layout];
+  const seen = (place) =>
+    [
+      rows && sentence(pairs(rows[place]), picture.layouts[shown.systems[at].layout]),
+      grid && spot(grid[place]),
+    ].filter(Boolean).join("; ");
   if (inside) {
     group.setAttribute("role", "group");
     group.setAttribute("aria-label", "Words and what they look at");
@@ -164,7 +173,7 @@ function words([text, , , rows], at, picture, inside) {
     const node = inside
       ? make("button", { ...where, type: "button", tabindex: place ? -1 : 0 }, ...inside(word))
       : make("span", where, word);
-    if (inside) node.title = sentence(pairs(rows[place]), objects);
+    if (inside) node.title = seen(place);
     group.append(...(place ? [" "] : []), node);
   });
   return group;
@@ -194,8 +203,10 @@ function ask(node) {
   if (!frame) return null;
   const { object, category: place, system, word } = one.dataset;
   if (word !== undefined) {
-    const rows = frame.picture.captions[system][3];
-    return [frame, shown.systems[system].layout, pairs(rows[word]), true];
+    const { objects: rows, grid } = frame.picture.captions[system][3];
+    const { layout, covers } = shown.systems[system];
+    const boxes = rows ? [layout, pairs(rows[word]), true] : [-1, null, false];
+    return [frame, ...boxes, ...(grid ? [grid[word][1], covers] : [])];
   }
   const svg = frame.querySelector(".layout");
   if (!svg) return null;

@@ -144,8 +144,6 @@ def embed(
             None if objects is None else [_numbers(one, places) for one in objects]
             for objects in found
         ]
-        known = whole and picture.width and picture.height
-        record["ratio"] = round(picture.width / picture.height, 4) if known else 1
     chosen = colours(layouts)
     categories = [[name, chosen[name], ink(chosen[name])] for name in places]
     return {"layouts": [layout.name for layout in layouts], "categories": categories}

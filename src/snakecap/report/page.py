@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 HERE = Path(__file__).parent
 # One script, in this order.
-SCRIPTS = ("model.js", "layouts.js", "cards.js", "state.js", "vis.js", "keys.js")
+SCRIPTS = ("model.js", "grid.js", "layouts.js", "cards.js", "state.js", "vis.js", "keys.js")
 
 
 class Strong(str):
@@ -78,12 +78,13 @@ def build(
         subtitle: the line under it, plain text.
         data: `systems` [{system, stage, label, colour, shown, layout?}] and `pictures` [{id, file,
             references, captions, image | src}], where `captions` runs parallel to `systems` with
-            [caption, CIDEr | null, log-probability | null, attention?] or null, `image` is an
-            index into `thumbnails` and `src` an address relative to the page; `scored` false when
-            no caption has a score. With layouts also `layouts` (their names; a system's `layout`
-            is a place in it), `categories` [[name, colour]], and each picture's `ratio` of width
-            to height and `layouts` [objects | null] as `layouts.embed` has them; a caption's
-            words are then separated by single spaces, and its attention is `layouts.attention`.
+            [caption, CIDEr | null, log-probability | null, {objects?, grid?}?] or null, `image` is
+            an index into `thumbnails`, `src` an address relative to the page and `ratio` that of
+            width to height; `scored` false when no caption has a score. With layouts also
+            `layouts` (their names; a system's `layout` is a place in it), `categories` [[name,
+            colour]], and each picture's `layouts` [objects | null] as `layouts.embed` has them.
+            Where words look at `objects` (`layouts.attention`) or the `grid` (`attention.embed`;
+            the system's `covers`), a caption's words are separated by single spaces.
         thumbnails: base64 of JPEG files.
         tables: `tables.texts`.
         curves: SVG.

@@ -12,11 +12,13 @@ import torch
 from snakecap import device as devices
 from snakecap.config.settings import Decoding
 from snakecap.distributed.process_group import ProcessGroup, join
+from snakecap.formats import alphas as alpha_files
 from snakecap.formats import pictures as records
 from snakecap.formats import results as result_files
 from snakecap.formats.pictures import Picture
+from snakecap.inference.attention import Attention, joined
 from snakecap.inference.ensemble import load
-from snakecap.inference.model import Model, Weights, seeded
+from snakecap.inference.model import Model, seeded
 from snakecap.inputs.input import Inputs, Prefetch, open_inputs
 from snakecap.log import progress
 from snakecap.provenance.identity import Output, step
@@ -24,7 +26,7 @@ from snakecap.search.hypothesis import Hypothesis
 from snakecap.text.written import writer
 
 # The hypotheses of each picture of a batch, best first, and the attention of the best ones.
-Captioned = tuple[list[list[Hypothesis]], list[Weights] | None]
+Captioned = tuple[list[list[Hypothesis]], Attention]
 OUT_OF_MEMORY = "lower the system's decoding.batch_size, decoding.beam_width or decoding.voters"
 
 
@@ -37,6 +39,7 @@ def caption(
     captions: Annotated[Path, Output],
     split: str = "test",
     shuffled: Annotated[Path | None, Output] = None,
+    alphas: Annotated[Path | None, Output] = None,
     settings: Decoding = Decoding(),
     device: str = "auto",
     threads: int | None = None,
@@ -55,6 +58,7 @@ def caption(
         split: train, val, test or extra.
         shuffled: output of the control: each picture's caption is that of another picture, so
             a model that does not look scores the same on both.
+        alphas: output, .npy: what each word looks at in its picture's grid, as DeepCaption has it.
         settings: how to search.
         device: auto, cpu or cuda.
         threads: CPU threads.
@@ -75,14 +79,16 @@ def caption(
         return
     each = processes.merged(shares)
     found = [best for batch, _ in each for best in batch]
-    attention = [weights for _, batch in each for weights in batch or ()]
+    attention = joined([batch for _, batch in each], settings.max_length)
     names, write = [picture.file for picture in chosen], writer(settings)
     ids = [picture.id for picture in chosen]
     if shuffled is not None:
         order = derangement(len(chosen), settings.seed)
         others = [found[place] for place in order]
         result_files.write(shuffled, loaded.results(ids, names, others, write=write))
-    result_files.write(captions, loaded.results(ids, names, found, attention or None, write))
+    if alphas is not None:
+        alpha_files.write(alphas, attention.alphas)
+    result_files.write(captions, loaded.results(ids, names, found, attention, write))
 
 
 def _captions(
@@ -104,9 +110,10 @@ def _captions(
     found: list[Captioned] = []
     with contextlib.closing(Prefetch(batch, len(starts))) as ahead:
         for number, start in enumerate(progress(starts, title=f"caption {split}", unit="batch")):
-            inputs = ahead(number)
+            inputs = loaded.seen(ahead(number), settings.precision)
             best = loaded.search(inputs, seeded(settings, start))
-            found.append((best, loaded.attention(inputs, [several[0] for several in best])))
+            first = [several[0] for several in best]
+            found.append((best, loaded.attention(inputs, first, settings.precision)))
     return found
 
 

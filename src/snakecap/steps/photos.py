@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from snakecap.config.settings import Decoding
+from snakecap.formats import alphas as alpha_files
 from snakecap.formats.atomic import json_text, write_text
 from snakecap.formats.decode import is_image
 from snakecap.formats.rejected import escape
@@ -22,6 +23,7 @@ from snakecap.log import logger, progress
 from snakecap.provenance.identity import Output, step
 
 if TYPE_CHECKING:
+    from snakecap.inference.attention import Attention
     from snakecap.inference.model import Model
     from snakecap.inputs.input import Request
 
@@ -54,6 +56,7 @@ def photos(
     format: Format | None = None,
     detector: str | None = None,
     alternatives: Annotated[int, Field(ge=0)] = 0,
+    attention: Path | None = None,
     settings: Decoding = Decoding(),
     device: str = "auto",
     threads: int | None = None,
@@ -71,6 +74,8 @@ def photos(
             .safetensors that the workflow trained, or a row of `detectors` as JSON.
         alternatives: so many of the likeliest words in each word's place, with their
             probabilities; of the best captions, the last for the end.
+        attention: folder for what the words look at, of models that look at a picture's grid: an
+            image of each photo, with a panel a word, and alphas.npy, whose rows are the captions.
         settings: how to search for words.
         device: auto, cpu or cuda.
         threads: CPU threads.
@@ -96,7 +101,7 @@ def photos(
     total = len(asked) + len(failed)
     loaded = load(models, device, threads, detector)
     asked = _possible(loaded, asked, failed)
-    records = _caption(loaded, asked, settings, failed, alternatives)
+    records = _caption(loaded, asked, settings, failed, alternatives, attention)
     text = as_text(records, format or BY_ENDING.get(output.suffix if output else "", "text"))
     if output is None:
         sys.stdout.write(text)
@@ -202,26 +207,44 @@ def _possible(loaded: Model, asked: Sequence[Asked], failed: list[str]) -> list[
 
 
 def _caption(
-    loaded: Model, asked: Sequence[Asked], settings: Decoding, failed: list[str], alternatives: int
+    loaded: Model,
+    asked: Sequence[Asked],
+    settings: Decoding,
+    failed: list[str],
+    alternatives: int,
+    folder: Path | None,
 ) -> list[dict[str, Any]]:
+    """The captions, and in a folder what their words look at."""
+    from snakecap.inference.attention import joined
     from snakecap.inference.model import seeded
+    from snakecap.report import attention as panels
     from snakecap.text.written import writer
 
     records, write = list[dict[str, Any]](), writer(settings)
+    looked: list[Attention] = []
     size = settings.batch_size
     for start in progress(range(0, len(asked), size), title="caption", unit="batch"):
         read = list(_read(loaded, asked[start : start + size], failed))
-        if read:
-            inputs = loaded.join([inputs for _, inputs in read])
-            found = loaded.search(inputs, seeded(settings, start))
-            ids = [one.id for one, _ in read]
-            some = loaded.results(ids, [one.name for one, _ in read], found, write=write)
-            if alternatives:
-                best, precision = [each[0] for each in found], settings.precision
-                places = loaded.alternatives(inputs, best, alternatives, precision)
-                for record, words in zip(some, places, strict=True):
-                    record["alternatives"] = words
-            records += some
+        if not read:
+            continue
+        inputs = loaded.seen(loaded.join([inputs for _, inputs in read]), settings.precision)
+        found = loaded.search(inputs, seeded(settings, start))
+        best = [each[0] for each in found]
+        ids = [one.id for one, _ in read]
+        some = loaded.results(ids, [one.name for one, _ in read], found, write=write)
+        if alternatives:
+            places = loaded.alternatives(inputs, best, alternatives, settings.precision)
+            for record, words in zip(some, places, strict=True):
+                record["alternatives"] = words
+        if folder is not None:
+            looked.append(loaded.attention(inputs, best, settings.precision))
+            photos = [one.request.photo for one, _ in read]
+            said = [loaded.text(one) for one in best]
+            whole = loaded.training.geometry.mode == "squash"
+            panels.write(folder, photos, said, looked[-1], whole=whole, first=len(records))
+        records += some
+    if folder is not None and looked:
+        alpha_files.write(folder / "alphas.npy", joined(looked, settings.max_length).alphas)
     return records
 
 

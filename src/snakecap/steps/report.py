@@ -34,6 +34,7 @@ def report(
     curves: Annotated[Path, Output],
     page: Annotated[Path, Output],
     images: Path | None = None,
+    alphas: list[Path] | None = None,
     controls: list[Path] | None = None,
     histories: list[Path] | None = None,
     trained: list[str] | None = None,
@@ -59,6 +60,7 @@ def report(
         curves: output, SVG.
         page: output, HTML.
         images: images.h5; without it the page and the figure show layouts, or names alone.
+        alphas: .npy of each: what the captions' words look at in their pictures' grids.
         controls: scores JSON of each system's shuffled-image control.
         histories: history.json of each.
         trained: the systems that have one, where not all do.
@@ -76,7 +78,7 @@ def report(
         ValueError: the lists do not match, a file is not what it should be, a picture or its
             layout is unknown, or the README has no markers.
     """
-    optional = controls or [], histories or [], reads or [], trained or []
+    optional = controls or [], histories or [], reads or [], trained or [], alphas or []
     folder = pictures.parent
     wanted = None if configuration is None else staleness.read_configuration(configuration, folder)
     entries = entry_files.read(systems, captions, scores, *optional, wanted)

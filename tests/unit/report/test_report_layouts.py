@@ -116,8 +116,8 @@ def test_a_picture_without_a_layout_has_none():
     records = [{}, {}]
     pictures = [Picture(7, "a.jpg", "test", width=20, height=10), Picture(8, "b.jpg", "test")]
     head = layouts.embed(records, [layout("dog")], pictures, whole=True)
-    assert records[0] == {"layouts": [[[0, 100, 200, 300, 400, 100]]], "ratio": 2}
-    assert records[1] == {"layouts": [None], "ratio": 1}
+    assert records[0] == {"layouts": [[[0, 100, 200, 300, 400, 100]]]}
+    assert records[1] == {"layouts": [None]}
     assert head["layouts"] == ["truth"] and [name for name, *_ in head["categories"]] == ["dog"]
     assert layouts.embed(records, [], pictures, whole=True) == {}
 
@@ -147,7 +147,8 @@ def test_page_holds_layouts_and_attention(tmp_path):
             )
     said = json.loads(inputs.files["captions"][2].read_text())
     for row, result in zip(data["pictures"], said, strict=True):
-        text, _, _, attention = row["captions"][2]
+        text, _, _, more = row["captions"][2]
+        attention = more["objects"]
         assert len(attention) == len(text.split(" ")) == len(result["attention"])
         for flat, weights in zip(attention, result["attention"], strict=True):
             shares = dict(zip(flat[::2], flat[1::2], strict=True))

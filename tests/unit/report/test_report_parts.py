@@ -264,7 +264,7 @@ def test_figure_grows_with_its_captions():
 
 
 def test_figure_cuts_long_names_and_draws_labels_apart():
-    font = figure._font("DejaVuSans-Bold.ttf", 11)
+    font = figure.font("DejaVuSans-Bold.ttf", 11)
     cut = figure._cut("objname_location_" * 9, font)
     assert cut.endswith("…") and font.getlength(cut) <= (figure.SIDE - 14) * figure.SCALE
     assert figure._cut("objname", font) == "objname"
@@ -285,7 +285,7 @@ def test_figure_draws_boxes_in_place_and_one_label_where_two_would_overlap():
 
 
 def test_wrapped_lines_fit_and_keep_the_words():
-    font = figure._font("DejaVuSans.ttf", 13)
+    font = figure.font("DejaVuSans.ttf", 13)
     text = "two small dogs chase a red ball over the wet grass of a large park"
     lines = figure._wrap(text, font, 120, most=99)
     assert " ".join(lines) == text and len(lines) > 2

@@ -28,6 +28,7 @@ class CNNGridEncoder(nn.Module):
 
     reads = "grid"
     gives_regions = True
+    by_cell = True  # region r is cell r of the grid
 
     def __init__(
         self,
