@@ -282,6 +282,7 @@ and what else the stage says about its making.
 """
 FILES = {
     "pictures": "pictures.json",
+    "visual_genome": "region_descriptions.json, image_data.json",
     "images": "images.h5",
     "rejected": "rejected.tsv",
     "vocabulary": "vocabularies/*.json",
@@ -298,6 +299,9 @@ FILES = {
     "results": "captions/*.json, references/*.json",
     "alphas": "captions/*_alphas.npy",
     "scores": "scores/*.json",
+    "dense": "describe/*.json",
+    "dense_scores": "describe/*_scores.json",
+    "region_codes": "region codes: *.h5",
     "densecap": "VG-regions.h5, VG-regions-dicts.json",
     "vis": "vis.json",
     "sidecar": "*.provenance.json",

@@ -30,7 +30,7 @@ def batch():
     return Batch(torch.tensor([7, 3]), inputs, CaptionTargets(WORDS, OWNERS))
 
 
-@pytest.mark.parametrize("name", registry.OBJECTIVES)
+@pytest.mark.parametrize("name", sorted(registry.OBJECTIVES.keys() - {"dense"}))  # of another task
 def test_every_objective_gives_finite_losses_that_reach_all_parameters(name):
     captioner = model(options.constant("objective", name, "needs_decoder") or "lstm")
     references = packed([[[1, 2], [2]], [[2, 3]]] * 4, 3, words=4)

@@ -6,6 +6,7 @@ from systems import PICTURE, generate, train_on, training
 
 from snakecap.config import settings as configuration
 from snakecap.formats import model as models
+from snakecap.inference.attention import Attention
 from snakecap.inference.model import Model
 from snakecap.search.hypothesis import Hypothesis
 from snakecap.steps.encode import encode
@@ -92,7 +93,7 @@ def test_a_text_that_was_changed_has_no_attention_of_the_words_as_said(data, tmp
     loaded = Model(learn(data, tmp_path, FLAT))
     found = [[Hypothesis((1, 2), -1.0, -1.0)]]
     for write, kept in ((str, True), (str.upper, False)):
-        (record,) = loaded.results([1], ["1.jpg"], found, [[[1.0], [1.0]]], write)
+        (record,) = loaded.results([1], ["1.jpg"], found, Attention([[[1.0], [1.0]]]), write)
         assert (
             record["caption"] == write(loaded.text(found[0][0])) and ("attention" in record) == kept
         )

@@ -1,6 +1,6 @@
-"""Every flag of NeuralTalk2 and of the tutorial: where it is set here, with the original's number.
+"""Every flag of NeuralTalk2, the tutorial and DeepCaption: its place here, the original's number.
 
-Spec T1, S4, D32. What each of them does is tested where it is done; docs/checks.md says where.
+Spec T1, S4, D13, D32. What each does is tested where it is done; docs/checks.md says where.
 """
 
 from pathlib import Path
@@ -177,3 +177,30 @@ TUTORIAL = [
 @pytest.mark.parametrize(("flag", "place", "default"), TUTORIAL, ids=[row[0] for row in TUTORIAL])
 def test_every_number_of_the_tutorial_has_its_place(tutorial, flag, place, default):
     assert look_up(tutorial, place) == default
+
+
+STAGE = "systems.deepcaption.stages.0"
+DEEPCAPTION = [
+    ("embed_size", "systems.deepcaption.width", 256),
+    ("hidden_size", "systems.deepcaption.decoder.options.hidden_size", 512),
+    ("num_layers", "systems.deepcaption.decoder.options.layers", 1),
+    ("dropout", "systems.deepcaption.decoder.options.dropout", 0.0),
+    ("batch_size", f"{STAGE}.batch_size", 128),
+    ("num_epochs", f"{STAGE}.epochs", 5 * 5),  # of five captions each
+    ("optimizer", f"{STAGE}.optimiser.name", "rmsprop"),
+    ("learning_rate", f"{STAGE}.optimiser.learning_rate", 1e-3),
+    ("weight_decay", f"{STAGE}.optimiser.weight_decay", 1e-6),
+    ("grad_clip", f"{STAGE}.optimiser.grad_clip", None),
+    ("seed", "systems.deepcaption.seed", 42),
+    ("vocab_threshold", "vocabularies.deepcaption.min_count", 4),
+    ("crop_size", "backbones.resnet152_crops.preprocess.crop", 224),
+    ("max_seq_length", "systems.deepcaption.decoding.max_length", 20),
+    ("greedy", "systems.deepcaption.decoding.method", "greedy"),
+]
+
+
+@pytest.mark.parametrize(
+    ("flag", "place", "default"), DEEPCAPTION, ids=[row[0] for row in DEEPCAPTION]
+)
+def test_every_number_of_deepcaption_has_its_place(flag, place, default):
+    assert look_up(recipe("deepcaption"), place) == default

@@ -180,7 +180,7 @@ def test_half_a_training_goes_on_with_the_same_weights_file_only(data, tmp_path,
     def attempt(name, file_changes, resumes):
         caplog.clear()
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("snakecap.steps.train.CaptionValidation.__call__", broken_off)
+            patch.setattr("snakecap.tasks.caption.CaptionValidation.__call__", broken_off)
             run(data, tmp_path / name, settings)
         file_changes()
         run(data, tmp_path / name, settings)
