@@ -11,7 +11,8 @@ from checkout import CONFIG, Checkout
 
 from snakecap.provenance import sidecar
 
-OURS = {".json", ".h5", ".lmdb", ".safetensors", ".tsv", ".csv", ".md", ".svg", ".png", ".html"}
+IN_TEXT = {".json", ".tsv", ".csv", ".md", ".svg", ".html"}
+OURS = IN_TEXT | {".h5", ".lmdb", ".npy", ".png", ".safetensors"}
 
 
 def results(checkout):
