@@ -23,13 +23,13 @@ from snakecap.formats.vocabulary import Vocabulary
 from snakecap.inputs.batches import Batch, CaptionBatches, CaptionTargets
 from snakecap.inputs.input import Input, Inputs, build_inputs, open_inputs
 from snakecap.metrics.scorer import Scorer
-from snakecap.models.backbones.backbone import Backbone, set_mode, trainable
+from snakecap.models.backbones.backbone import Backbone
 from snakecap.models.captioner import Captioner, build, stepper
 from snakecap.models.encoded import Memory
 from snakecap.objectives.cross_entropy import caption_loss
 from snakecap.search import greedy
 from snakecap.tasks.files import Files
-from snakecap.training.optimisers import Group, make_group
+from snakecap.tasks.finetuning import Finetuning
 from snakecap.training.task import Validation
 
 DECODER = "decoder."  # what the names of a decoder's weights begin with
@@ -85,9 +85,6 @@ def _adopted(captioner: Captioner, weights: Mapping[str, Tensor]) -> dict[str, T
 class CaptionTask:
     """A stage of a system.
 
-    All but the backbones trains in every stage, the projections of their features too; of the
-    backbones, what the stage fine-tunes.
-
     Raises:
         ValueError: the stage fine-tunes from a layer that a backbone does not have.
     """
@@ -116,44 +113,9 @@ class CaptionTask:
         }
         row = stage.objective
         self.objective = options.build("objective", row.part, row.options, available)
-        self.every_group = self._sorted_parameters()
-        self.finetunes: bool | None = None  # whether the backbones train; None: not known
-
-    def _sorted_parameters(self) -> list[Group]:
-        """A group of what always trains, and one of what is fine-tuned of the backbones."""
-        backbones, layer = self.model.backbones, self.stage.finetune_from
-        backbones.requires_grad_(False)
-        inside = {id(parameter) for parameter in backbones.parameters()}
-        named = list(self.model.named_parameters())
-        groups = [
-            make_group([(n, p) for n, p in named if id(p) not in inside], self.stage.optimiser)
-        ]
-        if layer is not None and inside:
-            chosen = {id(p) for one in self._backbones() for p in trainable(one, layer)}
-            found = [(n, p) for n, p in named if id(p) in chosen]
-            groups.append(make_group(found, self.stage.backbone_optimiser))
-        return groups
-
-    def _backbones(self) -> list[Backbone]:
-        return [one for one in self.model.backbones.values() if isinstance(one, Backbone)]
-
-    def groups(self, iteration: int) -> list[Group]:
-        """The backbones' group steps from ``finetune_after`` on."""
-        finetunes = len(self.every_group) > 1 and iteration >= self.stage.finetune_after
-        if not self.model.training or finetunes != self.finetunes:
-            self._set_mode(finetunes)
-        return self.every_group if finetunes else self.every_group[:1]
-
-    def _set_mode(self, finetunes: bool) -> None:
-        """Training mode, but for frozen layers and for batch statistics not asked for."""
-        self.finetunes = finetunes
-        self.model.train()
-        layer = self.stage.finetune_from if finetunes else None
-        for backbone in self._backbones():
-            set_mode(backbone, layer, batch_norm=self.stage.train_batch_norm)
-        for group in self.every_group[1:]:
-            for parameter in group.parameters:
-                parameter.requires_grad_(finetunes)
+        backbones = [one for one in captioner.backbones.values() if isinstance(one, Backbone)]
+        finetuning = Finetuning(captioner, backbones, stage)
+        self.every_group, self.groups = finetuning.every_group, finetuning.groups
 
     def loss(self, batch: Batch[CaptionTargets], iteration: int) -> Mapping[str, Tensor]:
         losses: dict[str, Tensor] = self.objective(batch, iteration)

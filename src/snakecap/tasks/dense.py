@@ -30,11 +30,10 @@ from snakecap.inputs.dense import DenseBatches, RegionTargets
 from snakecap.inputs.input import build_inputs
 from snakecap.inputs.photos import PhotosInput
 from snakecap.metrics.dense import Pair, evaluate
-from snakecap.models.backbones.backbone import set_mode, trainable
 from snakecap.models.dense.dense_captioner import DenseCaptioner, build
 from snakecap.objectives.cross_entropy import caption_loss
 from snakecap.tasks.files import Files
-from snakecap.training.optimisers import Group, make_group
+from snakecap.tasks.finetuning import Finetuning
 from snakecap.training.task import Validation
 
 
@@ -68,8 +67,6 @@ def task(
 class DenseTask:
     """A stage of a dense system.
 
-    All but the trunk's backbone trains in every stage; of that, what the stage fine-tunes.
-
     Raises:
         ValueError: the stage fine-tunes from a layer that the backbone does not have.
     """
@@ -91,40 +88,8 @@ class DenseTask:
         self.epoch_length = batches.sampler.epoch_length
         row = stage.objective
         self.objective = options.build("objective", row.part, row.options, {"model": model})
-        self.backbone = model.trunk.backbone
-        self.every_group = self._sorted_parameters()
-        self.finetunes: bool | None = None  # whether the backbone trains; None: not known
-
-    def _sorted_parameters(self) -> list[Group]:
-        """A group of what always trains, and one of what is fine-tuned of the backbone."""
-        self.backbone.requires_grad_(False)
-        named = list(self.model.named_parameters())
-        inside = {id(parameter) for parameter in self.backbone.parameters()}
-        groups = [
-            make_group([(n, p) for n, p in named if id(p) not in inside], self.stage.optimiser)
-        ]
-        if self.stage.finetune_from is not None:
-            chosen = {id(p) for p in trainable(self.backbone, self.stage.finetune_from)}
-            found = [(n, p) for n, p in named if id(p) in chosen]
-            groups.append(make_group(found, self.stage.backbone_optimiser))
-        return groups
-
-    def groups(self, iteration: int) -> list[Group]:
-        """The backbone's group steps from ``finetune_after`` on."""
-        finetunes = len(self.every_group) > 1 and iteration >= self.stage.finetune_after
-        if not self.model.training or finetunes != self.finetunes:
-            self._set_mode(finetunes)
-        return self.every_group if finetunes else self.every_group[:1]
-
-    def _set_mode(self, finetunes: bool) -> None:
-        """Training mode, but for frozen layers and for batch statistics not asked for."""
-        self.finetunes = finetunes
-        self.model.train()
-        layer = self.stage.finetune_from if finetunes else None
-        set_mode(self.backbone, layer, batch_norm=self.stage.train_batch_norm)
-        for group in self.every_group[1:]:
-            for parameter in group.parameters:
-                parameter.requires_grad_(finetunes)
+        finetuning = Finetuning(model, [model.trunk.backbone], stage)
+        self.every_group, self.groups = finetuning.every_group, finetuning.groups
 
     def loss(self, batch: Batch[RegionTargets], iteration: int) -> Mapping[str, Tensor]:
         losses: dict[str, Tensor] = self.objective(batch, iteration)
