@@ -36,8 +36,10 @@ def load(
     paths = [path] if isinstance(path, str | Path) else path
     header = import_module("snakecap.formats.model").read_header(Path(paths[0]))
     if header.get("settings", {}).get("task") == "dense":
+        if len(paths) > 1 or detector is not None:
+            raise ValueError(f"{paths[0]} describes regions: load it alone, without a detector")
         describer: Describer = import_module("snakecap.inference.describer").Describer(
-            *paths, device
+            paths[0], device
         )
         return describer
     model: Model = import_module("snakecap.inference.ensemble").load(

@@ -84,6 +84,9 @@ def _decoded(
     max_pixels: int,
     pixels: Callable[[Image.Image], NDArray[np.uint8]],
 ) -> NDArray[np.uint8]:
+    if not isinstance(source, bytes | str | Path):
+        kind = type(source).__name__
+        raise Unreadable(f"give a path or the bytes of an image file, not {kind}")
     data = source if isinstance(source, bytes) else _read(Path(source))
     if not data:
         raise Unreadable("empty file")
@@ -159,7 +162,7 @@ def _upright(source: Image.Image, pixels: Image.Image) -> NDArray[np.uint8]:
     """Pixels turned as the source's EXIF block says, as (3, H, W)."""
     undo = UNDO.get(_orientation(source))
     upright = pixels if undo is None else pixels.transpose(undo)
-    return np.ascontiguousarray(np.asarray(upright).transpose(2, 0, 1))
+    return np.array(np.asarray(upright).transpose(2, 0, 1), order="C")  # which can be written to
 
 
 def _orientation(image: Image.Image) -> int:

@@ -88,6 +88,8 @@ class Describer:
         settings = _settings(options)
         if not isinstance(photos, list | tuple):
             return self.describe([photos], None if boxes is None else [boxes], query, **options)[0]
+        if boxes is not None and len(boxes) != len(photos):
+            raise ValueError(f"boxes of {len(boxes)} photos are given for {len(photos)}")
         found: list[Described] = []
         for start in range(0, len(photos), settings.batch_size):
             some = slice(start, start + settings.batch_size)
@@ -192,14 +194,21 @@ def _id(photo: Photo) -> str:
 
 def _corners(picture: Picture, size: Sequence[float], boxes: Any) -> Tensor:
     """Boxes [x, y, width, height] of a photo as corners (N, 4) in the network's image."""
-    given = np.asarray(boxes, np.float32)
-    given = given.reshape(-1, 4) if given.size == 0 else given
-    sound = given.ndim == 2 and given.shape[1] == 4 and np.isfinite(given).all()
-    if not sound or not (given[:, 2:] > 0).all():
-        raise ValueError(
-            f"boxes of {picture.file}: give [x, y, width, height] in finite pixels, with a size"
-        )
+    try:
+        given = np.asarray(boxes, np.float32)
+        given = given.reshape(-1, 4) if given.size == 0 else given
+    except (TypeError, ValueError):
+        given = np.empty(0, np.float32)
+    if given.ndim != 2 or given.shape[1] != 4:
+        raise ValueError(f"boxes of {picture.file}: give a list of [x, y, width, height]")
     edges = np.concatenate([given[:, :2], given[:, :2] + given[:, 2:]], 1)
+    there = np.isfinite(given).all(1) & (given[:, 2:] > 0).all(1) & (edges[:, 2:] > 0).all(1)
+    wrong = np.flatnonzero(~(there & (edges[:, :2] < [picture.width, picture.height]).all(1)))
+    if wrong.size:
+        raise ValueError(
+            f"boxes of {picture.file}: entry {wrong[0] + 1}, {given[wrong[0]].tolist()}, covers "
+            f"nothing of {picture.width} x {picture.height} pixels: give [x, y, width, height]"
+        )
     scales = np.array([size[0] / picture.width, size[1] / picture.height] * 2, np.float32)
     return torch.from_numpy(edges * scales)
 

@@ -61,6 +61,10 @@ class Model:
         if "settings" not in self.header or "vocabulary" not in self.header:
             what = "a detector" if "categories" in self.header else "no captioner"
             raise ValueError(f"{path} is {what}: give a system's model.safetensors")
+        if self.header["settings"].get("task") == "dense":
+            raise ValueError(
+                f"{path} describes regions: use `snakecap describe`, `load().describe`"
+            )
         try:
             self.training = Training.model_validate(self.header["settings"])
             self.vocabulary = VOCABULARY.validate_python(self.header["vocabulary"])

@@ -48,7 +48,7 @@ class Request:
     def name(self) -> str:
         """For messages."""
         named = isinstance(self.photo, str | Path)
-        return str(self.photo) if named else "the image" if self.photo else "the layout"
+        return str(self.photo) if named else "the layout" if self.photo is None else "the image"
 
     def array(self, name: str) -> Any:
         """The features for an input.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +83,8 @@ def describe_photos(
     from snakecap.inference.describer import Describer  # torch takes seconds: help must not wait
 
     if len(photos) == 1 and photos[0].suffix == ".h5":
+        if any(one is not None for one in (output, boxes, query, features, render)):
+            raise ValueError(f"{photos[0]} is captioned and printed: only settings go with it")
         _say(Describer(model, device, threads), photos[0], settings)
         return
     files = find(photos)
@@ -93,7 +96,7 @@ def describe_photos(
     loaded = Describer(model, device, threads)
     failed: list[str] = []
     rows = list(_described(loaded, files, Asked(settings, given, query), failed))
-    found = [described for described, _ in rows]
+    found = _distinct([described for described, _ in rows])
     if features:
         region_codes.write(features, [_codes(*row) for row in rows])
     if render:
@@ -142,6 +145,15 @@ def _boxes_of(file: Path, given: dict[str, Boxes] | Boxes) -> Boxes:
     return found
 
 
+def _distinct(found: Sequence[Described]) -> list[Described]:
+    """Photos of one name, in several folders, are known by their paths."""
+    counts = Counter(one.image_id for one in found)
+    return [
+        replace(one, image_id=str(one.file_name)) if counts[one.image_id] > 1 else one
+        for one in found
+    ]
+
+
 def _codes(described: Described, codes: Any) -> RegionCodes:
     return RegionCodes(str(described.file_name), codes, described.boxes.astype("float32"))
 
@@ -164,7 +176,8 @@ def _render(folder: Path, found: Sequence[Described], limit: int) -> None:
     for one in found:
         file = Path(str(one.file_name))
         image = Image.fromarray(load_whole(file).transpose(1, 2, 0))
-        drawn(image, one, limit).save(folder / f"{file.stem}.png")
+        name = str(one.image_id).replace("/", "_")[-200:]  # file systems allow 255
+        drawn(image, one, limit).save(folder / f"{name}.png")
 
 
 def _write(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from snakecap.formats.decode import Unreadable, load
+from snakecap.formats.decode import Unreadable, load, load_whole
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -288,3 +288,10 @@ def test_it_imports_no_torch():
     code = "import sys, snakecap.formats.decode; assert 'torch' not in sys.modules"
     source = Path(__file__).parents[3] / "src"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(source)})
+
+
+def test_any_image_may_be_written_to():
+    """torch warns of arrays that are not: of one pixel no transposing makes a copy."""
+    file = io.BytesIO()
+    Image.new("L", (1, 1)).save(file, "PNG")
+    assert load_whole(file.getvalue()).flags.writeable

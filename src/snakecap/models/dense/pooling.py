@@ -37,7 +37,7 @@ def pool(features: Tensor, boxes: Tensor, size: tuple[int, int], side: int = 7) 
         padding_mode="zeros",
         align_corners=True,
     )
-    return sampled.view(pictures, -1, regions, side, side).transpose(1, 2)
+    return sampled.view(pictures, features.shape[1], regions, side, side).transpose(1, 2)
 
 
 def _samples(edges: Tensor, length: int, side: int) -> Tensor:
