@@ -12,11 +12,11 @@ SMALL = {"layers": ["1", "2"], "pyramid": 16, "filters": 8, "code": 24, "dropout
 SMALL["anchors"] = [[12, 12], [24, 16], [40, 40]]
 
 
-def dense_training(stage=None, decoder=None, regions=None, **tables):
+def dense_training(stage=None, decoder=None, regions=None, inputs=PHOTO, **tables):
     """What the job of one stage of a small dense system is given."""
     return training(
         {"name": "train", "objective": {"part": "dense"}, **(stage or {})},
-        inputs=PHOTO,
+        inputs=inputs,
         encoders=None,
         decoder=decoder,
         system={"task": "dense", "regions": {**SMALL, **(regions or {})}},
