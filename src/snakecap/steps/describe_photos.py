@@ -63,10 +63,11 @@ def describe_photos(
         model: model.safetensors of a dense system.
         photos: image files and folders, each described once, sorted by path; or one .h5 that
             `--features` wrote, whose regions are captioned again.
-        output: a .json of dense predictions (docs/formats.md), with logits and log-probabilities;
-            without it, regions are printed.
+        output: a .json of dense predictions (docs/formats.md), with logits and log-probabilities,
+            where photos of one name have their paths as ids; without it, regions are printed.
         boxes: a .json of boxes [x, y, width, height] in pixels of the photo, for one photo a list,
-            for several {"photo.jpg": [...]}: these are captioned, all and in their order.
+            for several {"photo.jpg": [...]}: these are captioned, all and in their order; one that
+            covers nothing of its photo is an error.
         query: words that are looked for; a region has the probability that they are its caption.
         frame: of boxes in `output`: pixels of the original photo, or of the resized one, whose
             longer side is what the model looks at.
@@ -93,6 +94,9 @@ def describe_photos(
         raise ValueError(
             f'{boxes} is one list, of {len(files)} photos: give {{"photo.jpg": [...]}}'
         )
+    if given is not None:
+        for file in files:
+            _boxes_of(file, given)  # before the model looks at any
     loaded = Describer(model, device, threads)
     failed: list[str] = []
     rows = list(_described(loaded, files, Asked(settings, given, query), failed))

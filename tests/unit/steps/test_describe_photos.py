@@ -146,3 +146,18 @@ def test_one_broken_photo_does_not_stop_the_others(folder):
     with pytest.raises(SystemExit, match=r"1 of 2 could not be described: .*broken\.jpg"):
         described(folder, folder / "a", broken)
     assert len(dense.read(folder / "out.json").results) == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (900, 2), (2, 900)])
+def test_photos_may_be_thinner_than_a_cell(folder, model, size):
+    Image.new("L", size, 128).save(folder / "thin.png")
+    found = model.describe(folder / "thin.png", proposals=20)
+    assert (found.width, found.height) == size
+    ends = found.boxes[:, :2] + found.boxes[:, 2:]
+    assert (found.boxes[:, :2] >= 0).all() and (ends <= np.array(size) + 1e-3).all()
+
+
+def test_boxes_of_other_photos(folder):
+    (folder / "others.json").write_text('{"z.png": [[1, 2, 3, 4]]}')
+    with pytest.raises(ValueError, match=r"--boxes has none of .*x\.png: name them 'x\.png'"):
+        described(folder, folder / "a", boxes=folder / "others.json")

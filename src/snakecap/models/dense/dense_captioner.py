@@ -65,8 +65,9 @@ class DenseCaptioner(nn.Module):
     def see(self, inputs: Inputs) -> Seen:
         """Look at the one input's ``images``, uint8 (B, 3, H, W), of ``sizes`` (B, 2)."""
         [values] = inputs.values()
-        stride = self.trunk.stride
-        height, width = (-(-side // stride) * stride for side in values["images"].shape[2:])
+        stride, least = self.trunk.stride, self.trunk.least
+        sides = (max(side, least) for side in values["images"].shape[2:])
+        height, width = (-(-side // stride) * stride for side in sides)
         pixels = preprocess(values["images"], **self.preprocessing)
         right, below = width - pixels.shape[3], height - pixels.shape[2]
         whole = F.pad(_without_padding(pixels, values["sizes"]), (0, right, 0, below))

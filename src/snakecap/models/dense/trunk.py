@@ -38,10 +38,11 @@ class Trunk(nn.Module):
         self.backbone, self.layers = backbone, tuple(layers)
         if layers:
             backbone.net = _upto(backbone.net, self.layers)
-        widths, cells = self._measured()
+        widths, cells, fewest = self._measured()
         self.pyramid = FeaturePyramidNetwork(widths, channels) if len(widths) > 1 else None
         self.channels = channels if self.pyramid else widths[0]
         self.stride = SQUARE // cells  # pixels of a cell
+        self.least = SQUARE // fewest  # pixels of the coarsest map's cell
 
     def forward(self, images: Tensor) -> Tensor:
         """Preprocessed images (B, 3, H, W), whole cells, to a map (B, C, h, w)."""
@@ -60,14 +61,14 @@ class Trunk(nn.Module):
         return OrderedDict({"": cells.transpose(1, 2).unflatten(2, (-1, across))})
 
     @torch.no_grad()
-    def _measured(self) -> tuple[list[int], int]:
-        """The channels of the maps, and the finest's cells along a side of `SQUARE`."""
+    def _measured(self) -> tuple[list[int], int, int]:
+        """The channels of the maps, and the first's and last's cells along a side of `SQUARE`."""
         self.eval()
         maps = [*self._maps(torch.zeros(1, 3, SQUARE, SQUARE)).values()]
         self.train()
         if any(one.ndim != 4 for one in maps):
             raise ValueError(f"not all of {', '.join(self.layers)} give maps: name convolutions")
-        return [one.shape[1] for one in maps], maps[0].shape[3]
+        return [one.shape[1] for one in maps], maps[0].shape[3], maps[-1].shape[3]
 
 
 def _upto(net: nn.Module, layers: Sequence[str]) -> nn.Module:
