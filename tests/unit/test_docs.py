@@ -199,7 +199,7 @@ CHECKS = [
     *("C1", "C2", "H1"),
     *(f"D{n}" for n in range(1, 35)),
     *(f"O{n}" for n in range(1, 21)),
-    *(f"R{n}" for n in range(1, 7)),
+    *(f"R{n}" for n in range(1, 36)),
 ]
 
 
